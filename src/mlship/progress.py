@@ -1,0 +1,37 @@
+"""How long work tells that it goes on: the operations report, the command line draws."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receives what an operation is doing. Never raises, never asks."""
+
+    def say(self, text: str) -> None:
+        """One finished step, as a plain sentence."""
+        ...
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """A new phase; `total` in bytes or items where it is known."""
+        ...
+
+    def advance(self, amount: int = 1) -> None:
+        """`amount` more of the current phase is done."""
+        ...
+
+
+class Silent:
+    """Reports nothing: the default of the Python API."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Nothing."""
+
+    def advance(self, amount: int = 1) -> None:
+        """Nothing."""
+
+
+SILENT: Progress = Silent()
