@@ -1,0 +1,122 @@
+"""What mlship.toml can say, section by section. `example.toml` beside this file is its documentation."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+SYNTHETIC = "synthetic"
+MAX_GOLDEN_ROWS = 256
+_CALLABLE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+Datatype = Literal[  # the names of the Open Inference Protocol V2
+    "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
+    "FP16", "FP32", "FP64", "BYTES",
+]  # fmt: skip
+Platform = Literal["linux/amd64", "linux/arm64", "macos/amd64", "macos/arm64"]
+Callable = Annotated[str, msgspec.Meta(pattern="^" + _CALLABLE.pattern + "$", title="module:function")]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the sections: frozen, no unknown keys."""
+
+
+class Tolerance(Section, frozen=True, kw_only=True):
+    """Two numbers a and b are equal when |a - b| <= abs + rel * |b|."""
+
+    abs: NotNegative = 1e-5
+    rel: NotNegative = 1e-4
+
+
+class ProjectSection(Section, frozen=True, kw_only=True):
+    name: Text
+    version: Text = "0.1.0"
+    python: Text | None = None
+
+
+class BundleSection(Section, frozen=True, kw_only=True):
+    labels: dict[str, str] = {}
+
+
+class ModelSection(Section, frozen=True, kw_only=True):
+    source: Text
+    tolerance: Tolerance = Tolerance(abs=1e-4)
+
+    @property
+    def callable(self) -> tuple[str, str] | None:
+        """(module, function) if the model is made by a function of the project, else None."""
+        return _split(self.source) if _CALLABLE.fullmatch(self.source) else None
+
+    @property
+    def file(self) -> str | None:
+        """The model's file, relative to the project, if it is one."""
+        return None if self.callable else self.source
+
+
+class ReductionSection(Section, frozen=True, kw_only=True):
+    step: Callable
+    include: tuple[Text, ...] = ()
+
+    @property
+    def module(self) -> str:
+        return _split(self.step)[0]
+
+    @property
+    def function(self) -> str:
+        return _split(self.step)[1]
+
+
+class GoldenSection(Section, frozen=True, kw_only=True):
+    source: Text = msgspec.field(default=SYNTHETIC, name="from")
+    columns: tuple[Text, ...] | None = None
+    rows: Annotated[int, msgspec.Meta(ge=1, le=MAX_GOLDEN_ROWS)] = 64
+    tolerance: Tolerance = Tolerance()
+    seed: int = 0
+
+    @property
+    def synthetic(self) -> bool:
+        return self.source == SYNTHETIC
+
+
+class ColumnSection(Section, frozen=True, kw_only=True):
+    """What is not said here is taken from the examples."""
+
+    type: Datatype | None = None
+    nullable: bool | None = None
+    min: float | None = None
+    max: float | None = None
+    values: tuple[str | int | float | bool, ...] | None = None
+
+
+class RuntimeSection(Section, frozen=True, kw_only=True):
+    """No `python` means that of the project's interpreter; no `platforms` means this machine's."""
+
+    python: Annotated[str, msgspec.Meta(pattern=r"^3\.\d+$", title="3.N")] | None = None
+    platforms: tuple[Platform, ...] = ()
+    requirements: tuple[Text, ...] = ()
+    workers: Annotated[int, msgspec.Meta(ge=1, le=512)] = 1
+    trim: bool = True
+
+
+class RegistrySection(Section, frozen=True, kw_only=True):
+    url: Text
+
+
+class TargetSection(Section, frozen=True, kw_only=True):
+    """A target: what every adapter has, and `settings`, which the adapter of `type` checks itself."""
+
+    type: Text
+    service: Text | None = None
+    ledger: Text | None = None
+    keep: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
+    labels: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+
+
+def _split(text: str) -> tuple[str, str]:
+    module, _, function = text.partition(":")
+    return module, function
