@@ -1,0 +1,89 @@
+# Everything a person or CI runs, each target doing all its set-up by itself. Needs Python >= 3.11, make and git.
+# PY names another interpreter (make test PY=python3.12), ARGS goes to pytest or to the demo (make test ARGS='-k host').
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PY ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+TESTBED_PACKAGES := wrk
+
+# Only the lock decides what is installed: no user's uv settings, no other Python fetched behind our back.
+export UV_NO_CONFIG := 1
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+LOCK_WITH := --no-config --universal --generate-hashes --python-version 3.11 --no-header --all-extras --group dev
+
+# Kept out of `make test`: they take long, or have their own target.
+NOT_QUICK := not faults and not slow and not packaging
+
+.PHONY: help venv demo test check bench faults slow packaging testbed docs lock upgrade format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: $(READY) ## the environment of requirements.lock in .venv
+
+demo: $(READY) ## the whole story on real data, in two minutes: train, build, deploy, upgrade under load, roll back
+	@$(BIN)/python demo/run.py $(ARGS)
+
+test: $(READY) ## unit tests, the conformance kit on `local`, the commands of the docs, and what servers are here (< 10 min)
+	$(BIN)/pytest -m "$(NOT_QUICK)" $(ARGS)
+
+check: $(READY) ## lint, format, types, import contracts, generated docs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 src/mlship_runtime # the server runs on 3.9 too; 3.10 is the oldest mypy knows
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+bench: $(READY) ## the figures we promise, as ratios measured in one run
+	@set -e; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench"; done
+
+faults: $(READY) ## kill, cut and fill up everything, at every point
+	$(BIN)/pytest -m faults $(ARGS)
+
+slow: $(READY) ## what takes minutes
+	$(BIN)/pytest -m slow $(ARGS)
+
+packaging: $(READY) ## wheel, sdist and editable install, each in an environment of its own
+	$(BIN)/pytest -m packaging $(ARGS)
+
+testbed: ## the real servers and tools that tests drive (Debian packages; needs root)
+	@[ "$$(id -u)" = 0 ] || { echo "make testbed installs Debian packages ($(TESTBED_PACKAGES)): run it as root" >&2; exit 1; }
+	@missing=(); for name in $(TESTBED_PACKAGES); do dpkg -s "$$name" >/dev/null 2>&1 || missing+=("$$name"); done; \
+	if [ "$${#missing[@]}" -gt 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+	fi; echo "testbed: $(TESTBED_PACKAGES) ready"
+
+docs: $(READY) ## write docs/reference anew from the code
+	$(BIN)/python docs/generate.py
+
+lock: $(READY) ## add to requirements.lock what pyproject.toml asks for, keeping what is locked
+	$(BIN)/uv pip compile $(LOCK_WITH) --quiet --output-file requirements.lock pyproject.toml
+
+upgrade: $(READY) ## renew every version in requirements.lock
+	$(BIN)/uv pip compile $(LOCK_WITH) --quiet --upgrade --output-file requirements.lock pyproject.toml
+
+format: $(READY) ## put the code in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove what the targets made (.venv too)
+	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+
+# pip is used once, for the locked uv with its locked hash; from there on uv alone.
+$(READY): pyproject.toml requirements.lock
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "mlship needs Python >= 3.11, '$(PY)' is not: name one, e.g. make PY=/usr/bin/python3.11" >&2; exit 1; }
+	@[ -x $(BIN)/uv ] || { \
+	  $(PY) -m venv .venv || { echo "cannot make .venv: on Debian, apt-get install python3-venv" >&2; exit 1; }; \
+	  awk '/^uv==/ { on = 1; print; next } /^[^ ]/ { on = 0 } on && !/#/' requirements.lock > .venv/uv.txt; \
+	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r .venv/uv.txt; }
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(READY)
