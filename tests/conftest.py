@@ -1,0 +1,122 @@
+"""What every test starts from: folders of its own, no settings of the user, and servers found or asked for.
+
+`--sample N --seed S` runs N of the chosen tests, the same ones for the same seed (CI samples the faults so).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Read by the tests themselves; every other MLSHIP_ variable is the user's and stays outside.
+OURS = ("MLSHIP_REQUIRE", "MLSHIP_TEST_CACHE")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sample", type=int, default=0, help="run only so many of the chosen tests")
+    parser.addoption("--seed", default="0", help="which ones --sample takes")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep a sample, in the order of the files. After -m and -k, which is why it comes last."""
+    wanted = config.getoption("sample")
+    if not wanted or len(items) <= wanted:
+        return
+    kept = set(random.Random(config.getoption("seed")).sample(range(len(items)), wanted))
+    config.hook.pytest_deselected(items=[item for index, item in enumerate(items) if index not in kept])
+    items[:] = [item for index, item in enumerate(items) if index in kept]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if wanted := config.getoption("sample"):
+        return f"sample: {wanted} tests, --seed {config.getoption('seed')}"
+    return None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No setting of the user reaches a test, nor anything a test does the user's folders.
+
+    What was fetched or can be made again (wheels, runtime layers) is kept between runs, since it is named
+    by its digest: MLSHIP_TEST_CACHE, else mlship-tests in the user's cache folder.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("MLSHIP_") and name not in OURS:
+                patch.delenv(name)
+        for name in ("NO_COLOR", "FORCE_COLOR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHASHSEED"):
+            patch.delenv(name, raising=False)
+        cache = os.environ.get("MLSHIP_TEST_CACHE") or Path.home() / ".cache" / "mlship-tests"
+        patch.setenv("MLSHIP_CACHE", str(cache))
+        patch.setenv("MLSHIP_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MLSHIP_HOME of this test alone: its default registry, its local services, its ledgers."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MLSHIP_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MLSHIP_CACHE of this test alone: for tests of a first time, or of a cache that is broken."""
+    cache = tmp_path / "own-cache"
+    monkeypatch.setenv("MLSHIP_CACHE", str(cache))
+    return cache
+
+
+def _can_mount() -> bool:
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1M", "none", folder], capture_output=True
+        )
+        if mounted.returncode == 0:
+            subprocess.run(["umount", folder], check=True)
+        return mounted.returncode == 0
+
+
+# Name -> is it here, and what to do when it is not.
+TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
+    "tmpfs": (_can_mount, "run the tests as root on a machine that may mount"),
+    "wrk": (lambda: shutil.which("wrk") is not None, "make testbed (as root)"),
+}
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], None]:
+    """`require("wrk")` skips the test, saying what to install, or fails it where MLSHIP_REQUIRE names it.
+
+    MLSHIP_REQUIRE is a list of names between commas; "all" names every one.
+    """
+    demanded = {name.strip() for name in os.environ.get("MLSHIP_REQUIRE", "").split(",")}
+    seen: dict[str, bool] = {}
+
+    def check(name: str) -> None:
+        here, how = TESTBED[name]
+        if name not in seen:
+            seen[name] = here()
+        if seen[name]:
+            return
+        if demanded & {name, "all"}:
+            pytest.fail(f"{name} is demanded by MLSHIP_REQUIRE and is not here: {how}", pytrace=False)
+        pytest.skip(f"{name} is not here: {how}")
+
+    return check
