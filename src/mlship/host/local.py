@@ -1,0 +1,76 @@
+"""This machine as a host."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlship.errors import TargetError
+from mlship.host.protocol import Completed
+
+
+class LocalHost:
+    """Runs commands as child processes in their own session, so that Ctrl-C here does not reach them."""
+
+    name = "this machine"
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
+        try:
+            done = subprocess.run(
+                list(argv),
+                input=stdin,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                start_new_session=True,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise TargetError(
+                f"{argv[0]} did not answer within {timeout:.0f} s", fix="Try again with a larger --timeout"
+            ) from late
+        except OSError as error:
+            raise TargetError(f"cannot run {argv[0]}", cause=error.strerror or str(error)) from error
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def put(self, source: Path, target: str) -> None:
+        final = Path(target)
+        part = final.with_name(final.name + f".part-{os.getpid()}")
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with source.open("rb") as reader, part.open("wb") as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+                writer.flush()
+                os.fsync(writer.fileno())
+            part.replace(final)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise TargetError(
+                f"cannot write {target}",
+                cause=error.strerror or str(error),
+                fix="Free some space or choose another base folder, then deploy again",
+            ) from error
+
+    def get(self, source: str, target: Path) -> None:
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            raise TargetError(f"cannot read {source}", cause=error.strerror or str(error)) from error
+
+    def connect(self, address: str, *, timeout: float) -> socket.socket:
+        kind, _, where = address.partition(":")
+        try:
+            if kind == "unix":
+                stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                stream.settimeout(timeout)
+                stream.connect(where)
+                return stream
+            host, _, port = where.rpartition(":")
+            return socket.create_connection((host, int(port)), timeout=timeout)
+        except OSError as error:
+            raise TargetError(
+                f"nothing answers at {where}", cause=error.strerror or str(error), fix="See mlship status"
+            ) from error
