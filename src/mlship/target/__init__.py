@@ -1,0 +1,3 @@
+"""Targets: what an adapter is, and the plan, rollout, ledger and history that every adapter gets for
+nothing.
+"""

@@ -1,0 +1,125 @@
+"""What runs on a target (Deployment), what should run there (Wanted), and the evidence that it answers
+(Proof).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from mlship.digest import sha256
+from mlship.result import Result, to_json
+
+State = Literal["staged", "starting", "ready", "serving", "draining", "failed", "stopped"]
+
+
+class LayerRef(Result):
+    """A blob that a target needs, with what a person calls it."""
+
+    digest: str
+    size: int
+    title: str
+
+
+class Wanted(Result):
+    """One bundle with one set of settings, ready to be compared with what is observed.
+
+    `layers` are those of `platform` only; `documents` are manifest and spec. `settings` are the adapter's
+    own, validated; `keep` is how many earlier releases stay on the target.
+    """
+
+    reference: str
+    digest: str
+    service: str
+    platform: str
+    settings: dict[str, Any]
+    layers: tuple[LayerRef, ...]
+    documents: tuple[LayerRef, ...]
+    keep: int = 2
+
+    @property
+    def settings_digest(self) -> str:
+        return sha256(to_json(self.settings))
+
+
+class ReleaseState(Result):
+    """A release as the target itself shows it. `served`: it has had the traffic at some time."""
+
+    number: int
+    digest: str
+    reference: str
+    settings_digest: str
+    state: State
+    served: bool
+    platform: str = ""
+    settings: dict[str, Any] = {}
+    error: str = ""
+
+    def is_of(self, wanted: Wanted) -> bool:
+        return self.digest == wanted.digest and self.settings_digest == wanted.settings_digest
+
+
+class Endpoint(Result):
+    """Where the live release answers."""
+
+    kind: Literal["internal", "external"]
+    url: str
+
+
+class Deployment(Result):
+    """What a target runs now, as observed there; nothing of it is remembered on this side.
+
+    `present`: digests of layers that need no sending. `last_number`: the highest release number ever given.
+    `facts`: what only the adapter understands (addresses, process numbers).
+    """
+
+    service: str
+    releases: tuple[ReleaseState, ...] = ()
+    live_number: int | None = None
+    last_number: int = 0
+    healthy: bool = False
+    endpoints: tuple[Endpoint, ...] = ()
+    present: frozenset[str] = frozenset()
+    problems: tuple[str, ...] = ()
+    exists: bool = False
+    facts: dict[str, Any] = {}
+
+    def release(self, number: int | None) -> ReleaseState | None:
+        return next((r for r in self.releases if r.number == number), None)
+
+    @property
+    def live(self) -> ReleaseState | None:
+        return self.release(self.live_number)
+
+    @property
+    def basis(self) -> str:
+        """Digest of what a plan depends on: releases, settings and traffic; not health, counters or times."""
+        releases = sorted((r.number, r.digest, r.settings_digest, r.served) for r in self.releases)
+        return sha256(to_json([self.service, self.exists, self.live_number, self.last_number, releases]))
+
+    def numbered_from(self, number: int) -> Deployment:
+        """The same, with release numbers going on from at least `number`."""
+        return msgspec.structs.replace(self, last_number=max(self.last_number, number))
+
+
+class Problem(Result):
+    """Something that pre-flight found, and what to do about it."""
+
+    what: str
+    fix: str = ""
+
+
+class Proof(Result):
+    """Evidence that a release answered the golden examples on its target."""
+
+    digest: str
+    rows: int
+    max_abs: float
+    max_rel: float
+    by: str
+    differences: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return not self.differences and self.rows > 0

@@ -1,0 +1,214 @@
+"""The adapter of every target that is a host with Python on it: the same code whatever the Host is."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlship.bundle.open import OpenBundle
+from mlship.errors import TargetError
+from mlship.host.http import Request, Response, request
+from mlship.host.protocol import Host
+from mlship.host.site import Site
+from mlship.target.deployment import Deployment, Endpoint, LayerRef, Problem, Proof, ReleaseState, Wanted
+from mlship.target.golden import prove_by_invoking
+from mlship.target.hosted_plan import plan_hosted
+from mlship.target.hosted_platform import fitting_platform, preflight
+from mlship.target.hosted_settings import HostedSettings
+from mlship.target.plan import Action
+from mlship.target.protocol import Given, Place
+
+
+class HostedAdapter:
+    """Runs a service under a base folder of a host, by far-side commands of the ground floor."""
+
+    def __init__(self, place: Place, settings: HostedSettings, host: Host, *, base: str, python: str) -> None:
+        self.place, self.settings, self.host = place, settings, host
+        self.site = Site(host, base, place.service, python)
+
+    def wanted(self, bundle: OpenBundle) -> Wanted:
+        """Layers for the platform of this host, with the interpreter that fits them."""
+        platform, python = fitting_platform(self.site, bundle, self.settings.python)
+        manifest = bundle.manifest
+        spec = manifest.spec_layer
+        layers = [layer for layer in manifest.layers_for(platform) if layer.digest != spec.digest]
+        return Wanted(
+            reference=str(bundle.reference),
+            digest=bundle.digest,
+            service=self.place.service,
+            platform=platform,
+            settings={**self.settings.of_release(), "python": python},
+            layers=tuple(LayerRef(digest=x.digest, size=x.size, title=x.title) for x in layers),
+            documents=(
+                LayerRef(digest=bundle.digest, size=len(bundle.manifest_bytes), title="manifest.json"),
+                LayerRef(digest=spec.digest, size=spec.size, title="mlship.json"),
+            ),
+            keep=self.place.keep,
+        )
+
+    def check(self, bundle: OpenBundle) -> list[Problem]:
+        """Python, platform, disk and port of the host."""
+        return preflight(self.site, bundle, self.settings, self.observe())
+
+    def observe(self) -> Deployment:
+        """One far-side command; reads only."""
+        seen = self.site.call("observe")
+        releases = tuple(_release(r) for r in seen["releases"])
+        live = next((r for r in releases if r.number == seen["live"]), None)
+        supervised = bool(seen["supervisor"] and seen["supervisor"]["alive"])
+        return Deployment(
+            service=self.place.service,
+            releases=releases,
+            live_number=seen["live"],
+            last_number=max((r.number for r in releases), default=0),
+            healthy=live is not None and live.state == "serving" and supervised,
+            endpoints=_endpoints(seen) if live else (),
+            present=frozenset(seen["layers"]),
+            problems=_problems(live, supervised),
+            exists=bool(seen["service"]),
+            facts={
+                "supervisor": supervised,
+                "host": seen["host"],
+                "port": seen["port"],
+                "sockets": {str(r["number"]): [w["socket"] for w in r["workers"]] for r in seen["releases"]},
+                "workers": {str(r["number"]): r["workers"] for r in seen["releases"]},
+                "logs": {str(r["number"]): r["logs"] for r in seen["releases"]},
+            },
+        )
+
+    def plan(self, wanted: Wanted | None, observed: Deployment) -> tuple[Action, ...]:
+        """See hosted_plan."""
+        return plan_hosted(wanted, observed, port=self.settings.port, host=self.settings.host)
+
+    def run(self, action: Action, given: Given) -> dict[str, Any]:
+        """Do one action; the table below is all there is."""
+        return _VERBS[action.verb](self, action, given)
+
+    def invoke(self, asked: Request, release: int | None = None) -> Response:
+        """By the port that the live release serves, or by a release's own Unix socket."""
+        seen = self.observe()
+        if release is None:
+            if seen.live is None:
+                raise TargetError(
+                    f"nothing is live on {self.place.name}", fix="Deploy something first: mlship deploy"
+                )
+            return request(self.host, f"tcp:{seen.facts['host']}:{seen.facts['port']}", asked)
+        sockets = seen.facts["sockets"].get(str(release))
+        if not sockets:
+            raise TargetError(f"release {release} does not run on {self.place.name}", fix="See mlship status")
+        return request(self.host, f"unix:{sockets[0]}", asked)
+
+    def prove(self, golden: Mapping[str, Any], release: int) -> Proof:
+        """Through the candidate's own socket, which has no traffic."""
+        return prove_by_invoking(self, golden, release)
+
+    def golden(self, release: int) -> Mapping[str, Any]:
+        """Read from the release's unpacked golden layer, whose files were verified when they were staged."""
+        path = self.site.call("path", release=release, file="golden/golden.json")["path"]
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "golden.json")
+            self.host.get(path, copy)
+            content: dict[str, Any] = json.loads(copy.read_bytes())
+        return content
+
+    def logs(self, release: int | None, lines: int) -> Iterator[str]:
+        """The end of a release's log file (of the live one, or else of the last)."""
+        seen = self.observe()
+        number = release or seen.live_number or max((r.number for r in seen.releases), default=0)
+        path = seen.facts["logs"].get(str(number))
+        if path is None:
+            raise TargetError(f"release {number} has no log on {self.place.name}", fix="See mlship status")
+        yield from self.site.call("logs", file=path, lines=lines)["lines"]
+
+    def ledger_url(self) -> str:
+        """Beside the releases' data, in the user's data folder."""
+        return (self.place.data / "ledger").as_uri().replace("file://", "dir://", 1)
+
+    def _send(self, action: Action, given: Given) -> dict[str, Any]:
+        digest, size = action.arguments["digest"], action.arguments["size"]
+        if given.bundle is None:
+            raise TargetError(
+                f"{action.subject} is no longer on {self.place.name}", fix="Deploy it from a registry"
+            )
+        with tempfile.TemporaryDirectory(prefix="mlship-send-") as folder:
+            content = given.bundle.fetch(digest, Path(folder))
+            self.host.put(content, self.site.incoming(digest))
+        return {"sent": size}
+
+    def _stage(self, action: Action, given: Given) -> dict[str, Any]:
+        return self._call(action, given, "stage", timeout=600)
+
+    def _open(self, action: Action, given: Given) -> dict[str, Any]:
+        return self._call(action, given, "open")
+
+    def _start(self, action: Action, given: Given) -> dict[str, Any]:
+        wait = given.timeout or self.settings.ready_timeout
+        return self._call(action, given, "start", timeout=wait + 15, more={"timeout": wait})
+
+    def _shift(self, action: Action, given: Given) -> dict[str, Any]:
+        return self._call(action, given, "shift", more={"drain": self.settings.drain_timeout})
+
+    def _settle(self, action: Action, given: Given) -> dict[str, Any]:
+        wait = self.settings.drain_timeout + 10
+        return self._call(action, given, "settle", timeout=wait + 15, more={"timeout": wait})
+
+    def _remove(self, action: Action, given: Given) -> dict[str, Any]:
+        return self._call(action, given, "remove", timeout=self.settings.drain_timeout + 30)
+
+    def _destroy(self, action: Action, given: Given) -> dict[str, Any]:
+        return self._call(action, given, "destroy", timeout=120, more={"purge": False})
+
+    def _call(
+        self,
+        action: Action,
+        given: Given,
+        verb: str,
+        *,
+        timeout: float = 60,
+        more: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        return self.site.call(
+            verb, timeout=timeout, fence=given.fence, **{**action.arguments, **(more or {})}
+        )
+
+
+_VERBS: dict[str, Callable[[HostedAdapter, Action, Given], dict[str, Any]]] = {
+    "send": HostedAdapter._send,
+    "stage": HostedAdapter._stage,
+    "open": HostedAdapter._open,
+    "start": HostedAdapter._start,
+    "shift": HostedAdapter._shift,
+    "settle": HostedAdapter._settle,
+    "remove": HostedAdapter._remove,
+    "destroy": HostedAdapter._destroy,
+}
+
+
+def _release(seen: Mapping[str, Any]) -> ReleaseState:
+    return ReleaseState(
+        number=seen["number"],
+        digest=seen["digest"],
+        reference=seen["reference"],
+        settings_digest=seen["settingsDigest"],
+        settings=seen["settings"],
+        platform=seen["platform"],
+        state=seen["state"],
+        served=seen["served"],
+        error=seen["error"] or "",
+    )
+
+
+def _endpoints(seen: Mapping[str, Any]) -> tuple[Endpoint, ...]:
+    return (Endpoint(kind="internal", url=f"http://{seen['host']}:{seen['port']}"),)
+
+
+def _problems(live: ReleaseState | None, supervised: bool) -> tuple[str, ...]:
+    found = []
+    if live is not None and not supervised:
+        found.append("nobody watches the release: its supervisor is gone (mlship repair starts it again)")
+    if live is not None and live.state != "serving":
+        found.append(f"the live release is {live.state}: {live.error}".rstrip(": "))
+    return tuple(found)

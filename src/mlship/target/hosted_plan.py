@@ -1,0 +1,166 @@
+"""The plan for a service on a host: pure, from what is wanted and what is observed to ordered actions."""
+
+from __future__ import annotations
+
+from mlship.target.deployment import Deployment, ReleaseState, Wanted
+from mlship.target.plan import Action, Phase
+
+_ACTIVE = ("starting", "ready", "serving", "draining")
+
+
+def plan_hosted(wanted: Wanted | None, observed: Deployment, *, port: int, host: str) -> tuple[Action, ...]:
+    """Actions that lead from `observed` to `wanted`; none if nothing is to be done."""
+    if wanted is None:
+        return (_destroy(observed),) if observed.exists else ()
+    live = observed.live
+    if live is not None and live.is_of(wanted):
+        return _keep(wanted, observed, live, port=port, host=host)
+    return _replace(wanted, observed, port=port, host=host)
+
+
+def _keep(
+    wanted: Wanted, observed: Deployment, live: ReleaseState, *, port: int, host: str
+) -> tuple[Action, ...]:
+    """The wanted release is live: only mend what is not as it should be."""
+    actions = [*_clean(observed, spare=None)]
+    holder = bool(observed.facts.get("supervisor"))
+    others = any(r.state in _ACTIVE and r.served and r is not live for r in observed.releases)
+    if not holder:
+        actions.append(_open(wanted.service, port, host))
+    if live.state != "serving":
+        actions.append(_start(wanted, live.number))
+    if live.state != "serving" or others:
+        actions.append(_shift(live.number, live.reference))
+    if actions and (not holder or live.state != "serving" or others):
+        actions.append(_settle(live.number))
+    return (*actions, *_retire(wanted.keep, observed, leaving=None))
+
+
+def _replace(wanted: Wanted, observed: Deployment, *, port: int, host: str) -> tuple[Action, ...]:
+    """Candidate beside the live one, proved, then shifted to."""
+    spare = _reusable(wanted, observed)
+    number = spare.number if spare else observed.last_number + 1
+    missing = [layer for layer in wanted.layers if layer.digest not in observed.present]
+    sends = [
+        Action(
+            name=f"send-{layer.digest[7:19]}",
+            phase="stage",
+            verb="send",
+            subject=layer.title,
+            command=f"put {layer.digest[:19]}… ({layer.size:,} bytes) into incoming/",
+            arguments={"digest": layer.digest, "size": layer.size},
+            bytes=layer.size,
+        )
+        for layer in (*missing, *wanted.documents)
+    ]
+    stage = Action(
+        name="stage",
+        phase="stage",
+        verb="stage",
+        subject=f"release {number} of {wanted.reference}",
+        command=f"host stage {wanted.service} {number} {wanted.digest[:19]}… for {wanted.platform}",
+        arguments={
+            "release": number,
+            "digest": wanted.digest,
+            "reference": wanted.reference,
+            "platform": wanted.platform,
+            "settings": wanted.settings,
+            "settingsDigest": wanted.settings_digest,
+        },
+    )
+    hold = [] if observed.facts.get("supervisor") else [_open(wanted.service, port, host)]
+    prove = _on_release("prove", "prove", number, f"release {number} with the golden examples", "POST infer")
+    return (
+        *_clean(observed, spare),
+        *sends,
+        stage,
+        *hold,
+        _start(wanted, number),
+        prove,
+        _shift(number, wanted.reference),
+        _settle(number),
+        *_retire(wanted.keep, observed, leaving=observed.live),
+    )
+
+
+def _reusable(wanted: Wanted, observed: Deployment) -> ReleaseState | None:
+    """A candidate that an interrupted rollout of the same thing has left."""
+    fits = [r for r in observed.releases if r.is_of(wanted) and not r.served and r.state != "failed"]
+    return max(fits, key=lambda r: r.number, default=None)
+
+
+def _clean(observed: Deployment, spare: ReleaseState | None) -> list[Action]:
+    """Remove what earlier, broken-off rollouts left: releases that never had traffic."""
+    left = [
+        r.number
+        for r in observed.releases
+        if not r.served and r.number != observed.live_number and r is not spare
+    ]
+    return [_remove("clean", "clean", left, "left by an interrupted rollout")] if left else []
+
+
+def _retire(keep: int, observed: Deployment, leaving: ReleaseState | None) -> list[Action]:
+    """Remove earlier releases beyond the `keep` newest; the one that is `leaving` counts as the newest of
+    them.
+    """
+    served = [r.number for r in observed.releases if r.served and r.number != observed.live_number]
+    served += [leaving.number] if leaving else []
+    old = sorted(served, reverse=True)[keep:]
+    return [_remove("retire", "retire", sorted(old), f"beyond the {keep} kept")] if old else []
+
+
+def _open(service: str, port: int, host: str) -> Action:
+    where = f"{host}:{port}" if port else f"a free port of {host}"
+    return Action(
+        name="open",
+        phase="start",
+        verb="open",
+        subject=where,
+        command=f"host open {service} {where}",
+        arguments={"host": host, "port": port},
+    )
+
+
+def _start(wanted: Wanted, number: int) -> Action:
+    return _on_release("start", "start", number, f"release {number} of {wanted.reference}", "host start")
+
+
+def _shift(number: int, reference: str) -> Action:
+    return _on_release("shift", "shift", number, f"traffic to release {number} of {reference}", "host shift")
+
+
+def _settle(number: int) -> Action:
+    return _on_release("settle", "settle", number, f"until only release {number} answers", "host settle")
+
+
+def _on_release(verb: str, phase: Phase, number: int, subject: str, command: str) -> Action:
+    return Action(
+        name=verb,
+        phase=phase,
+        verb=verb,
+        subject=subject,
+        command=f"{command} {number}",
+        arguments={"release": number},
+    )
+
+
+def _remove(name: str, phase: Phase, numbers: list[int], why: str) -> Action:
+    text = ", ".join(str(n) for n in numbers)
+    return Action(
+        name=name,
+        phase=phase,
+        verb="remove",
+        subject=f"release {text} ({why})",
+        command=f"host remove {text}",
+        arguments={"releases": numbers},
+    )
+
+
+def _destroy(observed: Deployment) -> Action:
+    return Action(
+        name="destroy",
+        phase="remove",
+        verb="destroy",
+        subject=f"service {observed.service} and its {len(observed.releases)} releases",
+        command=f"host destroy {observed.service}",
+    )

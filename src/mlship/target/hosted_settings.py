@@ -1,0 +1,33 @@
+"""Settings that every target on a host has; an adapter may add its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One commented example of each stands in targets/<name>/example.toml.
+
+    Times are in seconds. `port` 0 = a free one, chosen once and kept; `python` empty = found by the
+    bundle's platform; `environment` is all that a release sees of it, besides PATH, LANG and TMPDIR.
+    """
+
+    port: int = 0
+    host: str = "127.0.0.1"
+    workers: int = 1
+    ready_timeout: float = 60.0
+    drain_timeout: float = 75.0
+    python: str = ""
+    base: str = ""
+    environment: dict[str, str] = {}
+
+    def of_release(self) -> dict[str, Any]:
+        """What a release is started with, and by which two releases of one bundle differ."""
+        return {
+            "workers": self.workers,
+            "readyTimeout": self.ready_timeout,
+            "drainTimeout": self.drain_timeout,
+            "environment": dict(self.environment),
+        }

@@ -1,0 +1,90 @@
+"""The rollout's journal: in the ledger before each action and after it, with an end for every beginning."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from mlship.errors import LockedError
+from mlship.target.deployment import Deployment
+from mlship.target.history import UNFINISHED, RolloutRecord, read_history
+from mlship.target.ledger import Ledger
+from mlship.target.lock import Lock
+from mlship.target.plan import Action, Plan
+
+Why = Literal["deploy", "rollback", "destroy", "repair"]
+
+
+def begin(ledger: Ledger, lock: Lock, plan: Plan, before: Deployment, why: Why) -> Journal:
+    """Write what is about to be done, and to what."""
+    entry = ledger.append("begin", _begin(plan, before, why), fence=lock.fence)
+    return Journal(ledger, lock, entry.rollout)
+
+
+class Journal:
+    """Writes what is about to be done before, and what came of it after."""
+
+    def __init__(self, ledger: Ledger, lock: Lock, rollout: int) -> None:
+        self.ledger, self.lock, self.rollout = ledger, lock, rollout
+        self.phase = "stage"
+
+    def step(self, index: int, action: Action) -> Step:
+        return Step(self, index, action)
+
+    def end(self, outcome: str, after: Deployment | None, error: str = "") -> None:
+        live = msgspec.to_builtins(after.live) if after and after.live else None
+        data = {"outcome": outcome, "live": live, "error": error}
+        self.ledger.append("end", data, fence=self.lock.fence, rollout=self.rollout)
+
+
+class Step:
+    """One action between its two journal entries; an error is journalled and goes on."""
+
+    def __init__(self, journal: Journal, index: int, action: Action) -> None:
+        self.journal, self.index, self.action = journal, index, action
+        self.result: dict[str, Any] = {}
+
+    def __enter__(self) -> Step:
+        self.journal.lock.check()
+        self.journal.phase = self.action.phase
+        self._append("action", {"index": self.index, **msgspec.to_builtins(self.action)})
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, LockedError):
+            return
+        said = {"ok": error is None, "error": str(error) if error else "", "result": self.result}
+        self._append("result", {"index": self.index, "name": self.action.name, **said})
+
+    def _append(self, kind: Literal["action", "result"], data: dict[str, Any]) -> None:
+        self.journal.ledger.append(kind, data, fence=self.journal.lock.fence, rollout=self.journal.rollout)
+
+
+def unfinished(ledger: Ledger) -> list[RolloutRecord]:
+    """Rollouts without an end: one may be under way, the others were broken off."""
+    return [record for record in read_history(ledger) if record.outcome == UNFINISHED]
+
+
+def close_unfinished(ledger: Ledger, lock: Lock, seen: Deployment) -> None:
+    """Write the end of rollouts that never came to it; while we hold the lock, nobody is at one of them."""
+    live = msgspec.to_builtins(seen.live) if seen.live else None
+    for record in unfinished(ledger):
+        data = {"outcome": "interrupted", "live": live, "error": record.stopped_at}
+        ledger.append("end", data, fence=lock.fence, rollout=record.rollout)
+
+
+def _begin(plan: Plan, before: Deployment, why: Why) -> dict[str, Any]:
+    wanted = plan.wanted
+    return {
+        "why": why,
+        "plan": plan.digest,
+        "basis": plan.basis,
+        "release": plan.release,
+        "reference": wanted.reference if wanted else "",
+        "digest": wanted.digest if wanted else "",
+        "settingsDigest": wanted.settings_digest if wanted else "",
+        "settings": wanted.settings if wanted else {},
+        "before": msgspec.to_builtins(before.live) if before.live else None,
+        "actions": [a.name for a in plan.actions],
+    }

@@ -1,0 +1,97 @@
+"""The append-only history of one service, kept in a Store at the target.
+
+Entries are numbered keys written only if absent, so that two writers can never both be the n-th. A rollout
+is a `begin`, an `action` and a `result` per action, and an `end`; one without an end was interrupted.
+"""
+
+from __future__ import annotations
+
+import getpass
+import platform
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from mlship.errors import TargetError
+from mlship.result import Result, to_json
+from mlship.store.protocol import Store
+
+LEDGER_SCHEMA = 1
+Kind = Literal["begin", "action", "result", "end", "unlock"]
+
+
+class Entry(Result):
+    """One line of history. `rollout` is the sequence number of the `begin` that it belongs to."""
+
+    sequence: int
+    kind: Kind
+    at: str
+    by: str
+    fence: int
+    rollout: int
+    data: dict[str, Any]
+    schema_version: int = LEDGER_SCHEMA
+
+
+class Ledger:
+    """Reads and appends the entries of one (target, service) below `prefix` of `store`."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self.store, self.prefix = store, prefix
+        self._last: int | None = None
+
+    def append(self, kind: Kind, data: dict[str, Any], *, fence: int, rollout: int | None = None) -> Entry:
+        """Add an entry durably; `rollout` None makes it the first of its own."""
+        sequence = self.last_sequence() if self._last is None else self._last
+        while True:
+            sequence += 1
+            entry = Entry(
+                sequence=sequence,
+                kind=kind,
+                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                by=whoami(),
+                fence=fence,
+                rollout=sequence if rollout is None else rollout,
+                data=data,
+            )
+            self._last = sequence
+            if self.store.write_if_absent(self._key(sequence), [to_json(entry)]):
+                return entry
+
+    def entries(self) -> list[Entry]:
+        """All entries, oldest first."""
+        return [self._read(key) for key in self.store.list(f"{self.prefix}/entries/")]
+
+    def last_sequence(self) -> int:
+        last = 0
+        for key in self.store.list(f"{self.prefix}/entries/"):
+            last = int(key.rsplit("/", 1)[1])
+        return last
+
+    def erase(self) -> None:
+        """Remove every entry and the lock (destroy --purge)."""
+        for key in list(self.store.list(f"{self.prefix}/")):
+            stat = self.store.stat(key)
+            if stat is not None:
+                self.store.delete_if_match(key, stat.version)
+
+    def _key(self, sequence: int) -> str:
+        return f"{self.prefix}/entries/{sequence:08d}"
+
+    def _read(self, key: str) -> Entry:
+        data = b"".join(self.store.read(key))
+        try:
+            return msgspec.json.decode(data, type=Entry)
+        except msgspec.DecodeError as error:
+            newer = "it may be made by a newer mlship" if b"schemaVersion" in data else "it is damaged"
+            raise TargetError(f"cannot read ledger entry {key}", cause=newer, fix="Update mlship") from error
+
+
+def whoami() -> str:
+    """user@host, as the ledger and the lock name people."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{platform.node()}"

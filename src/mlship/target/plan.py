@@ -1,0 +1,77 @@
+"""Plans: the ordered actions from what is observed to what is wanted, as values that can be printed and
+saved.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from mlship.digest import sha256
+from mlship.errors import UsageError
+from mlship.result import Result, to_json
+from mlship.target.deployment import Wanted
+
+Phase = Literal["clean", "stage", "start", "prove", "shift", "settle", "retire", "remove"]
+PLAN_SCHEMA = 1
+
+
+class Action(Result):
+    """One step: `verb` on `subject`, with the exact `command` it will make.
+
+    `arguments` may refer to the result of an earlier action as `{name.key}`; `name` is unique in its plan.
+    """
+
+    name: str
+    phase: Phase
+    verb: str
+    subject: str
+    command: str
+    arguments: dict[str, Any] = {}
+    bytes: int = 0
+
+
+class Plan(Result):
+    """Actions in order. `basis` is the digest of the observed state that they start from."""
+
+    target: str
+    service: str
+    basis: str
+    wanted: Wanted | None
+    actions: tuple[Action, ...]
+    release: int | None = None
+    schema_version: int = PLAN_SCHEMA
+
+    @property
+    def changes(self) -> int:
+        return len(self.actions)
+
+    @property
+    def digest(self) -> str:
+        return sha256(to_json(self))
+
+
+def save_plan(plan: Plan, path: Path) -> None:
+    """Write a plan to be deployed later, and only if it still fits."""
+    path.write_bytes(to_json(plan, indent=True) + b"\n")
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a saved plan. Raises UsageError for anything that is not one this mlship understands."""
+    try:
+        data = path.read_bytes()
+        version = msgspec.json.decode(data).get("schemaVersion")
+    except OSError as error:
+        raise UsageError(f"cannot read the plan {path}", cause=error.strerror or "") from error
+    except (msgspec.DecodeError, AttributeError) as error:
+        raise UsageError(f"{path} is not a saved plan", fix="Make one with mlship plan --out FILE") from error
+    if isinstance(version, int) and version > PLAN_SCHEMA:
+        raise UsageError(
+            f"{path} was made by a newer mlship", fix="Update mlship, or plan again with this one"
+        )
+    try:
+        return msgspec.json.decode(data, type=Plan)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path} is not a saved plan", cause=str(error)) from error

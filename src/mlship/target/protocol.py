@@ -1,0 +1,95 @@
+"""What an adapter must offer. It plans and acts; the rollout, the ledger and every promise belong to the
+core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlship.bundle.open import OpenBundle
+from mlship.host.http import Request, Response
+from mlship.progress import SILENT, Progress
+from mlship.target.deployment import Deployment, Problem, Proof, Wanted
+from mlship.target.plan import Action
+
+
+@dataclass(frozen=True)
+class Place:
+    """A target as configured: its name, the service on it, and the adapter's own settings (not yet
+    validated).
+
+    `data` is the user's data folder, `keep` how many earlier releases stay, `ledger` the URL of the store
+    for the ledger where it is not the adapter's own choice.
+    """
+
+    name: str
+    service: str
+    settings: Mapping[str, Any]
+    data: Path
+    labels: Mapping[str, str] = field(default_factory=dict)
+    keep: int = 2
+    ledger: str | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an action may use besides its arguments.
+
+    `results` of earlier actions by name; `bundle` is None when nothing has to be sent (an earlier release
+    is there already); `fence` is the lock's number, which the far end compares.
+    """
+
+    fence: int
+    bundle: OpenBundle | None = None
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    progress: Progress = SILENT
+    timeout: float | None = None
+
+
+class Adapter(Protocol):
+    """The code behind one type of target, bound to one Place. Only `run` changes the world."""
+
+    place: Place
+
+    def wanted(self, bundle: OpenBundle) -> Wanted:
+        """`bundle` as it would run here: its layers for this platform, with this place's settings."""
+        ...
+
+    def check(self, bundle: OpenBundle) -> list[Problem]:
+        """Read-only pre-flight: reach, rights, platform, size. Empty = nothing stands in the way."""
+        ...
+
+    def observe(self) -> Deployment:
+        """What runs there, asked from the target itself."""
+        ...
+
+    def plan(self, wanted: Wanted | None, observed: Deployment) -> tuple[Action, ...]:
+        """Pure: no I/O, no clock. `wanted` None = remove the service; nothing to do = no actions."""
+        ...
+
+    def run(self, action: Action, given: Given) -> dict[str, Any]:
+        """Do one action; idempotent. Its result goes into the ledger."""
+        ...
+
+    def invoke(self, request: Request, release: int | None = None) -> Response:
+        """A prediction by the live release, or by `release` through the way its candidate can be reached."""
+        ...
+
+    def prove(self, golden: Mapping[str, Any], release: int) -> Proof:
+        """The golden examples, run on the target by `release`, before it has traffic."""
+        ...
+
+    def golden(self, release: int) -> Mapping[str, Any]:
+        """The golden examples of a release that is on the target, for when no registry is at hand."""
+        ...
+
+    def logs(self, release: int | None, lines: int) -> Iterator[str]:
+        """The last lines that a release wrote."""
+        ...
+
+    def ledger_url(self) -> str:
+        """The store in which this target's ledger is kept."""
+        ...

@@ -1,0 +1,273 @@
+"""The rollout: one algorithm for every adapter.
+
+observe -> plan -> lock -> observe again -> act, each action journalled before and after. Any failure before
+the shift leaves the old release untouched; after it, the core plans back to the release before. Whatever a
+killed rollout left behind is part of what the next one observes, so that its plan finishes or undoes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mlship.bundle.open import OpenBundle
+from mlship.errors import (
+    BundleError,
+    LockedError,
+    MlshipError,
+    NotRestoredError,
+    PolicyError,
+    TargetError,
+    UnhealthyError,
+    UsageError,
+)
+from mlship.progress import SILENT, Progress
+from mlship.result import Result
+from mlship.target.deployment import Deployment, Proof, ReleaseState, Wanted
+from mlship.target.golden import golden_of
+from mlship.target.history import last_release
+from mlship.target.journal import Journal, Why, begin, close_unfinished, unfinished
+from mlship.target.ledger import Ledger
+from mlship.target.lock import Lock, locked
+from mlship.target.plan import Action, Plan
+from mlship.target.protocol import Adapter, Given
+
+_UNDO_INDEX = 1000  # actions of the way back are numbered from here, apart from those of the plan
+_UNDO_FIX = "See mlship logs for what the release wrote, then correct the bundle and deploy again"
+
+
+class Rolled(Result):
+    """How a rollout ended. `release` is what the target was seen to serve afterwards."""
+
+    changed: bool
+    actions: tuple[Action, ...]
+    release: ReleaseState | None
+    observed: Deployment
+    proof: Proof | None = None
+
+
+class Rollout:
+    """One rollout of `wanted` (None = remove) as one service, on behalf of `why`."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        ledger: Ledger,
+        wanted: Wanted | None,
+        *,
+        why: Why,
+        bundle: OpenBundle | None = None,
+        progress: Progress = SILENT,
+        lock_wait: float = 0.0,
+        timeout: float | None = None,
+    ) -> None:
+        self.adapter, self.ledger, self.wanted, self.why = adapter, ledger, wanted, why
+        self.bundle, self.progress = bundle, progress
+        self.lock_wait, self.timeout = lock_wait, timeout
+        self.proof: Proof | None = None
+
+    def run(self, saved: Plan | None = None) -> Rolled:
+        """Carry the rollout out. With `saved`, refuse unless the target still is as that plan found it."""
+        observed = observe(self.adapter, self.ledger)
+        plan = make_plan(self.adapter, self.wanted, observed)
+        _still_fits(saved, plan)
+        if not plan.actions and not unfinished(self.ledger):
+            return self._ended(plan, observed)
+        with locked(self.ledger, self.why, wait=self.lock_wait) as lock:
+            before = observe(self.adapter, self.ledger)
+            plan = make_plan(self.adapter, self.wanted, before)
+            _still_fits(saved, plan)
+            close_unfinished(self.ledger, lock, before)
+            return self._act(plan, before, lock) if plan.actions else self._ended(plan, before)
+
+    def _act(self, plan: Plan, before: Deployment, lock: Lock) -> Rolled:
+        journal = begin(self.ledger, lock, plan, before, self.why)
+        try:
+            self._run_all(plan, journal)
+            after = observe(self.adapter, self.ledger)
+            self._confirm(after)
+        except (MlshipError, KeyboardInterrupt) as error:
+            if isinstance(error, LockedError):
+                raise
+            self._undo(before, journal, error)
+            raise
+        journal.end("succeeded", after)
+        return self._ended(plan, after)
+
+    def _run_all(self, plan: Plan, journal: Journal) -> None:
+        results: dict[str, dict[str, Any]] = {}
+        self.progress.phase("rollout", len(plan.actions))
+        for index, action in enumerate(plan.actions):
+            resolved = resolve(action, results)
+            with journal.step(index, resolved) as step:
+                if action.verb == "prove":
+                    result = self._prove(action)
+                else:
+                    given = Given(journal.lock.fence, self.bundle, results, self.progress, self.timeout)
+                    result = self.adapter.run(resolved, given)
+                step.result = result
+            results[action.name] = result
+            self.progress.say(f"{action.verb} {action.subject}")
+            self.progress.advance()
+
+    def _prove(self, action: Action) -> dict[str, Any]:
+        """The golden examples on the candidate. Raises UnhealthyError, with the first differences, if they
+        differ.
+        """
+        number = int(action.arguments["release"])
+        golden = golden_of(self.bundle) if self.bundle else self.adapter.golden(number)
+        proof = self.adapter.prove(golden, number)
+        if self.wanted is None or proof.digest != self.wanted.digest:
+            raise UnhealthyError(
+                f"the candidate serves {proof.digest}, which was not asked for", fix=_UNDO_FIX
+            )
+        if not proof.holds:
+            raise UnhealthyError(
+                f"golden check failed: {len(proof.differences)} answers differ from the build's",
+                cause=proof.differences[0] if proof.differences else "no rows were answered",
+                fix=_UNDO_FIX,
+            )
+        self.proof = proof
+        self.progress.say(f"{proof.rows} golden rows answered as at build, largest error {proof.max_abs:.1e}")
+        return dict(msgspec.to_builtins(proof))
+
+    def _confirm(self, after: Deployment) -> None:
+        """Success is what was observed: the wanted digest serving, or nothing left of a removed service."""
+        if self.wanted is None:
+            if after.exists:
+                raise TargetError("something of the service is still there", fix="Run mlship destroy again")
+            return
+        live = after.live
+        if live is None or not live.is_of(self.wanted) or live.state != "serving":
+            seen = f"{live.reference} is {live.state}" if live else "nothing is live"
+            raise UnhealthyError("the target does not serve what was deployed", cause=seen, fix=_UNDO_FIX)
+
+    def _undo(self, before: Deployment, journal: Journal, error: BaseException) -> None:
+        """Plan back to what was live before; raises what the user is to see, where `error` is not that."""
+        self.progress.say("going back to the release before" if before.live else "removing what was begun")
+        try:
+            observed = observe(self.adapter, self.ledger)
+            back = make_plan(self.adapter, _wanted_again(before, self.wanted), observed)
+            given = Given(journal.lock.fence, None, {}, self.progress, self.timeout)
+            results: dict[str, dict[str, Any]] = {}
+            # The release before was proved when it was deployed, and proves itself again before it is ready.
+            for index, action in enumerate(a for a in back.actions if a.verb != "prove"):
+                resolved = resolve(action, results)
+                with journal.step(_UNDO_INDEX + index, resolved) as step:
+                    step.result = self.adapter.run(resolved, given)
+                results[action.name] = step.result
+            after = observe(self.adapter, self.ledger)
+            restored = _same_service(before, after)
+        except MlshipError as failed:
+            journal.end("not-restored", None, str(error))
+            raise NotRestoredError(
+                f"{error}; going back failed too: {failed}", fix=_restore_fix(before)
+            ) from error
+        if not restored:
+            journal.end("not-restored", after, str(error))
+            raise NotRestoredError(
+                f"{error}; the release before does not serve", fix=_restore_fix(before)
+            ) from error
+        journal.end("rolled-back", after, str(error) or type(error).__name__)
+        if isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase):
+            raise UnhealthyError(
+                error.what, cause=error.cause, fix=_kept(before) + (error.fix or _UNDO_FIX)
+            ) from error
+
+    def _ended(self, plan: Plan, observed: Deployment) -> Rolled:
+        return Rolled(
+            changed=bool(plan.actions),
+            actions=plan.actions,
+            release=observed.live if self.wanted else None,
+            observed=observed,
+            proof=self.proof,
+        )
+
+
+def observe(adapter: Adapter, ledger: Ledger) -> Deployment:
+    """What the target shows, with release numbers that go on from the ledger's."""
+    return adapter.observe().numbered_from(last_release(ledger))
+
+
+def make_plan(adapter: Adapter, wanted: Wanted | None, observed: Deployment) -> Plan:
+    """The adapter's actions as a Plan that knows what it depends on."""
+    actions = adapter.plan(wanted, observed)
+    numbers = [int(a.arguments["release"]) for a in actions if a.verb == "start"]
+    return Plan(
+        target=adapter.place.name,
+        service=adapter.place.service,
+        basis=observed.basis,
+        wanted=wanted,
+        actions=actions,
+        release=numbers[-1] if numbers else None,
+    )
+
+
+def resolve(action: Action, results: dict[str, dict[str, Any]]) -> Action:
+    """Put results of earlier actions in place of arguments of the form `{name.key}`."""
+
+    def value(given: Any) -> Any:
+        if isinstance(given, str) and given.startswith("{") and given.endswith("}"):
+            name, _, key = given[1:-1].partition(".")
+            return results[name][key]
+        return given
+
+    return msgspec.structs.replace(action, arguments={k: value(v) for k, v in action.arguments.items()})
+
+
+def _still_fits(saved: Plan | None, now: Plan) -> None:
+    if saved is None:
+        return
+    if (saved.target, saved.service) != (now.target, now.service):
+        raise UsageError(f"the plan is for {saved.target}/{saved.service}, not {now.target}/{now.service}")
+    if saved.basis != now.basis:
+        raise TargetError(
+            "the saved plan no longer fits",
+            cause="the target has changed since it was made",
+            fix="Plan again, read it, and deploy that plan",
+        )
+
+
+def _wanted_again(before: Deployment, wanted: Wanted | None) -> Wanted | None:
+    """The release that was live before, to go back to; it is on the target, so nothing is sent."""
+    live = before.live
+    if live is None:
+        return None
+    return Wanted(
+        reference=live.reference,
+        digest=live.digest,
+        service=before.service,
+        platform=live.platform,
+        settings=live.settings,
+        layers=(),
+        documents=(),
+        keep=wanted.keep if wanted else 2,
+    )
+
+
+def _same_service(before: Deployment, after: Deployment) -> bool:
+    if before.live is None:
+        return after.live is None
+    live = after.live
+    same = live is not None and (live.digest, live.settings_digest) == (
+        before.live.digest,
+        before.live.settings_digest,
+    )
+    return same and live is not None and (live.state == "serving" or before.live.state != "serving")
+
+
+def _is_unhealthy(error: MlshipError, phase: str) -> bool:
+    """Failures of the candidate itself are exit 8; those of bundle, rules and way keep their own."""
+    if isinstance(error, (BundleError, PolicyError, UnhealthyError)):
+        return isinstance(error, UnhealthyError)
+    return phase in ("start", "prove", "shift", "settle")
+
+
+def _kept(before: Deployment) -> str:
+    return f"{before.live.reference} goes on serving. " if before.live else ""
+
+
+def _restore_fix(before: Deployment) -> str:
+    wanted = f" {before.live.reference}" if before.live else ""
+    return f"Look at mlship status and logs, then mlship repair; before it,{wanted or ' nothing'} was live"
