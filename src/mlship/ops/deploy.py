@@ -1,0 +1,101 @@
+"""`mlship deploy`: bring a target from what it runs to a bundle, proved before it has the traffic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlship.bundle.open import OpenBundle
+
+from mlship.errors import TargetError, UsageError
+from mlship.ops.context import Context
+from mlship.ops.service import Service, open_service
+from mlship.result import Result
+from mlship.target.deployment import Endpoint, Problem, Proof, ReleaseState
+from mlship.target.plan import Action, Plan, load_plan
+from mlship.target.rollout import Rolled, Rollout
+
+
+class DeployReport(Result):
+    """What changed, and what the target was seen to serve afterwards."""
+
+    target: str
+    service: str
+    changed: bool
+    release: ReleaseState | None
+    actions: tuple[Action, ...]
+    endpoints: tuple[Endpoint, ...]
+    proof: Proof | None = None
+
+
+def deploy(
+    ctx: Context,
+    target: str | None = None,
+    ref: str | None = None,
+    plan_file: Path | None = None,
+    *,
+    lock_wait: float = 0.0,
+) -> DeployReport:
+    """Deploy `ref` (None = what this project builds), or a saved plan if the target is still as it found
+    it.
+
+    Raises UnhealthyError (rolled back), NotRestoredError, LockedError, BundleError, TargetError,
+    UsageError.
+    """
+    saved = load_plan(plan_file) if plan_file else None
+    bundle = ctx.open_bundle(_planned(saved, ref) or ref)
+    service = open_service(
+        ctx, saved.target if saved and target is None else target, bundle_name=bundle.reference.name
+    )
+    rolled = roll_to(ctx, service, bundle, saved=saved, lock_wait=lock_wait)
+    return report(service, rolled)
+
+
+def roll_to(
+    ctx: Context, service: Service, bundle: OpenBundle, *, saved: Plan | None = None, lock_wait: float = 0.0
+) -> Rolled:
+    """Pre-flight and rollout of one bundle."""
+    refuse(service.adapter.check(bundle))
+    rollout = Rollout(
+        service.adapter,
+        service.ledger,
+        service.adapter.wanted(bundle),
+        why="deploy",
+        bundle=bundle,
+        progress=ctx.progress,
+        lock_wait=lock_wait,
+        timeout=ctx.timeout,
+    )
+    return rollout.run(saved)
+
+
+def refuse(problems: list[Problem]) -> None:
+    """Raise TargetError for the first problem of a pre-flight (and count the others)."""
+    if problems:
+        more = f" (and {len(problems) - 1} more: mlship plan lists them)" if len(problems) > 1 else ""
+        raise TargetError(problems[0].what + more, fix=problems[0].fix)
+
+
+def report(service: Service, rolled: Rolled) -> DeployReport:
+    """A rollout's end as the user sees it."""
+    return DeployReport(
+        target=service.target,
+        service=service.name,
+        changed=rolled.changed,
+        release=rolled.release,
+        actions=rolled.actions,
+        endpoints=rolled.observed.endpoints,
+        proof=rolled.proof,
+    )
+
+
+def _planned(saved: Plan | None, ref: str | None) -> str | None:
+    if saved is None:
+        return None
+    if ref is not None:
+        raise UsageError(
+            "a saved plan already says which bundle", fix="Leave the reference out, or leave --plan out"
+        )
+    if saved.wanted is None:
+        raise UsageError("the saved plan removes the service", fix="Use mlship destroy")
+    name = saved.wanted.reference.partition("@")[0].partition(":")[0]
+    return f"{name}@{saved.wanted.digest}"

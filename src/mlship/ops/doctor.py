@@ -1,0 +1,115 @@
+"""`mlship doctor`: look at this machine, or at a target and the release that runs there, and say what is
+wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from mlship.config import cache_dir, data_dir, interpreter
+from mlship.errors import MlshipError
+from mlship.host.http import Request
+from mlship.ops.context import Context
+from mlship.ops.service import Service, open_service
+from mlship.result import Result
+from mlship.target.golden import DIGEST_HEADER, prove_by_invoking
+
+
+class Check(Result):
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+class Diagnosis(Result):
+    """All that was looked at; `ok` if nothing is wrong."""
+
+    about: str
+    ok: bool
+    checks: tuple[Check, ...]
+
+
+def doctor(ctx: Context, target: str | None = None) -> Diagnosis:
+    """Check this machine (no target), or a target: its reach, its release, its answers to the golden
+    examples.
+    """
+    if target is None:
+        checks = _machine(ctx)
+        return Diagnosis(about="this machine", ok=all(c.ok for c in checks), checks=tuple(checks))
+    service = open_service(ctx, target)
+    checks = _target(service)
+    return Diagnosis(
+        about=f"{service.target}/{service.name}", ok=all(c.ok for c in checks), checks=tuple(checks)
+    )
+
+
+def _machine(ctx: Context) -> list[Check]:
+    checks = [
+        Check(name="python", ok=sys.version_info >= (3, 11), detail=platform.python_version()),
+        _folder("data folder", data_dir()),
+        _folder("cache folder", cache_dir()),
+        _module("resolver (uv)", "uv"),
+    ]
+    if ctx.project:
+        checks.append(_tried("project interpreter", lambda: str(interpreter(ctx.project_or_error()))))
+    checks.append(_tried("default registry", lambda: f"{len(ctx.registry().names())} names"))
+    return checks
+
+
+def _target(service: Service) -> list[Check]:
+    checks = [_tried("reach", lambda: "answers" if service.adapter.observe() is not None else "")]
+    if not checks[0].ok:
+        return checks
+    seen = service.adapter.observe()
+    live = seen.live
+    if live is None:
+        return [*checks, Check(name="release", ok=False, detail="nothing is live", fix="mlship deploy")]
+    state = f"release {live.number} of {live.reference} is {live.state}"
+    checks.append(Check(name="release", ok=seen.healthy, detail="; ".join((state, *seen.problems))))
+    if live.state == "serving":
+        checks.append(_tried("digest served", lambda: _served(service, live.digest)))
+        checks.append(_tried("golden examples", lambda: _golden(service, live.number)))
+    return checks
+
+
+def _served(service: Service, wanted: str) -> str:
+    answer = service.adapter.invoke(Request("/v2/health/ready", method="GET"))
+    digest = answer.headers.get(DIGEST_HEADER, "")
+    if answer.status != 200 or digest != wanted:
+        raise MlshipError(f"the endpoint answers {answer.status} with {digest or 'no digest'}, not {wanted}")
+    return digest
+
+
+def _golden(service: Service, release: int) -> str:
+    proof = prove_by_invoking(service.adapter, service.adapter.golden(release), release)
+    if not proof.holds:
+        raise MlshipError(f"{len(proof.differences)} answers differ", cause=proof.differences[0])
+    return f"{proof.rows} rows answered as at build, largest error {proof.max_abs:.1e}"
+
+
+def _folder(name: str, folder: Path) -> Check:
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    writable = os.access(existing, os.W_OK)
+    fix = "" if writable else "Give yourself write access, or set MLSHIP_HOME and MLSHIP_CACHE"
+    return Check(name=name, ok=writable, detail=str(folder), fix=fix)
+
+
+def _module(name: str, module: str) -> Check:
+    found = find_spec(module) is not None
+    fix = "" if found else "pip install 'mlship-toolchain[build]'"
+    return Check(name=name, ok=found, detail="installed" if found else "not installed", fix=fix)
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, ok=True, detail=look())
+    except MlshipError as error:
+        return Check(name=name, ok=False, detail=str(error), fix=error.fix)

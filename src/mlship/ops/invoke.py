@@ -1,0 +1,72 @@
+"""`mlship invoke`: ask the live release (or one by number) for a prediction."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mlship.errors import TargetError, UsageError
+from mlship.host.http import Request
+from mlship.ops.context import Context
+from mlship.ops.service import open_service
+from mlship.result import Result
+from mlship.target.golden import DIGEST_HEADER
+
+
+class Answer(Result):
+    """A release's answer: the digest of the bundle that gave it, and the decoded body."""
+
+    target: str
+    service: str
+    digest: str
+    status: int
+    body: Any
+
+
+def invoke(
+    ctx: Context, target: str | None, payload: bytes, content_type: str, release: int | None = None
+) -> Answer:
+    """Send JSON (a V2 request, or one of the `/invocations` forms) or CSV with a header line.
+
+    Raises UsageError if the release refuses the input (status 4xx), TargetError for any other failure.
+    """
+    service = open_service(ctx, target)
+    path = f"/v2/models/{service.name}/infer" if _is_v2(payload, content_type) else "/invocations"
+    asked = Request(path, payload, headers={"Content-Type": content_type})
+    answer = service.adapter.invoke(asked, release)
+    body = _decoded(answer.body)
+    if answer.status >= 400:
+        said = body.get("error", "") if isinstance(body, dict) else str(body)
+        kind = UsageError if answer.status < 500 else TargetError
+        raise kind(
+            f"{service.name} answered with status {answer.status}", cause=said, fix="See mlship inspect"
+        )
+    return Answer(
+        target=service.target,
+        service=service.name,
+        digest=answer.headers.get(DIGEST_HEADER, ""),
+        status=answer.status,
+        body=body,
+    )
+
+
+def _is_v2(payload: bytes, content_type: str) -> bool:
+    """A V2 request has `inputs` as a list of named tensors; MLflow's form has arrays or an object there."""
+    if "json" not in content_type:
+        return False
+    try:
+        inputs = json.loads(payload).get("inputs")
+    except (ValueError, AttributeError) as error:
+        raise UsageError(
+            "the request is not a JSON object", cause=str(error), fix="See mlship invoke --help"
+        ) from error
+    return (
+        isinstance(inputs, list) and bool(inputs) and all(isinstance(t, dict) and "name" in t for t in inputs)
+    )
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")

@@ -1,0 +1,42 @@
+"""`mlship plan`: what a deploy would do, without a lock or a write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlship.ops.context import Context
+from mlship.ops.service import open_service
+from mlship.result import Result
+from mlship.target.deployment import Problem, ReleaseState
+from mlship.target.plan import Plan, save_plan
+from mlship.target.rollout import make_plan, observe
+
+
+class PlanReport(Result):
+    """The plan, what runs now, how many bytes would move, and what pre-flight found in the way."""
+
+    plan: Plan
+    live: ReleaseState | None
+    changes: int
+    bytes_to_send: int
+    problems: tuple[Problem, ...]
+
+
+def plan(
+    ctx: Context, target: str | None = None, ref: str | None = None, *, out: Path | None = None
+) -> PlanReport:
+    """Compare `ref` (None = what this project builds) with what the target runs; `out` saves the plan."""
+    bundle = ctx.open_bundle(ref)
+    service = open_service(ctx, target, bundle_name=bundle.reference.name)
+    problems = service.adapter.check(bundle)
+    observed = observe(service.adapter, service.ledger)
+    made = make_plan(service.adapter, service.adapter.wanted(bundle), observed)
+    if out is not None:
+        save_plan(made, out)
+    return PlanReport(
+        plan=made,
+        live=observed.live,
+        changes=made.changes,
+        bytes_to_send=sum(action.bytes for action in made.actions),
+        problems=tuple(problems),
+    )

@@ -1,0 +1,86 @@
+"""A service on a target, as the operations on targets see it: its adapter and its ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlship.store import open_store
+from mlship.store.protocol import Store
+
+from mlship.config import TargetSection, data_dir
+from mlship.errors import UsageError
+from mlship.ops.context import Context
+from mlship.reference import check_name
+from mlship.target.ledger import Ledger
+from mlship.target.loader import load_adapter
+from mlship.target.protocol import Adapter, Place
+
+LOCAL = TargetSection(type="local")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service on one target."""
+
+    adapter: Adapter
+    ledger: Ledger
+
+    @property
+    def target(self) -> str:
+        return self.adapter.place.name
+
+    @property
+    def name(self) -> str:
+        return self.adapter.place.service
+
+
+def open_service(ctx: Context, target: str | None, *, bundle_name: str | None = None) -> Service:
+    """The service that `target` (None = the only one) runs for `bundle_name`, for this project, or alone.
+
+    Raises UsageError if the target is unknown or it cannot be told which service is meant.
+    """
+    name, section = find_target(ctx, target)
+    service = section.service or bundle_name or (ctx.project.project.name if ctx.project else None)
+    if service is None:
+        service = _only_service(name, section)
+    place = Place(
+        name=name,
+        service=check_name(service),
+        settings=section.settings,
+        data=data_dir(),
+        labels=section.labels,
+        keep=section.keep,
+        ledger=section.ledger,
+    )
+    adapter = load_adapter(section.type, place)
+    return Service(adapter, Ledger(_ledger_store(ctx, adapter), f"{name}/{place.service}"))
+
+
+def find_target(ctx: Context, target: str | None) -> tuple[str, TargetSection]:
+    """The target by name; `local` is always there. Raises UsageError that lists what there is."""
+    known = {"local": LOCAL, **(ctx.project.targets if ctx.project else {})}
+    if target is None:
+        own = list(ctx.project.targets) if ctx.project else []
+        candidates = own or ["local"]
+        if len(candidates) != 1:
+            raise UsageError("which target?", fix=f"Name one of: {', '.join(candidates)}")
+        return candidates[0], known[candidates[0]]
+    if target not in known:
+        raise UsageError(f"there is no target {target!r}", fix=f"Targets here: {', '.join(known)}")
+    return target, known[target]
+
+
+def _only_service(name: str, section: TargetSection) -> str:
+    """Without a project, the one service that this target's ledger knows."""
+    place = Place(name=name, service="any", settings=section.settings, data=data_dir(), ledger=section.ledger)
+    store = open_store(section.ledger or load_adapter(section.type, place).ledger_url())
+    services = sorted({key.split("/")[1] for key in store.list(f"{name}/")})
+    if len(services) == 1:
+        return services[0]
+    have = f"{name} runs {', '.join(services)}" if services else f"nothing was ever deployed to {name}"
+    raise UsageError(f"which service? {have}", fix="Run this in the folder of the project, or name a bundle")
+
+
+def _ledger_store(ctx: Context, adapter: Adapter) -> Store:
+    root = ctx.project.root if ctx.project else None
+    return open_store(adapter.place.ledger or adapter.ledger_url(), root=root)
