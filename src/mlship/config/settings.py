@@ -38,8 +38,3 @@ def timeout_from_environment() -> float | None:
     if not 0 < seconds < float("inf"):
         raise ConfigError(f"MLSHIP_TIMEOUT is {text!r}", fix="Give a number of seconds")
     return seconds
-
-
-def switched_on(variable: str) -> bool:
-    """Whether an MLSHIP_* switch is set to something that means yes."""
-    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no", "off")

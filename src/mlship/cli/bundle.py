@@ -1,0 +1,110 @@
+"""Verbs about making bundles and looking into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlship.cli.run import Run
+from mlship.cli.verb import verb
+from mlship.cli.words import Bundle
+from mlship.errors import UsageError
+from mlship.result import Result
+
+_Upgrade = Annotated[
+    bool, typer.Option("--upgrade", help="Take newer packages where the project allows them.")
+]
+
+
+@verb("""
+    mlship init churn                                 a working example in ./churn
+    mlship init --model model.joblib --examples rows.csv
+""")
+def init(
+    run: Run,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; it is made if need be.")] = Path(),
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", metavar="FILE", help="Your own model (joblib or pickle).", show_default=False
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option("--examples", metavar="FILE", help="Rows for it: a CSV file.", show_default=False),
+    ] = None,
+) -> Result:
+    """Start a project: a working example, or your own model.
+
+    With --model and --examples, mlship.toml is written for what they contain. Nothing is overwritten.
+    """
+    from mlship.ops import init as op
+
+    if (model is None) != (examples is None):
+        raise UsageError(
+            "--model and --examples go together", fix="Give both, or neither for a working example"
+        )
+    if model is None or examples is None:
+        return op.init(folder)
+    return op.init_for_model(folder, model=model, examples=examples, progress=run.progress)
+
+
+@verb("""
+    mlship lock
+    mlship lock --upgrade
+""")
+def lock(run: Run, upgrade: _Upgrade = False) -> Result:
+    """Resolve the runtime's packages and write mlship.lock.
+
+    The first `mlship build` does it, too. Commit the file: with it, the digest is the same anywhere.
+    """
+    from mlship.ops import lock as op
+
+    return op.lock(run.context, upgrade=upgrade)
+
+
+@verb("""
+    mlship build
+    mlship build --locked                             in CI: fail if mlship.lock would change
+""")
+def build(
+    run: Run,
+    locked: Annotated[bool, typer.Option("--locked", help="Refuse to change mlship.lock.")] = False,
+) -> Result:
+    """Make a bundle, proved equal to the original model.
+
+    The same project with the same mlship.lock gives the same digest, on any machine, any day.
+    """
+    from mlship.ops import build as op
+
+    return op.build(run.context, locked=locked)
+
+
+@verb("""
+    mlship inspect
+    mlship inspect churn:1.4 --json
+""")
+def inspect(run: Run, bundle: Bundle = None) -> Result:
+    """Show what is in a bundle.
+
+    Layers with sizes and digests, schema, packages, golden examples, and how equal the ONNX model is.
+    """
+    from mlship.ops import inspect as op
+
+    return op.inspect(run.context, bundle)
+
+
+@verb("""
+    mlship verify
+    mlship verify team/churn@sha256:1f0c...
+""")
+def verify(run: Run, bundle: Bundle = None) -> Result:
+    """Check every byte of a bundle against its digests.
+
+    Nothing of it is run. Exit code 4 if one bit is wrong, or a file is missing or too many.
+    """
+    from mlship.ops import verify as op
+
+    return op.verify(run.context, bundle)

@@ -1,0 +1,66 @@
+"""The verbs, in the order of the top-level help. One verb's module is imported when that verb is used."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Section(NamedTuple):
+    """Verbs that belong together; each is a function of `module`, named like the verb."""
+
+    title: str
+    module: str
+    verbs: dict[str, str]
+
+
+SECTIONS = (
+    Section(
+        "Bundle",
+        "mlship.cli.bundle",
+        {
+            "init": "Start a project: a working example, or your own model.",
+            "lock": "Resolve the runtime's packages and write mlship.lock.",
+            "build": "Make a bundle, proved equal to the original model.",
+            "inspect": "Show what is in a bundle.",
+            "verify": "Check every byte of a bundle against its digests.",
+        },
+    ),
+    Section(
+        "Registry",
+        "mlship.cli.registry",
+        {
+            "list": "List bundles and tags.",
+            "push": "Copy a bundle to a registry.",
+            "pull": "Copy a bundle from a registry.",
+            "tag": "Give a bundle another tag.",
+        },
+    ),
+    Section(
+        "Target",
+        "mlship.cli.target",
+        {
+            "plan": "Show what deploy would do; changes nothing.",
+            "deploy": "Make a target run a bundle, proved there before it switches.",
+            "status": "Show what a target runs now.",
+            "history": "Show every release of a service, or what ran on a date.",
+            "invoke": "Send rows to a target and print its answer.",
+            "logs": "Show what a release wrote.",
+            "rollback": "Go back to an earlier release.",
+            "repair": "Finish or undo what an interrupted deploy left.",
+            "force-unlock": "Break the lock of a deployer that is gone.",
+            "destroy": "Remove a service from a target.",
+        },
+    ),
+    Section(
+        "Run here",
+        "mlship.cli.here",
+        {
+            "serve": "Serve a bundle in the foreground, on this machine.",
+            "doctor": "Check this machine, or a target and what runs there.",
+        },
+    ),
+)
+
+MODULES = {verb: section.module for section in SECTIONS for verb in section.verbs} | {
+    "invoke": "mlship.cli.invoke"
+}

@@ -1,0 +1,82 @@
+"""The top-level command: knows all verbs by name and one line, and imports the one that is used."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from mlship.cli.catalogue import MODULES, SECTIONS
+from mlship.errors import UsageError
+
+WIDTH = max(map(len, MODULES))  # the sections line up
+
+
+class Verbs(TyperGroup):
+    """typer would build every verb's parameters for the top-level help; this group builds none for it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return load(cmd_name) if cmd_name in MODULES else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in MODULES and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], MODULES, n=1)
+            fix = f"Did you mean {near[0]}?" if near else "mlship --help lists the commands"
+            raise UsageError(f"there is no command {args[0]!r}", fix=fix)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for section in SECTIONS:
+            with formatter.section(section.title):
+                formatter.write_dl([(verb.ljust(WIDTH), line) for verb, line in section.verbs.items()])
+
+
+def load(verb: str) -> Any:
+    """The command of one verb, with its examples below the options."""
+    function = getattr(importlib.import_module(MODULES[verb]), verb.replace("-", "_"))
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    examples = "\n".join("  " + line for line in function.examples.splitlines())
+    app.command(verb, epilog=f"\b\nExamples:\n{examples}")(function)
+    return typer.main.get_command(app)
+
+
+def application() -> typer.Typer:
+    """The whole program."""
+    app = typer.Typer(
+        cls=Verbs,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=True,
+        no_args_is_help=True,
+    )
+    app.callback()(mlship)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mlship {version('mlship-toolchain')}")
+        raise typer.Exit
+
+
+def mlship(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_show_version, help="Show the version and exit."
+    ),
+) -> None:
+    """Ship a trained model once, prove it where it runs.
+
+    First steps: mlship init, mlship build, mlship deploy local.
+
+    TARGET comes first, then the bundle: mlship deploy prod churn:1.4.
+    Without a bundle it is the one that this project builds; without TARGET
+    it is the only one in mlship.toml.
+    """

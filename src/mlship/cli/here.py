@@ -1,0 +1,46 @@
+"""Verbs that work on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlship.cli.run import Run
+from mlship.cli.verb import verb
+from mlship.cli.words import Bundle, Target
+from mlship.result import Result
+
+
+@verb("""
+    mlship serve
+    mlship serve churn:1.4 --port 9000
+""")
+def serve(
+    run: Run,
+    bundle: Bundle = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
+) -> Result | None:
+    """Serve a bundle in the foreground, on this machine.
+
+    On the loopback address only, until Ctrl-C. To have it run on, use mlship deploy local.
+    """
+    from mlship.ops import serve as op
+
+    run.exit_code = op.serve(run.context, bundle, port=port)
+    return None
+
+
+@verb("""
+    mlship doctor
+    mlship doctor prod
+""")
+def doctor(run: Run, target: Target = None) -> Result:
+    """Check this machine, or a target and what runs there."""
+    from mlship.errors import TargetError
+    from mlship.ops import doctor as op
+
+    diagnosis = op.doctor(run.context, target)
+    if not diagnosis.ok:
+        run.exit_code = TargetError.exit_code if target else 1
+    return diagnosis

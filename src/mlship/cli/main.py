@@ -1,0 +1,98 @@
+"""The program: read the words, make the call, show its result. Errors are caught here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from mlship.cli.group import application
+from mlship.cli.run import Run
+from mlship.errors import EXIT_INTERRUPTED, MlshipError, UsageError
+
+# typer carries click inside itself and does not export its general error.
+_Complaint: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell says it
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run mlship with `words` (None = those of the process) and return its exit code."""
+    run = Run.of(sys.argv[1:] if words is None else words)
+    try:
+        return _guarded(run)
+    except BrokenPipeError:
+        # Nobody reads on; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE_CLOSED
+
+
+def _guarded(run: Run) -> int:
+    try:
+        code = _work(run)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _report(run, "interrupted", MlshipError("interrupted"), EXIT_INTERRUPTED)
+    except MlshipError as error:
+        return _report(run, error.kind, error, error.exit_code)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes one line
+        wrapped = MlshipError(f"unexpected {type(error).__name__}", cause=str(error), fix=_again(run))
+        wrapped.__cause__ = error
+        return _report(run, wrapped.kind, wrapped, wrapped.exit_code)
+
+
+def _work(run: Run) -> int:
+    call = _parse(run)
+    if isinstance(call, int):
+        return call
+    from mlship.cli.limit import limited
+
+    with limited(run):
+        result = call()
+    run.close()
+    from mlship.cli.render import show
+
+    show(run, result)
+    return run.exit_code
+
+
+def _parse(run: Run) -> Callable[[], Any] | int:
+    """The call that the words ask for, or the exit code if all is done (help, version, completion)."""
+    command = typer.main.get_command(application())
+    try:
+        called = command.main(
+            args=run.words or ["--help"], prog_name="mlship", standalone_mode=False, obj=run
+        )
+    except _Complaint as error:
+        raise _in_our_words(error) from error
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    return called if callable(called) or isinstance(called, int) else 0
+
+
+def _in_our_words(error: Any) -> UsageError:
+    verb = f" {error.ctx.info_name}" if getattr(error, "ctx", None) and error.ctx.parent else ""
+    return UsageError(error.format_message(), fix=f"See mlship{verb} --help")
+
+
+def _again(run: Run) -> str:
+    return "" if run.debug else "Run it again with --debug to see where"
+
+
+def _report(run: Run, kind: str, error: MlshipError, code: int) -> int:
+    run.close()
+    from mlship.cli.complain import complain
+
+    complain(run, kind, error, code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Show a result: the JSON envelope, or blocks drawn for a terminal or as plain text."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mlship.cli.blocks import Block
+from mlship.cli.run import Run
+from mlship.cli.terminal import fancy
+from mlship.result import Envelope, ErrorInfo, Result, to_json
+
+View = Callable[[Any], Iterable[Block]]
+# Results that look better than their fields say: class name -> function that makes its blocks.
+VIEWS: dict[str, str] = {}
+
+
+def show(run: Run, result: Result | None) -> None:
+    """Print `result` (None = nothing to say) and, on stderr, the warnings."""
+    if run.json:
+        print_envelope(run, run.exit_code, result=result)
+        return
+    for warning in run.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    if result is None:
+        return
+    if fancy(sys.stdout):
+        from mlship.cli import render_rich
+
+        render_rich.draw(_blocks(result))
+    else:
+        from mlship.cli import render_plain
+
+        sys.stdout.write(render_plain.draw(_blocks(result)))
+
+
+def print_envelope(
+    run: Run, code: int, *, result: Result | None = None, error: ErrorInfo | None = None
+) -> None:
+    """The one JSON object of a run with --json."""
+    envelope = Envelope(
+        command=run.command,
+        ok=error is None,
+        exit_code=code,
+        result=result,
+        error=error,
+        warnings=tuple(run.warnings),
+    )
+    sys.stdout.write(to_json(envelope, indent=sys.stdout.isatty()).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _blocks(result: Result) -> Iterable[Block]:
+    place = VIEWS.get(type(result).__name__, "mlship.cli.render_any:blocks")
+    module, _, name = place.partition(":")
+    view: View = getattr(importlib.import_module(module), name)
+    return view(result)

@@ -1,0 +1,26 @@
+"""What the terminal can do: NO_COLOR, TERM=dumb, CI, and whether there is one at all."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def fancy(stream: TextIO) -> bool:
+    """Whether tables may be drawn and lines overwritten on `stream`."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+
+
+def coloured() -> bool:
+    """https://no-color.org: any value that is not empty means no."""
+    return not os.environ.get("NO_COLOR")
+
+
+def console(stream: TextIO) -> Console:
+    """A rich console on `stream`, without any style under NO_COLOR."""
+    from rich.console import Console
+
+    return Console(file=stream, color_system="auto" if coloured() else None, highlight=False, markup=False)

@@ -1,0 +1,60 @@
+"""Arguments that several verbs take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlship.cli import complete
+from mlship.errors import UsageError
+
+Target = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TARGET",
+        help="A target of mlship.toml, or local. Without it: the only one.",
+        autocompletion=complete.targets,
+        show_default=False,
+    ),
+]
+Bundle = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="REF",
+        help="NAME:TAG or NAME@sha256:..., after REGISTRY/ if need be. Without it: the last build.",
+        autocompletion=complete.bundles,
+        show_default=False,
+    ),
+]
+NamedBundle = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="NAME:TAG or NAME@sha256:..., after REGISTRY/ if need be.",
+        autocompletion=complete.bundles,
+    ),
+]
+Registry = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="REGISTRY",
+        help="A registry of mlship.toml, or a URL. Without it: the default one.",
+        autocompletion=complete.registries,
+        show_default=False,
+    ),
+]
+Release = Annotated[
+    int | None,
+    typer.Option("--release", metavar="N", min=1, help="A release by its number.", show_default=False),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def target_first(verb: str, target: str | None) -> str | None:
+    """`target`, unless it is a bundle: then the order was wrong. Raises UsageError."""
+    if target is not None and (":" in target or "@" in target):
+        raise UsageError(
+            f"{target} is a bundle, and the target comes first", fix=f"mlship {verb} TARGET {target}"
+        )
+    return target

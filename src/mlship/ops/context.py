@@ -1,0 +1,152 @@
+"""What every operation needs: the project, the registries by name, and what a reference stands for."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlship.config.folders import data_dir
+from mlship.config.load import find_project, load_project
+from mlship.config.project import Project
+from mlship.config.settings import DEFAULT_REGISTRY, default_registry_url
+from mlship.errors import BundleError, RegistryError, UsageError
+from mlship.progress import SILENT, Progress
+from mlship.reference import Reference, parse_reference
+
+if TYPE_CHECKING:
+    from mlship.bundle.open import OpenBundle
+    from mlship.registry.protocol import Registry
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Context:
+    """`timeout` in seconds; `warnings` are shown when the operation has ended."""
+
+    project: Project | None = None
+    progress: Progress = SILENT
+    timeout: float | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def here(cls, *, progress: Progress = SILENT, timeout: float | None = None) -> Context:
+        """The context of the current folder; being outside of a project is no error."""
+        return cls(project=find_project(), progress=progress, timeout=timeout)
+
+    def project_or_error(self) -> Project:
+        """The project; raises ConfigError that says how to get one."""
+        return self.project or load_project()
+
+    def target_names(self) -> list[str]:
+        """Targets of the project, and `local`, which is always there."""
+        names = list(self.project.targets) if self.project else []
+        return names if LOCAL in names else [*names, LOCAL]
+
+    def registry_url(self, name: str | None = None) -> str:
+        """The URL of the registry called `name`; a URL stands for itself, None for the default one."""
+        known = {key: section.url for key, section in self.project.registries.items()} if self.project else {}
+        known.setdefault(DEFAULT_REGISTRY, default_registry_url())
+        name = name or DEFAULT_REGISTRY
+        if "://" in name:
+            return name
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            fix = (
+                f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known))}, or give a URL"
+            )
+            raise UsageError(f"there is no registry {name!r}", fix=fix)
+        return self._anchored(known[name])
+
+    def registry(self, name: str | None = None) -> Registry:
+        """The registry called `name` or at that URL; None opens the default one (a folder of the user)."""
+        from mlship.registry import open_registry
+
+        url = self.registry_url(name)
+        if url == f"dir://{data_dir() / 'registry'}":
+            _make(data_dir() / "registry")
+        return open_registry(url)
+
+    def build_registry(self) -> Registry:
+        """Where builds of the project are kept, inside its folder."""
+        from mlship.registry import open_registry
+
+        folder = self.project_or_error().state / "store"
+        _make(folder)
+        return open_registry(f"dir://{folder}")
+
+    def built(self) -> Reference | None:
+        """What the project's last build made, by digest; None if there is no build."""
+        file = self.project_or_error().state / "built.json"
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            return Reference(parse_reference(record["reference"]).name, digest=record["digest"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{file} cannot be read", cause=str(error), fix="Run: mlship build") from error
+
+    def locate(self, text: str | None = None) -> tuple[Registry, Reference]:
+        """Where to find what `text` stands for: `[REGISTRY/]NAME[:TAG|@DIGEST]`; None is the last build.
+
+        Without REGISTRY the default one is asked first, then what this project has built. Raises UsageError
+        or RegistryError that says what is there.
+        """
+        if text is None:
+            return self._last_build()
+        place, slash, rest = text.rpartition("/")
+        reference = parse_reference(rest if slash else text)
+        if slash:
+            return self.registry(place), reference
+        published = self.registry()
+        if self.project is not None and not _has(published, reference):
+            own = self.build_registry()
+            if _has(own, reference):
+                return own, reference
+        return published, reference
+
+    def open_bundle(self, text: str | None = None) -> OpenBundle:
+        """The bundle that `text` stands for, its manifest and spec read and checked."""
+        from mlship.bundle.open import open_bundle
+
+        registry, reference = self.locate(text)
+        return open_bundle(registry, reference)
+
+    def _last_build(self) -> tuple[Registry, Reference]:
+        reference = self.built()
+        if reference is None:
+            name = self.project_or_error().project.name
+            raise UsageError(
+                f"{name} has not been built yet", fix="Run: mlship build, or name a bundle: NAME:TAG"
+            )
+        return self.build_registry(), reference
+
+    def _anchored(self, url: str) -> str:
+        """A relative dir:// of mlship.toml is meant from its folder, not from where the command runs."""
+        scheme, _, path = url.partition("://")
+        if scheme != "dir" or self.project is None:
+            return url
+        return f"dir://{self.project.root / Path(path).expanduser()}"
+
+
+def _has(registry: Registry, reference: Reference) -> bool:
+    if reference.digest:
+        return reference.digest in registry.digests(reference.name)
+    return registry.read_tag(reference.name, reference.tag_or_latest) is not None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RegistryError(
+            f"the folder {folder} cannot be made",
+            cause=error.strerror or "",
+            fix="MLSHIP_HOME can name another place",
+        ) from error
