@@ -17,7 +17,7 @@ _LONGEST_INTEGER = 20  # characters of the longest 64-bit integer
 
 
 def encode(obj: Any) -> bytes:
-    """`obj` as canonical JSON; raises InvalidBundle for what JSON cannot say (NaN, bytes, half characters)."""
+    """`obj` as canonical JSON; raises InvalidBundle for what JSON cannot say (NaN, half characters)."""
     try:
         text = json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return text.encode("utf-8")

@@ -167,8 +167,8 @@ def _files(fields: Fields) -> dict[str, tuple[FileEntry, ...]]:
 
 
 def read_entries(rows: Any, place: str = "the file index") -> tuple[FileEntry, ...]:
-    """The index of one layer from its JSON rows `[path, size, sha256]`; raises InvalidBundle, also when they are
-    not sorted by the bytes of their paths."""
+    """The index of one layer from its JSON rows `[path, size, sha256]`; raises InvalidBundle, also when they
+    are not sorted by the bytes of their paths."""
     paths, entries, last = PathSet(), [], b""
     for row in rows:
         if not isinstance(row, list) or len(row) != 3:
