@@ -15,7 +15,7 @@ from mlship.target.plan import Action, Plan, load_plan
 from mlship.target.rollout import Rolled, Rollout
 
 
-class DeployReport(Result):
+class DeployReport(Result, frozen=True, kw_only=True):
     """What changed, and what the target was seen to serve afterwards."""
 
     target: str

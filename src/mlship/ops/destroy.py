@@ -9,7 +9,7 @@ from mlship.target.plan import Action
 from mlship.target.rollout import Rollout
 
 
-class Destroyed(Result):
+class Destroyed(Result, frozen=True, kw_only=True):
     """What was removed; with `purged`, the ledger too."""
 
     target: str

@@ -20,7 +20,7 @@ from mlship.result import Result
 from mlship.target.golden import DIGEST_HEADER, prove_by_invoking
 
 
-class Check(Result):
+class Check(Result, frozen=True, kw_only=True):
     """One thing looked at."""
 
     name: str
@@ -29,7 +29,7 @@ class Check(Result):
     fix: str = ""
 
 
-class Diagnosis(Result):
+class Diagnosis(Result, frozen=True, kw_only=True):
     """All that was looked at; `ok` if nothing is wrong."""
 
     about: str

@@ -8,7 +8,7 @@ from mlship.result import Result
 from mlship.target.lock import LockRecord, break_lock
 
 
-class Unlocked(Result):
+class Unlocked(Result, frozen=True, kw_only=True):
     """What was broken; None if nobody held the lock."""
 
     target: str

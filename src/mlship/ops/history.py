@@ -12,7 +12,7 @@ from mlship.result import Result
 from mlship.target.history import RolloutRecord, live_at, read_history
 
 
-class History(Result):
+class History(Result, frozen=True, kw_only=True):
     """`rollouts` oldest first; with `at`, `live` is what ran then (None = nothing)."""
 
     target: str

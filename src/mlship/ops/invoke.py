@@ -13,7 +13,7 @@ from mlship.result import Result
 from mlship.target.golden import DIGEST_HEADER
 
 
-class Answer(Result):
+class Answer(Result, frozen=True, kw_only=True):
     """A release's answer: the digest of the bundle that gave it, and the decoded body."""
 
     target: str

@@ -7,7 +7,7 @@ from mlship.ops.service import open_service
 from mlship.result import Result
 
 
-class Logs(Result):
+class Logs(Result, frozen=True, kw_only=True):
     """Lines of one release's log, oldest first."""
 
     target: str

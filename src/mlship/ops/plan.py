@@ -12,7 +12,7 @@ from mlship.target.plan import Plan, save_plan
 from mlship.target.rollout import make_plan, observe
 
 
-class PlanReport(Result):
+class PlanReport(Result, frozen=True, kw_only=True):
     """The plan, what runs now, how many bytes would move, and what pre-flight found in the way."""
 
     plan: Plan

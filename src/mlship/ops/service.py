@@ -76,7 +76,7 @@ def _only_service(name: str, section: TargetSection) -> str:
     store = open_store(section.ledger or load_adapter(section.type, place).ledger_url())
     services = sorted({key.split("/")[1] for key in store.list(f"{name}/")})
     if len(services) == 1:
-        return services[0]
+        return str(services[0])
     have = f"{name} runs {', '.join(services)}" if services else f"nothing was ever deployed to {name}"
     raise UsageError(f"which service? {have}", fix="Run this in the folder of the project, or name a bundle")
 

@@ -10,7 +10,7 @@ from mlship.target.history import UNFINISHED, RolloutRecord, read_history
 from mlship.target.lock import LockRecord, owner_is_gone, read_lock
 
 
-class Status(Result):
+class Status(Result, frozen=True, kw_only=True):
     """`interrupted`: a rollout that was broken off and that the next changing command finishes or undoes."""
 
     target: str

@@ -93,7 +93,7 @@ class AdapterConformance:
         assert back.changed
         assert not any(action.bytes for action in back.actions), "a rollback sends nothing"
         assert serves(make_adapter()) == bundles.first.digest
-        numbers = [r.release for r in read_history(ledger)]
+        numbers = [r.release or 0 for r in read_history(ledger)]
         assert numbers == sorted(set(numbers)), "each attempt has a number of its own"
 
     @pytest.mark.parametrize("kind", BAD)
@@ -146,7 +146,7 @@ class AdapterConformance:
         reached = set()
         for step in range(1, 200):
             before, wanted = ways[(step - 1) % 2]
-            if not killed_after(step, make_adapter, ledger, wanted):
+            if not killed_after(step, make_adapter, wanted):
                 break
             last = open_ledger(make_adapter()).entries()[-1]
             reached.add((last.kind, last.data.get("verb") or last.data.get("name", "")))
@@ -224,8 +224,8 @@ def serves(adapter: Adapter) -> str:
     return digest
 
 
-def killed_after(step: int, make_adapter: MakeAdapter, ledger: Ledger, bundle: OpenBundle) -> bool:
-    """Deploy in a child process that SIGKILLs itself after its `step`-th entry; False if it reached its end."""
+def killed_after(step: int, make_adapter: MakeAdapter, bundle: OpenBundle) -> bool:
+    """Deploy in a child process that kills itself after its `step`-th entry; False if it reached its end."""
     child = os.fork()
     if child == 0:
         status = 1

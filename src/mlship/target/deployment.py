@@ -14,7 +14,7 @@ from mlship.result import Result, to_json
 State = Literal["staged", "starting", "ready", "serving", "draining", "failed", "stopped"]
 
 
-class LayerRef(Result):
+class LayerRef(Result, frozen=True, kw_only=True):
     """A blob that a target needs, with what a person calls it."""
 
     digest: str
@@ -22,7 +22,7 @@ class LayerRef(Result):
     title: str
 
 
-class Wanted(Result):
+class Wanted(Result, frozen=True, kw_only=True):
     """One bundle with one set of settings, ready to be compared with what is observed.
 
     `layers` are those of `platform` only; `documents` are manifest and spec. `settings` are the adapter's
@@ -43,7 +43,7 @@ class Wanted(Result):
         return sha256(to_json(self.settings))
 
 
-class ReleaseState(Result):
+class ReleaseState(Result, frozen=True, kw_only=True):
     """A release as the target itself shows it. `served`: it has had the traffic at some time."""
 
     number: int
@@ -60,14 +60,14 @@ class ReleaseState(Result):
         return self.digest == wanted.digest and self.settings_digest == wanted.settings_digest
 
 
-class Endpoint(Result):
+class Endpoint(Result, frozen=True, kw_only=True):
     """Where the live release answers."""
 
     kind: Literal["internal", "external"]
     url: str
 
 
-class Deployment(Result):
+class Deployment(Result, frozen=True, kw_only=True):
     """What a target runs now, as observed there; nothing of it is remembered on this side.
 
     `present`: digests of layers that need no sending. `last_number`: the highest release number ever given.
@@ -103,14 +103,14 @@ class Deployment(Result):
         return msgspec.structs.replace(self, last_number=max(self.last_number, number))
 
 
-class Problem(Result):
+class Problem(Result, frozen=True, kw_only=True):
     """Something that pre-flight found, and what to do about it."""
 
     what: str
     fix: str = ""
 
 
-class Proof(Result):
+class Proof(Result, frozen=True, kw_only=True):
     """Evidence that a release answered the golden examples on its target."""
 
     digest: str

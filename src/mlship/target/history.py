@@ -11,7 +11,7 @@ from mlship.target.ledger import Entry, Ledger
 UNFINISHED = "unfinished"
 
 
-class RolloutRecord(Result):
+class RolloutRecord(Result, frozen=True, kw_only=True):
     """One rollout. `outcome` is succeeded, rolled-back, not-restored, interrupted, or unfinished while it
     has no end; `live` is what it left live.
     """

@@ -21,7 +21,7 @@ LEDGER_SCHEMA = 1
 Kind = Literal["begin", "action", "result", "end", "unlock"]
 
 
-class Entry(Result):
+class Entry(Result, frozen=True, kw_only=True):
     """One line of history. `rollout` is the sequence number of the `begin` that it belongs to."""
 
     sequence: int

@@ -26,7 +26,7 @@ STALE = 60.0
 HEARTBEAT = 10.0
 
 
-class Owner(Result):
+class Owner(Result, frozen=True, kw_only=True):
     """A process that can be looked for: host and boot say where, pid and its start tick which."""
 
     who: str
@@ -36,7 +36,7 @@ class Owner(Result):
     started: str
 
 
-class LockRecord(Result):
+class LockRecord(Result, frozen=True, kw_only=True):
     """What stands in the store under `lock`; a free one keeps the highest fencing number."""
 
     held: bool

@@ -18,7 +18,7 @@ Phase = Literal["clean", "stage", "start", "prove", "shift", "settle", "retire",
 PLAN_SCHEMA = 1
 
 
-class Action(Result):
+class Action(Result, frozen=True, kw_only=True):
     """One step: `verb` on `subject`, with the exact `command` it will make.
 
     `arguments` may refer to the result of an earlier action as `{name.key}`; `name` is unique in its plan.
@@ -33,7 +33,7 @@ class Action(Result):
     bytes: int = 0
 
 
-class Plan(Result):
+class Plan(Result, frozen=True, kw_only=True):
     """Actions in order. `basis` is the digest of the observed state that they start from."""
 
     target: str

@@ -37,7 +37,7 @@ _UNDO_INDEX = 1000  # actions of the way back are numbered from here, apart from
 _UNDO_FIX = "See mlship logs for what the release wrote, then correct the bundle and deploy again"
 
 
-class Rolled(Result):
+class Rolled(Result, frozen=True, kw_only=True):
     """How a rollout ended. `release` is what the target was seen to serve afterwards."""
 
     changed: bool

@@ -157,4 +157,6 @@ def test_basis_moves_with_releases_not_with_health() -> None:
     one = observed(release(1, A, "serving"), live=1)
     assert one.basis == observed(release(1, A, "failed"), live=1, supervisor=False).basis
     assert one.basis != observed(release(1, B, "serving"), live=1).basis
-    assert one.basis != observed(release(1, A, "serving"), release(2, B, "staged", served=False), live=1).basis
+    assert (
+        one.basis != observed(release(1, A, "serving"), release(2, B, "staged", served=False), live=1).basis
+    )

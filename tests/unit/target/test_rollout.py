@@ -1,0 +1,179 @@
+"""The rollout on a scripted target: order, journal, undo, exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scripted import ScriptedAdapter, wanted
+
+from mlship.errors import (
+    BundleError,
+    LockedError,
+    MlshipError,
+    NotRestoredError,
+    TargetError,
+    UnhealthyError,
+)
+from mlship.target.history import read_history
+from mlship.target.journal import unfinished
+from mlship.target.ledger import Ledger
+from mlship.target.plan import Plan
+from mlship.target.rollout import Rolled, Rollout, make_plan, observe
+
+FULL = ["send", "stage", "open", "start", "prove", "shift", "settle"]
+
+
+def roll(adapter: ScriptedAdapter, ledger: Ledger, letter: str | None, saved: Plan | None = None) -> Rolled:
+    want = wanted(letter) if letter else None
+    return Rollout(adapter, ledger, want, why="deploy" if want else "destroy").run(saved)
+
+
+def test_first_deploy_does_all_in_order_and_tells_the_ledger(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    rolled = roll(adapter, ledger, "a")
+    assert adapter.did == FULL
+    assert rolled.release is not None
+    assert (rolled.release.number, rolled.release.state) == (1, "serving")
+    kinds = [entry.kind for entry in ledger.entries()]
+    assert kinds == ["begin", *["action", "result"] * len(FULL), "end"]
+    assert read_history(ledger)[0].live is not None
+
+
+def test_nothing_to_do_writes_nothing(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    entries = len(ledger.entries())
+    assert not roll(adapter, ledger, "a").changed
+    assert len(ledger.entries()) == entries
+
+
+BEFORE_SHIFT = ["send", "stage", "start", "prove"]
+
+
+@pytest.mark.parametrize("verb", BEFORE_SHIFT)
+def test_failure_before_the_shift_leaves_the_old_release(tmp_path: Path, ledger: Ledger, verb: str) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    adapter.did.clear()
+    adapter.fail = {verb: TargetError("no", fix="Do something")}
+    unhealthy = verb in ("start", "prove")
+    with pytest.raises(UnhealthyError if unhealthy else TargetError) as failed:
+        roll(adapter, ledger, "b")
+    assert failed.value.exit_code == (8 if unhealthy else 6)
+    assert "shift" not in adapter.did
+    assert adapter.live == 1
+    assert list(adapter.releases) == [1]
+    assert read_history(ledger)[-1].outcome == "rolled-back"
+
+
+def test_failure_after_the_shift_goes_back_to_the_release_before(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    adapter.fail = {"settle": TargetError("the new one died")}
+    with pytest.raises(UnhealthyError):
+        roll(adapter, ledger, "b")
+    live = adapter.observe().live
+    assert live is not None
+    assert (live.digest, live.number) == (wanted("a").digest, 3)
+    assert read_history(ledger)[-1].outcome == "rolled-back"
+
+
+def test_failed_first_deploy_leaves_nothing(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path, {"start": TargetError("never ready")})
+    with pytest.raises(UnhealthyError):
+        roll(adapter, ledger, "a")
+    assert not adapter.observe().exists
+
+
+def test_a_bundle_refused_by_the_target_keeps_its_own_exit_code(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path, {"start": BundleError("flipped bit")})
+    with pytest.raises(BundleError) as failed:
+        roll(adapter, ledger, "a")
+    assert failed.value.exit_code == 4
+
+
+def test_going_back_that_fails_needs_a_person(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    adapter.fail = {"start": TargetError("no"), "remove": TargetError("disk gone")}
+    with pytest.raises(NotRestoredError, match="disk gone") as failed:
+        roll(adapter, ledger, "b")
+    assert failed.value.exit_code == 11
+    assert read_history(ledger)[-1].outcome == "not-restored"
+
+
+def test_ctrl_c_goes_back_first(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+
+    class Pressed(ScriptedAdapter):
+        pass
+
+    adapter.fail = {"prove": KeyboardInterrupt()}  # type: ignore[dict-item]
+    with pytest.raises(KeyboardInterrupt):
+        roll(adapter, ledger, "b")
+    assert list(adapter.releases) == [1]
+    assert read_history(ledger)[-1].outcome == "rolled-back"
+
+
+def test_a_deployer_that_was_overtaken_stops_at_once(tmp_path: Path, ledger: Ledger) -> None:
+    """The far end refuses a lower fence number: nothing is undone, for somebody else is at work there."""
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    adapter.fail = {"start": LockedError("fenced")}
+    adapter.did.clear()
+    with pytest.raises(LockedError):
+        roll(adapter, ledger, "b")
+    assert adapter.did == ["send", "stage"]
+
+
+def test_a_killed_rollout_is_finished_by_the_next(tmp_path: Path, ledger: Ledger) -> None:
+    class Killed(BaseException):
+        """Nothing catches it, as nothing catches SIGKILL."""
+
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    adapter.fail = {"prove": Killed()}  # type: ignore[dict-item]
+    with pytest.raises(Killed):
+        roll(adapter, ledger, "b")
+    assert [r.stopped_at for r in unfinished(ledger)] != []
+    adapter.did.clear()
+    roll(adapter, ledger, "b")
+    assert not unfinished(ledger)
+    assert [r.outcome for r in read_history(ledger)] == ["succeeded", "interrupted", "succeeded"]
+    assert adapter.live == 2, "the candidate that was there has been used"
+
+
+def test_saved_plan_must_still_fit(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    saved = make_plan(adapter, wanted("b"), observe(adapter, ledger))
+    roll(adapter, ledger, "a")
+    with pytest.raises(TargetError, match="no longer fits"):
+        roll(adapter, ledger, "b", saved)
+    assert adapter.live == 1
+
+
+def test_every_action_carries_a_growing_fence(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    first = set(adapter.fences)
+    adapter.fences.clear()
+    roll(adapter, ledger, "b")
+    assert len(first) == 1
+    assert set(adapter.fences) == {max(first) + 1}
+
+
+def test_numbers_go_on_after_destroy(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    roll(adapter, ledger, None)
+    assert not adapter.observe().exists
+    rolled = roll(adapter, ledger, "b")
+    assert rolled.release is not None
+    assert rolled.release.number == 2
+
+
+def test_errors_are_one_line() -> None:
+    error = MlshipError("a\nb", cause="c\nd.", fix="e")
+    assert str(error) == "a b: c d. e"
