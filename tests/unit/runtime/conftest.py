@@ -1,0 +1,135 @@
+"""A whole bundle, unpacked, around a tiny ONNX graph: `make_tree` builds it in a temporary folder."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from mlship_runtime import canonical
+from mlship_runtime.manifest import digest_of
+from mlship_runtime.spec import TensorSpec, read_spec
+from mlship_runtime.tree import BundleTree
+
+_fresh = itertools.count()
+
+
+def linear_model(width: int = 2) -> bytes:
+    """X [N, width] float -> sum [N, 1] float, label [N, 1] int64 (whether the sum is positive)."""
+    weights = helper.make_tensor("W", TensorProto.FLOAT, [width, 1], np.ones(width, np.float32))
+    zero = helper.make_tensor("Z", TensorProto.FLOAT, [1], [0.0])
+    nodes = [
+        helper.make_node("MatMul", ["X", "W"], ["sum"]),
+        helper.make_node("Greater", ["sum", "Z"], ["positive"]),
+        helper.make_node("Cast", ["positive"], ["label"], to=TensorProto.INT64),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, width])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, [None, 1]),
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, [None, 1]),
+        ],
+        [weights, zero],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def tensor(
+    name: str, datatype: str = "FP64", shape: tuple[int, ...] = (-1,), nullable: bool = False
+) -> TensorSpec:
+    return TensorSpec(name, datatype, shape, nullable)
+
+
+OUTPUTS = (tensor("label", "INT64", (-1, 1)), tensor("sum", "FP32", (-1, 1)))
+
+
+@pytest.fixture
+def make_tree(tmp_path: Path) -> Callable[..., BundleTree]:
+    """make_tree(inputs=…, assemble=…, model=…, reduction="def reduce…", reduced=…) -> BundleTree."""
+
+    def make(
+        inputs: tuple[TensorSpec, ...] = (tensor("X", "FP32", (-1, 2)),),
+        outputs: tuple[TensorSpec, ...] = OUTPUTS,
+        assemble: dict[str, list[str]] | None = None,
+        model: bytes | None = None,
+        reduction: str | None = None,
+        reduced: tuple[TensorSpec, ...] = (),
+        name: str = "tiny",
+    ) -> BundleTree:
+        root = tmp_path / f"tree{next(_fresh)}"
+        module = f"step_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+        files = {"model": {"model/model.onnx": model if model is not None else linear_model()}}
+        if reduction is not None:
+            files["reduction"] = {f"reduction/{module}.py": reduction.encode()}
+        files["runtime"] = {"runtime/any/mlship_runtime/empty.py": b""}
+        files["golden"] = {"golden/golden.json": b"{}"}
+        for layer in files.values():
+            for path, data in layer.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_bytes(data)
+        digests = {role: digest_of(f"{root} {role}".encode()) for role in files}
+        document = {
+            "schemaVersion": 1,
+            "name": name,
+            "version": "1.0",
+            "labels": {},
+            "engine": "onnx",
+            "model": {"path": "model/model.onnx", "framework": "onnx", "converter": {}, "opset": 17},
+            "reduction": reduction and {"kind": "python", "module": module, "function": "reduce"},
+            "assemble": assemble or {},
+            "schema": {"inputs": _rows(inputs), "reduced": _rows(reduced), "outputs": _rows(outputs)},
+            "golden": {"path": "golden/golden.json", "rows": 0, "tolerance": {}},
+            "parity": {"rows": 0},
+            "runtime": {"python": "3.11", "platforms": {}, "limits": {}},
+            "files": {digests[role]: _index(layer) for role, layer in files.items()},
+        }
+        spec = read_spec(canonical.encode(document))
+        manifest = canonical.encode(_manifest(document, digests))
+        return BundleTree(manifest, spec, {digest: str(root) for digest in digests.values()})
+
+    return make
+
+
+def _rows(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
+    return [{**vars(spec), "shape": list(spec.shape)} for spec in specs]
+
+
+def _index(layer: dict[str, bytes]) -> list[list[Any]]:
+    return [[path, len(data), hashlib.sha256(data).hexdigest()] for path, data in sorted(layer.items())]
+
+
+def _manifest(document: dict[str, Any], digests: dict[str, str]) -> dict[str, Any]:
+    from mlship_runtime.manifest import ARTIFACT_TYPE, CONFIG_TYPE, LAYER_TYPES, MANIFEST_TYPE
+
+    layers = []
+    for role, digest in [*digests.items(), ("spec", digest_of(canonical.encode(document)))]:
+        notes = {
+            "org.opencontainers.image.title": "mlship.json" if role == "spec" else f"{role}.tar",
+            "org.cncf.model.filepath": {"runtime": "runtime/any", "spec": "mlship.json"}.get(role, role),
+            "vnd.mlship.role": role,
+        }
+        if role == "runtime":
+            notes["vnd.mlship.platform"] = "any"
+        layers.append({"mediaType": LAYER_TYPES[role], "digest": digest, "size": 1, "annotations": notes})
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": ARTIFACT_TYPE,
+        "config": {"mediaType": CONFIG_TYPE, "digest": digest_of(b"config"), "size": 6},
+        "layers": layers,
+        "annotations": {
+            "org.opencontainers.image.title": document["name"],
+            "org.opencontainers.image.version": document["version"],
+        },
+    }

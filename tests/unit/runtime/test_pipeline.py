@@ -1,0 +1,116 @@
+"""The pipeline on real (tiny) graphs: with and without a reduction, and what it refuses at load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlship_runtime.errors import BadInput, InvalidBundle
+from mlship_runtime.pipeline import Pipeline
+from mlship_runtime.reduction import ReductionFailed
+from mlship_runtime.session import ModelFailed
+from mlship_runtime.spec import TensorSpec
+
+
+def tensor(name, datatype="FP64", shape=(-1,), nullable=False):
+    return TensorSpec(name, datatype, tuple(shape), nullable)
+
+
+def test_a_matrix_goes_straight_to_the_model(make_tree):
+    answer = Pipeline(make_tree()).predict({"X": np.array([[1, 2], [-3, 1]], np.float32)})
+    assert list(answer) == ["label", "sum"]
+    assert answer["label"].tolist() == [[1], [0]] and answer["label"].dtype == np.int64
+    assert answer["sum"].tolist() == [[3.0], [-2.0]]
+
+
+def test_columns_are_put_side_by_side_in_the_order_of_assemble(make_tree):
+    tree = make_tree(inputs=(tensor("a"), tensor("b", "INT64")), assemble={"X": ["b", "a"]})
+    answer = Pipeline(tree).predict({"a": np.array([0.5]), "b": np.array([2], np.int64)})
+    assert answer["sum"].tolist() == [[2.5]]
+
+
+def test_a_reduction_sees_the_columns_and_feeds_the_model(make_tree):
+    code = "import numpy as np\ndef reduce(columns):\n    return {'X': np.stack([columns['a'], columns['a'] * 2], 1)}\n"
+    tree = make_tree(inputs=(tensor("a"),), reduction=code, reduced=(tensor("X", "FP64", (-1, 2)),))
+    assert Pipeline(tree).predict({"a": np.array([1.0, 2.0])})["sum"].tolist() == [[3.0], [6.0]]
+
+
+RESULTS = [
+    ("return None", "NoneType"),
+    ("return {}", "dict"),
+    ("return {'X': [[1, 2]]}", "'X' is list"),
+    ("return {'X': np.zeros((3, 2))}", "X has the shape [3, 2] for 1 rows"),
+    ("return {'X': np.zeros((1, 5))}", "X has the shape [1, 5], recorded is [-1, 2]"),
+    ("return {'X': np.zeros((1, 2), np.int8)}", "X is int8, recorded is FP64"),
+    ("return {'Y': np.zeros((1, 2))}", "X is missing"),
+    ("return {'X': np.zeros((1, 2)), 'Y': np.zeros(1)}", "Y is new"),
+    ("raise KeyError('unit')", "KeyError"),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), RESULTS)
+def test_a_reduction_that_fails_or_returns_something_else(make_tree, line, said):
+    code = f"import numpy as np\ndef reduce(columns):\n    {line}\n"
+    tree = make_tree(inputs=(tensor("a"),), reduction=code, reduced=(tensor("X", "FP64", (-1, 2)),))
+    with pytest.raises(ReductionFailed) as caught:
+        Pipeline(tree).predict({"a": np.array([1.0])})
+    assert said in str(caught.value)
+
+
+def test_an_unrecorded_reduction_may_return_what_it_likes(make_tree):
+    code = "def reduce(columns):\n    return {'anything': columns['a']}\n"
+    pipeline = Pipeline(
+        make_tree(inputs=(tensor("a"),), reduction=code, assemble={"X": ["anything", "anything"]})
+    )
+    assert pipeline.reduce({"a": np.array([1.0])})["anything"].tolist() == [1.0]
+
+
+def test_a_number_too_large_for_the_model_names_its_input(make_tree):
+    tree = make_tree(inputs=(tensor("a"), tensor("b")), assemble={"X": ["a", "b"]})
+    with pytest.raises(BadInput, match="too large") as caught:
+        Pipeline(tree).predict({"a": np.array([1e300]), "b": np.array([1.0])})
+    assert caught.value.field == "X"
+
+
+def test_changed_model_bytes_are_not_loaded(make_tree):
+    tree = make_tree()
+    path = Path(tree.path("model/model.onnx"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(InvalidBundle, match="not the file of the index"):
+        Pipeline(tree)
+
+
+def test_what_is_no_model_is_refused(make_tree):
+    with pytest.raises(InvalidBundle, match="cannot be loaded"):
+        Pipeline(make_tree(model=b"not a graph"))
+
+
+def test_outputs_that_the_graph_does_not_have(make_tree):
+    with pytest.raises(InvalidBundle, match="'price'"):
+        Pipeline(make_tree(outputs=(tensor("price", "FP32"),)))
+
+
+def test_a_schema_that_cannot_feed_the_model(make_tree):
+    with pytest.raises(InvalidBundle, match="nothing feeds the model's input 'X'"):
+        Pipeline(make_tree(inputs=(tensor("a"),), assemble={"X": ["a", "b"]}))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise RuntimeError('no')", "cannot be imported: RuntimeError: no"),
+        ("other = 1", "has no function 'reduce'"),
+    ],
+)
+def test_a_reduction_that_cannot_be_loaded(make_tree, code, said):
+    with pytest.raises(InvalidBundle, match=said):
+        Pipeline(make_tree(inputs=(tensor("a"),), reduction=code))
+
+
+def test_a_model_that_fails_says_no_more_than_its_kind(make_tree):
+    with pytest.raises(ModelFailed, match=r"the model failed on this input \(InvalidArgument\)$"):
+        Pipeline(make_tree()).run({"X": np.zeros((1, 7), np.float32)})
