@@ -61,8 +61,8 @@ def deploy(
 ) -> Result:
     """Make a target run a bundle, proved there before it switches.
 
-    The golden examples must come back equal on the target before it gets traffic; the old release serves until
-    then.
+    The golden examples must come back equal on the target before it gets traffic. The old release serves
+    until then.
     """
     from mlship.ops import deploy as op
 

@@ -17,8 +17,8 @@ Verb = Callable[..., Result | None]
 Call = Callable[[], Result | None]
 
 
-def _switch(words: str, help: str, variable: str) -> Any:
-    return Annotated[bool, typer.Option(*words.split(), help=help, envvar=variable, show_envvar=False)]
+def _switch(words: str, meaning: str, variable: str) -> Any:
+    return Annotated[bool, typer.Option(*words.split(), help=meaning, envvar=variable, show_envvar=False)]
 
 
 _LIMIT = typer.Option(

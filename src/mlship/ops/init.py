@@ -1,0 +1,96 @@
+"""`mlship init`: a working example, or a mlship.toml written for a model and its rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mlship import templates
+from mlship.config.project import FILE_NAME, STATE_NAME
+from mlship.errors import ConfigError, UsageError
+from mlship.ops.init_config import config_text
+from mlship.ops.init_model import Seen, look
+from mlship.progress import SILENT, Progress
+from mlship.reference import MAX_NAME, NAME
+from mlship.result import Result
+
+QUICKSTART = "quickstart"
+
+
+class Started(Result, frozen=True, kw_only=True):
+    """What was written, what was seen on the way, and the commands that come next."""
+
+    folder: str
+    files: tuple[str, ...]
+    seen: Seen | None = None
+    next: tuple[str, ...]
+
+
+def init(folder: Path, *, template: str = QUICKSTART) -> Started:
+    """Copy a template to `folder`; the project is called like the folder. Overwrites nothing."""
+    files = dict(templates.files(template))
+    name = project_name(folder, otherwise=template)
+    config = files[FILE_NAME].decode()
+    files[FILE_NAME] = re.sub(
+        r'^name = ".*"', f'name = "{name}"', config, count=1, flags=re.MULTILINE
+    ).encode()
+    _write(folder, files)
+    steps = ("python train.py", "mlship build", "mlship deploy local", "mlship invoke local --csv rows.csv")
+    return Started(folder=str(folder), files=tuple(files), next=(*_enter(folder), *steps))
+
+
+def init_for_model(folder: Path, *, model: Path, examples: Path, progress: Progress = SILENT) -> Started:
+    """Look at a model and its rows, and write the mlship.toml for them.
+
+    The model is loaded by the project's interpreter, in a process of its own. Raises UsageError or
+    BuildError if one of the two cannot be read or they do not fit together.
+    """
+    if (folder / FILE_NAME).exists():
+        raise _in_the_way(folder, [FILE_NAME])
+    progress.say(f"looking at {model.name} and {examples.name}")
+    seen = look(folder, model=model, examples=examples)
+    name = project_name(folder, otherwise=model.stem)
+    files = {FILE_NAME: config_text(folder, name, model=model, examples=examples, seen=seen).encode()}
+    if not (folder / ".gitignore").exists():
+        files[".gitignore"] = f"{STATE_NAME}/\n".encode()
+    _write(folder, files)
+    steps = ["mlship build", "mlship deploy local"]
+    if examples.suffix == ".csv" and not seen.left_out:
+        steps.append(f"mlship invoke local --csv {examples}")
+    return Started(folder=str(folder), files=tuple(files), seen=seen, next=(*_enter(folder), *steps))
+
+
+def project_name(folder: Path, *, otherwise: str) -> str:
+    """The folder's name as a bundle's name, or `otherwise` as one, or "model"."""
+    for text in (folder.absolute().resolve().name, otherwise):
+        name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-")
+        if NAME.fullmatch(name):
+            return name
+    return "model"
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    there = [name for name in files if (folder / name).exists()]
+    if there:
+        raise _in_the_way(folder, there)
+    try:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(content)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written", cause=error.strerror or str(error)) from error
+
+
+def _in_the_way(folder: Path, names: list[str]) -> UsageError:
+    return UsageError(
+        f"{', '.join(names)} is already in {folder}"
+        if len(names) == 1
+        else f"{folder} already has {', '.join(names)}",
+        fix="Nothing was written; take another folder: mlship init DIR",
+    )
+
+
+def _enter(folder: Path) -> tuple[str, ...]:
+    return () if folder.absolute().resolve() == Path.cwd().resolve() else (f"cd {folder}",)
