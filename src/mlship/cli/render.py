@@ -13,8 +13,24 @@ from mlship.cli.terminal import fancy
 from mlship.result import Envelope, ErrorInfo, Result, to_json
 
 View = Callable[[Any], Iterable[Block]]
-# Results that look better than their fields say: class name -> function that makes its blocks.
-VIEWS: dict[str, str] = {}
+# Results that look better than their fields say: class name -> where in this package.
+VIEWS: dict[str, str] = {
+    "Started": "views:started",
+    "Inspected": "views:inspected",
+    "Checked": "views:checked",
+    "Listing": "views:listing",
+    "Copied": "views:copied",
+    "Tagged": "views:tagged",
+    "PlanReport": "target_views:planned",
+    "DeployReport": "target_views:deployed",
+    "Status": "target_views:state",
+    "History": "target_views:told",
+    "Answer": "target_views:answered",
+    "Logs": "target_views:lines",
+    "Unlocked": "target_views:unlocked",
+    "Destroyed": "target_views:destroyed",
+    "Diagnosis": "target_views:diagnosed",
+}
 
 
 def show(run: Run, result: Result | None) -> None:
@@ -53,7 +69,7 @@ def print_envelope(
 
 
 def _blocks(result: Result) -> Iterable[Block]:
-    place = VIEWS.get(type(result).__name__, "mlship.cli.render_any:blocks")
+    place = VIEWS.get(type(result).__name__, "render_any:blocks")
     module, _, name = place.partition(":")
-    view: View = getattr(importlib.import_module(module), name)
+    view: View = getattr(importlib.import_module(f"mlship.cli.{module}"), name)
     return view(result)

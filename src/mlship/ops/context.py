@@ -8,12 +8,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlship.config.folders import data_dir
 from mlship.config.load import find_project, load_project
 from mlship.config.project import Project
 from mlship.config.settings import DEFAULT_REGISTRY, default_registry_url
+from mlship.digest import parse_digest
 from mlship.errors import BundleError, RegistryError, UsageError
 from mlship.progress import SILENT, Progress
 from mlship.reference import Reference, parse_reference
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from mlship.registry.protocol import Registry
 
 LOCAL = "local"
+
+
+class LastBuild(NamedTuple):
+    """A build under its name and version, and its digest."""
+
+    reference: Reference
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -81,22 +89,22 @@ class Context:
         _make(folder)
         return open_registry(f"dir://{folder}")
 
-    def built(self) -> Reference | None:
-        """What the project's last build made, by digest; None if there is no build."""
+    def built(self) -> LastBuild | None:
+        """What the project's last build made; None if there is none."""
         file = self.project_or_error().state / "built.json"
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
-            return Reference(parse_reference(record["reference"]).name, digest=record["digest"])
+            return LastBuild(parse_reference(record["reference"]), parse_digest(record["digest"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
             raise BundleError(f"{file} cannot be read", cause=str(error), fix="Run: mlship build") from error
 
-    def locate(self, text: str | None = None) -> tuple[Registry, Reference]:
+    def locate(self, text: str | None = None, *, own_first: bool = False) -> tuple[Registry, Reference]:
         """Where to find what `text` stands for: `[REGISTRY/]NAME[:TAG|@DIGEST]`; None is the last build.
 
-        Without REGISTRY the default one is asked first, then what this project has built. Raises UsageError
-        or RegistryError that says what is there.
+        Without REGISTRY the default one is asked first, then what this project has built; with `own_first`
+        the other way round. Raises UsageError or RegistryError.
         """
         if text is None:
             return self._last_build()
@@ -104,12 +112,10 @@ class Context:
         reference = parse_reference(rest if slash else text)
         if slash:
             return self.registry(place), reference
-        published = self.registry()
-        if self.project is not None and not _has(published, reference):
-            own = self.build_registry()
-            if _has(own, reference):
-                return own, reference
-        return published, reference
+        places = [self.registry()]
+        if self.project is not None:
+            places.insert(0 if own_first else 1, self.build_registry())
+        return next((place for place in places if _has(place, reference)), places[0]), reference
 
     def open_bundle(self, text: str | None = None) -> OpenBundle:
         """The bundle that `text` stands for, its manifest and spec read and checked."""
@@ -119,13 +125,18 @@ class Context:
         return open_bundle(registry, reference)
 
     def _last_build(self) -> tuple[Registry, Reference]:
-        reference = self.built()
-        if reference is None:
-            name = self.project_or_error().project.name
+        if self.project is None:
             raise UsageError(
-                f"{name} has not been built yet", fix="Run: mlship build, or name a bundle: NAME:TAG"
+                "there is no project here, so a bundle must be named", fix="Add it, e.g. churn:1.4"
             )
-        return self.build_registry(), reference
+        last = self.built()
+        if last is None:
+            raise UsageError(f"{self.project.project.name} has not been built yet", fix="Run: mlship build")
+        registry = self.build_registry()
+        tagged = registry.read_tag(last.reference.name, last.reference.tag_or_latest)
+        if tagged is not None and tagged.digest == last.digest:
+            return registry, last.reference
+        return registry, Reference(last.reference.name, digest=last.digest)
 
     def _anchored(self, url: str) -> str:
         """A relative dir:// of mlship.toml is meant from its folder, not from where the command runs."""

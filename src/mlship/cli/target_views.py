@@ -1,0 +1,160 @@
+"""How results about targets look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlship.cli.blocks import Block, Facts, Line, Table
+from mlship.cli.views import short, size
+
+if TYPE_CHECKING:
+    from mlship.ops.deploy import DeployReport
+    from mlship.ops.destroy import Destroyed
+    from mlship.ops.doctor import Diagnosis
+    from mlship.ops.force_unlock import Unlocked
+    from mlship.ops.history import History
+    from mlship.ops.invoke import Answer
+    from mlship.ops.logs import Logs
+    from mlship.ops.plan import PlanReport
+    from mlship.ops.status import Status
+    from mlship.target.deployment import Endpoint, ReleaseState
+    from mlship.target.plan import Action
+
+
+def planned(result: PlanReport) -> Iterator[Block]:
+    plan = result.plan
+    wanted = f"{plan.wanted.reference} ({short(plan.wanted.digest)})" if plan.wanted else "nothing"
+    yield Facts(
+        [
+            ("target", f"{plan.target}, service {plan.service}"),
+            ("runs now", _release(result.live)),
+            ("wanted", wanted),
+        ]
+    )
+    if result.problems:
+        yield Table("problems", ("what", "what to do"), [(x.what, x.fix) for x in result.problems])
+    if not plan.actions:
+        yield Line("nothing to do")
+        return
+    yield _actions("actions", plan.actions)
+    yield Line(f"{result.changes} actions, {size(result.bytes_to_send)} to send")
+
+
+def deployed(result: DeployReport) -> Iterator[Block]:
+    if not result.changed:
+        yield Line(f"nothing to do: {result.target} runs {_release(result.release)}")
+    elif result.release is None:
+        yield Line(f"{result.target} runs nothing as {result.service} now")
+    else:
+        yield Line(f"{result.target} runs {_release(result.release)}")
+    if result.proof is not None:
+        proof = result.proof
+        yield Line(
+            f"proved there: {proof.rows} golden rows came back equal, largest error {proof.max_abs:.2g}"
+        )
+    yield from _endpoints(result.endpoints)
+
+
+def state(result: Status) -> Iterator[Block]:
+    live = _release(result.live) + ("" if result.live is None or result.healthy else ", not healthy")
+    facts = [("target", f"{result.target}, service {result.service}"), ("live", live)]
+    if result.lock is not None:
+        facts.append(("locked", "yes, somebody is deploying"))
+    yield Facts(facts)
+    yield from _endpoints(result.endpoints)
+    for problem in result.problems:
+        yield Line(f"! {problem}")
+    if result.releases:
+        rows = [
+            (str(x.number), x.reference, short(x.digest), x.state, x.error or "-") for x in result.releases
+        ]
+        yield Table("releases", ("number", "bundle", "digest", "state", "error"), rows, frozenset({0}))
+
+
+def told(result: History) -> Iterator[Block]:
+    if result.at is not None:
+        live = result.live
+        yield Line(
+            f"at {result.at}: "
+            + (f"release {live.get('number')} of {live.get('reference')}" if live else "nothing ran")
+        )
+    if not result.rollouts:
+        yield Line(f"nothing was ever deployed to {result.target} as {result.service}")
+        return
+    rows = [
+        (
+            str(x.rollout),
+            x.why,
+            str(x.release or "-"),
+            x.reference or "-",
+            short(x.digest) or "-",
+            x.outcome,
+            x.ended or x.began,
+            x.by,
+        )
+        for x in result.rollouts
+    ]
+    yield Table(
+        "", ("#", "why", "release", "bundle", "digest", "outcome", "when", "by"), rows, frozenset({0, 2})
+    )
+
+
+def answered(result: Answer) -> Iterator[Block]:
+    """The answer alone, as JSON: made to be piped on."""
+    body: Any = result.body
+    yield Line(body if isinstance(body, str) else json.dumps(body, ensure_ascii=False))
+
+
+def lines(result: Logs) -> Iterator[Block]:
+    yield from (Line(text) for text in result.lines)
+
+
+def unlocked(result: Unlocked) -> Iterator[Block]:
+    free = (
+        f"{result.target} was not locked"
+        if result.broken is None
+        else f"the lock of {result.target} is broken"
+    )
+    yield Line(free)
+
+
+def destroyed(result: Destroyed) -> Iterator[Block]:
+    gone = (
+        f"{result.service} is gone from {result.target}"
+        if result.changed
+        else f"there was no {result.service} on {result.target}"
+    )
+    yield Line(gone + (", and so is its history" if result.purged else ""))
+
+
+def diagnosed(result: Diagnosis) -> Iterator[Block]:
+    yield Table(
+        "",
+        ("", "check", "found"),
+        [
+            ("ok" if x.ok else "FAIL", x.name, x.detail + (f". {x.fix}" if x.fix else ""))
+            for x in result.checks
+        ],
+    )
+    yield Line(f"{result.about}: " + ("all is well" if result.ok else "something is wrong"))
+
+
+def _release(release: ReleaseState | None) -> str:
+    if release is None:
+        return "nothing"
+    return f"release {release.number}: {release.reference} ({short(release.digest)})"
+
+
+def _endpoints(endpoints: Sequence[Endpoint]) -> Iterator[Block]:
+    if endpoints:
+        yield Facts([("answers at", endpoint.url) for endpoint in endpoints])
+
+
+def _actions(title: str, actions: Sequence[Action]) -> Table:
+    return Table(
+        title,
+        ("phase", "action", "what it runs"),
+        [(x.phase, f"{x.verb} {x.subject}", x.command) for x in actions],
+    )

@@ -1,0 +1,126 @@
+"""How results about bundles and registries look, where their fields alone say too little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mlship.cli.blocks import Block, Facts, Line, Table
+
+if TYPE_CHECKING:
+    from mlship.ops.copy import Copied
+    from mlship.ops.init import Started
+    from mlship.ops.inspect import Inspected, Tensor
+    from mlship.ops.list import Listing
+    from mlship.ops.tag import Tagged
+    from mlship.ops.verify import Checked
+
+SHORT = 19  # sha256: and twelve digits, enough to tell bundles apart
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def short(digest: str) -> str:
+    return digest[:SHORT]
+
+
+def started(result: Started) -> Iterator[Block]:
+    yield Line(f"made in {result.folder}: {', '.join(result.files)}")
+    seen = result.seen
+    if seen is not None:
+        answers = f"classes {', '.join(seen.classes)}" if seen.classes else "numbers"
+        yield Line(f"{seen.model} ({seen.made_with}, Python {seen.python}) answers with {answers}")
+        yield Line(
+            f"{seen.rows} rows"
+            + (f"; left out, the model does not read it: {', '.join(seen.left_out)}" if seen.left_out else "")
+        )
+    yield Line("next:")
+    yield from (Line(f"  {step}") for step in result.next)
+
+
+def copied(result: Copied) -> Iterator[Block]:
+    yield Line(f"{result.reference} is in {result.destination}")
+    yield Facts(
+        [
+            ("digest", result.digest),
+            ("sent", f"{size(result.sent_bytes)} in {result.sent_blobs} blobs"),
+            ("there already", f"{size(result.present_bytes)} in {result.present_blobs} blobs"),
+        ]
+    )
+
+
+def tagged(result: Tagged) -> Iterator[Block]:
+    before = "" if result.before in (None, result.digest) else f" (it was {short(str(result.before))})"
+    yield Line(f"{result.reference} is {result.digest}{before}")
+
+
+def checked(result: Checked) -> Iterator[Block]:
+    yield Line(f"{result.reference} is whole: {result.files} files, {size(result.bytes)}, {result.digest}")
+
+
+def listing(result: Listing) -> Iterator[Block]:
+    if not result.bundles:
+        yield Line("no bundles here; mlship build makes one, mlship push publishes it")
+        return
+    rows = [
+        (entry.name, ", ".join(entry.tags) or "-", short(entry.digest), entry.registry)
+        for entry in result.bundles
+    ]
+    yield Table("", ("name", "tags", "digest", "registry"), rows)
+
+
+def inspected(result: Inspected) -> Iterator[Block]:
+    yield Facts(list(_summary(result)))
+    yield Table(
+        "layers",
+        ("role", "title", "size", "files", "digest"),
+        [(x.role, x.title, size(x.size), str(x.files or ""), short(x.digest)) for x in result.layers],
+        frozenset({2, 3}),
+    )
+    yield _tensors("inputs", result.inputs)
+    if result.reduction:
+        yield _tensors(f"reduced by {result.reduction}", result.reduced)
+    yield _tensors("outputs", result.outputs)
+    yield Table(
+        "packages",
+        ("platform", "name", "version", "sha256"),
+        [(x.platform, x.name, x.version, x.sha256[:12]) for x in result.requirements],
+    )
+
+
+def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
+    yield "bundle", result.reference
+    yield "digest", result.digest
+    yield "registry", result.registry
+    if result.labels:
+        yield "labels", ", ".join(f"{name}={value}" for name, value in sorted(result.labels.items()))
+    made = ", ".join(f"{name} {version}" for name, version in sorted(result.converter.items()))
+    yield "model", f"{result.engine}, from {result.framework}" + (f" by {made}" if made else "")
+    yield "runs on", f"Python {result.python}, {', '.join(result.platforms)}"
+    yield "size", size(result.size)
+    limits = "; ".join(
+        f"{name} {x['abs']:g} + {x['rel']:g} of it" for name, x in sorted(result.tolerance.items())
+    )
+    yield "golden", f"{result.golden_rows} rows" + (f", within {limits}" if limits else ", equal")
+    equal = "decisions equal" if result.parity.decisions_equal else "decisions differ"
+    yield "parity", f"{equal} on {result.parity.rows} rows, numbers within {result.parity.max_abs:.2g}"
+
+
+def _tensors(title: str, tensors: Sequence[Tensor]) -> Table:
+    return Table(
+        title,
+        ("name", "type", "shape", "missing values"),
+        [(x.name, x.datatype, _shape(x.shape), "allowed" if x.nullable else "no") for x in tensors],
+    )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join("rows" if at == 0 and count == -1 else str(count) for at, count in enumerate(shape))

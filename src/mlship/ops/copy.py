@@ -1,0 +1,42 @@
+"""What `push` and `pull` share: one bundle from one registry to another, and what was sent."""
+
+from __future__ import annotations
+
+from mlship.ops.context import Context
+from mlship.reference import Reference
+from mlship.registry.protocol import Registry
+from mlship.result import Result
+
+
+class Copied(Result, frozen=True, kw_only=True):
+    """What moved: blobs and bytes that were sent, and those that were there already."""
+
+    reference: str
+    digest: str
+    source: str
+    destination: str
+    sent_blobs: int
+    sent_bytes: int
+    present_blobs: int
+    present_bytes: int
+
+
+def copy_bundle(
+    ctx: Context, reference: Reference, source: Registry, destination: Registry, *, tag: str | None
+) -> Copied:
+    """Copy what is missing, then the manifest, then set `tag` (None = none). Raises RegistryError."""
+    from mlship.registry.transfer import copy
+
+    digest = source.resolve(reference)
+    done = copy(source, destination, reference.name, digest, tag=tag, progress=ctx.progress)
+    named = Reference(reference.name, tag=tag) if tag else Reference(reference.name, digest=digest)
+    return Copied(
+        reference=str(named),
+        digest=digest,
+        source=source.url,
+        destination=destination.url,
+        sent_blobs=done.sent_blobs,
+        sent_bytes=done.sent_bytes,
+        present_blobs=done.present_blobs,
+        present_bytes=done.present_bytes,
+    )

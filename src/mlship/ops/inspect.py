@@ -1,0 +1,142 @@
+"""`mlship inspect`: what is in a bundle, from its manifest and spec alone; no layer is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlship.bundle.open import OpenBundle
+from mlship.ops.context import Context
+from mlship.result import Result
+from mlship_runtime.manifest import Descriptor
+from mlship_runtime.spec import Spec, TensorSpec
+
+
+class Layer(Result, frozen=True, kw_only=True):
+    """`size` in bytes; `files` is 0 for the spec itself."""
+
+    role: str
+    title: str
+    platform: str
+    size: int
+    files: int
+    digest: str
+
+
+class Tensor(Result, frozen=True, kw_only=True):
+    """`shape` has -1 where the number of rows stands."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    nullable: bool
+
+
+class Requirement(Result, frozen=True, kw_only=True):
+    """A package of the runtime, locked."""
+
+    platform: str
+    name: str
+    version: str
+    sha256: str
+
+
+class Parity(Result, frozen=True, kw_only=True):
+    """How far the ONNX model's answers are from those of the original."""
+
+    rows: int
+    max_abs: float
+    max_rel: float
+    decisions_equal: bool
+
+
+class Inspected(Result, frozen=True, kw_only=True):
+    """Everything about a bundle that a person may want to know. `size` is that of all layers, in bytes."""
+
+    reference: str
+    name: str
+    version: str
+    digest: str
+    registry: str
+    labels: dict[str, str]
+    engine: str
+    framework: str
+    converter: dict[str, str]
+    reduction: str | None
+    python: str
+    platforms: tuple[str, ...]
+    size: int
+    layers: tuple[Layer, ...]
+    inputs: tuple[Tensor, ...]
+    reduced: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    requirements: tuple[Requirement, ...]
+    golden_rows: int
+    tolerance: dict[str, dict[str, float]]
+    parity: Parity
+
+
+def inspect(ctx: Context, ref: str | None = None) -> Inspected:
+    """Look into the bundle that `ref` stands for (None = the last build)."""
+    bundle = ctx.open_bundle(ref)
+    spec, manifest = bundle.spec, bundle.manifest
+    return Inspected(
+        reference=str(bundle.reference),
+        name=spec.name,
+        version=spec.version,
+        digest=bundle.digest,
+        registry=_place(bundle),
+        labels=dict(spec.labels),
+        engine=spec.engine,
+        framework=spec.model["framework"],
+        converter=dict(spec.model["converter"]),
+        reduction=f"{spec.reduction['module']}:{spec.reduction['function']}" if spec.reduction else None,
+        python=spec.runtime["python"],
+        platforms=manifest.platforms,
+        size=sum(layer.size for layer in manifest.layers),
+        layers=tuple(_layer(layer, spec) for layer in manifest.layers),
+        inputs=_tensors(spec.inputs),
+        reduced=_tensors(spec.reduced),
+        outputs=_tensors(spec.outputs),
+        requirements=_requirements(spec.runtime),
+        golden_rows=spec.golden["rows"],
+        tolerance={name: dict(limits) for name, limits in spec.tolerance.items()},
+        parity=_parity(spec.parity),
+    )
+
+
+def _place(bundle: OpenBundle) -> str:
+    return str(getattr(bundle.registry, "url", ""))
+
+
+def _layer(layer: Descriptor, spec: Spec) -> Layer:
+    return Layer(
+        role=layer.role,
+        title=layer.title,
+        platform=layer.platform,
+        size=layer.size,
+        files=len(spec.files.get(layer.digest, ())),
+        digest=layer.digest,
+    )
+
+
+def _tensors(tensors: tuple[TensorSpec, ...]) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(name=t.name, datatype=t.datatype, shape=t.shape, nullable=t.nullable) for t in tensors
+    )
+
+
+def _requirements(runtime: Any) -> tuple[Requirement, ...]:
+    return tuple(
+        Requirement(platform=platform, name=found["name"], version=found["version"], sha256=found["sha256"])
+        for platform, part in sorted(runtime["platforms"].items())
+        for found in part["requirements"]
+    )
+
+
+def _parity(parity: Any) -> Parity:
+    return Parity(
+        rows=parity["rows"],
+        max_abs=parity["maxAbs"],
+        max_rel=parity["maxRel"],
+        decisions_equal=parity["decisionsEqual"],
+    )

@@ -1,0 +1,29 @@
+"""`mlship verify`: every byte of a bundle against its digests, every file against its index; nothing runs."""
+
+from __future__ import annotations
+
+from mlship.ops.context import Context
+from mlship.result import Result
+
+
+class Checked(Result, frozen=True, kw_only=True):
+    """What was read and found whole; `bytes` of all layers."""
+
+    reference: str
+    digest: str
+    files: int
+    bytes: int
+
+
+def verify(ctx: Context, ref: str | None = None) -> Checked:
+    """Read all of a bundle (None = the last build). Raises BundleError for the first thing wrong."""
+    from mlship.bundle.open import verify_bundle
+
+    bundle = ctx.open_bundle(ref)
+    total = sum(layer.size for layer in bundle.manifest.layers)
+    ctx.progress.phase(f"verifying {bundle.reference}", total)
+    verified = verify_bundle(bundle)
+    ctx.progress.advance(total)
+    return Checked(
+        reference=str(bundle.reference), digest=bundle.digest, files=verified.files, bytes=verified.bytes
+    )
