@@ -1,0 +1,63 @@
+"""The only file that is started by its path: `python -I -S -B -u …/boot.py VERB --OPTION VALUE…`.
+
+It puts its own package first on the search path (isolated Python puts nothing there) and imports only what
+the verb needs. Verbs: launch, work, supervise, host, record, serve.
+"""
+
+import os
+import sys
+
+OLDEST = (3, 9)
+_VERBS = ("launch", "work", "supervise", "host", "record", "serve")
+
+
+def main(arguments: list) -> int:  # type: ignore[type-arg]  # also for Pythons too old to run the rest
+    if sys.version_info < OLDEST:
+        found = ".".join(str(part) for part in sys.version_info[:2])
+        sys.stderr.write(
+            "mlship needs Python 3.9 or newer on the host: " + sys.executable + " is " + found + "\n"
+        )
+        return 6
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from mlship_runtime import errors
+
+    try:
+        return _run(arguments)
+    except errors.RuntimeFault as fault:
+        sys.stderr.write(str(fault) + "\n")
+        return fault.exit_code
+
+
+def _run(arguments: list) -> int:  # type: ignore[type-arg]
+    verb = arguments[0] if arguments else ""
+    if verb not in _VERBS:
+        sys.stderr.write("boot.py knows " + ", ".join(_VERBS) + ", not " + repr(verb) + "\n")
+        return 2
+    if verb == "host":
+        from mlship_runtime import onhost
+
+        return onhost.main(arguments[1] if len(arguments) > 1 else "")
+    options = {name[2:]: value for name, value in zip(arguments[1::2], arguments[2::2])}
+    if verb == "launch":
+        from mlship_runtime import launch
+
+        return launch.main(options["release"], int(options["index"]))
+    if verb == "work":
+        from mlship_runtime import worker
+
+        return worker.main(options["release"], int(options["index"]), options.get("verified", ""))
+    if verb == "supervise":
+        from mlship_runtime import supervisor
+
+        return supervisor.main(options["service"])
+    if verb == "serve":
+        from mlship_runtime import foreground
+
+        return foreground.main(options["release"], options["host"], int(options["port"]))
+    from mlship_runtime import record
+
+    return record.main(options["job"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""One release in the foreground, without a supervisor: what `mlship serve` starts.
+
+It says on standard output, in one line, where it answers or why it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from mlship_runtime import listening
+from mlship_runtime.control import fault_data
+from mlship_runtime.errors import RuntimeFault
+from mlship_runtime.launch import check_machine, read_record
+from mlship_runtime.loading import load
+
+_DRAIN = 5.0  # seconds for open connections after the first signal
+
+
+def main(release: str, host: str, port: int) -> int:
+    """Serve the release in the record `release` on `host`:`port` until SIGTERM or SIGINT."""
+    try:
+        record = read_record(Path(release))
+        check_machine(record)
+        listener = listening.bind(host, port)  # before loading: a port in use is told at once
+        pipeline = load(record)
+    except RuntimeFault as fault:
+        _say({"ok": False, "error": fault_data(fault)})
+        sys.stderr.write(f"{fault}\n")
+        return fault.exit_code
+    from mlship_runtime.serving import application_of, run_loop
+
+    run_loop(_serve(application_of(pipeline, record), listener, record))
+    return 0
+
+
+async def _serve(application: Any, listener: socket.socket, record: dict[str, Any]) -> None:
+    from mlship_runtime.server import Server
+
+    server, finished, loop = Server(application), asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, finished.set)
+    host, port = listener.getsockname()[:2]
+    server.accept_on(listener)
+    _say({"ok": True, "pid": os.getpid(), "host": host, "port": port, "digest": record["digest"]})
+    await finished.wait()
+    server.stop_accepting()
+    await server.drain(None, _DRAIN)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()

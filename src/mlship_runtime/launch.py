@@ -1,0 +1,81 @@
+"""Makes a worker out of a release: checks machine and files with the host's own tools, then becomes the
+release's Python code. Nothing of a bundle is executed before its hashes have been compared.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from mlship_runtime import listening
+from mlship_runtime.control import fault_data, fault_of
+from mlship_runtime.errors import RuntimeFault, SiteError
+from mlship_runtime.files import read_json, write_json
+from mlship_runtime.layout import Layout, layout_of
+from mlship_runtime.platforms import misfit, this_platform
+from mlship_runtime.spawn import python_command
+from mlship_runtime.tree import open_tree
+from mlship_runtime.verify import verify_tree
+
+BOOT = "runtime/any/mlship_runtime/boot.py"
+
+
+def main(release: str, index: int) -> int:
+    """Verify the release in the record `release` and become its worker `index`; returns only on failure."""
+    layout = layout_of(Path(release).parent.parent)
+    record = read_record(Path(release))
+    try:
+        command = worker_command(layout, record, release, index)
+        listening.take_from_stdin()
+        sys.stdout.flush()
+        os.execv(command[0], command)  # noqa: S606  no shell: the interpreter that runs this
+    except Exception as error:  # noqa: BLE001  whatever it is, the supervisor must learn it
+        return report_failure(layout.failure(record["number"]), error)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A release record; raises SiteError if there is none or a newer mlship wrote it."""
+    record = read_json(path)
+    if record is None:
+        raise SiteError(f"there is no release record {path}", fix="Stage the release first")
+    if record.get("schemaVersion", 0) > 1:
+        raise SiteError(f"{path} was made by a newer mlship", fix="Upgrade mlship here")
+    return record
+
+
+def check_machine(record: dict[str, Any]) -> None:
+    """Raise SiteError if this Python or machine is not what the release was built for."""
+    why = misfit(record["platform"], this_platform())
+    if why:
+        raise SiteError(
+            f"release {record['number']} cannot run here",
+            cause=why,
+            fix="Build for this platform or set `python`",
+        )
+
+
+def worker_command(layout: Layout, record: dict[str, Any], release: str, index: int) -> list[str]:
+    """The command that starts the release's own code, after everything in its tree was verified."""
+    check_machine(record)
+    tree = open_tree(record)
+    verify_tree(tree)
+    options = ["work", "--release", release, "--index", str(index), "--verified", tree.digest]
+    return [*python_command(sys.executable, layout.site.pycache), tree.path(BOOT), *options]
+
+
+def report_failure(path: Path, error: Exception) -> int:
+    """Say on stderr (the log) and in the failure file why the worker gives up; returns the exit code."""
+    if not isinstance(error, RuntimeFault) or error.__cause__ is not None:
+        traceback.print_exception(type(error), error, error.__traceback__)
+    fault = error if isinstance(error, RuntimeFault) else SiteError("the release cannot be loaded")
+    data = fault_data(fault)
+    inner = error if fault is not error else error.__cause__
+    if inner is not None and not data["cause"]:
+        data["cause"] = f"{type(inner).__name__}: {inner}"
+    sys.stderr.write(f"{fault_of(data)}\n")
+    sys.stderr.flush()
+    write_json(path, {"schemaVersion": 1, "error": data})
+    return fault.exit_code
