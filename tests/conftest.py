@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
@@ -91,6 +92,30 @@ def _can_mount() -> bool:
         if mounted.returncode == 0:
             subprocess.run(["umount", folder], check=True)
         return mounted.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[[Path], dict[int, str]]:
+    """`running(folder)`: number and words of each process whose command line names `folder`."""
+
+    def listed() -> Iterator[tuple[int, str]]:
+        proc = Path("/proc")
+        if (proc / "self" / "cmdline").exists():
+            for cmdline in proc.glob("[0-9]*/cmdline"):
+                with suppress(OSError):  # it ended meanwhile
+                    yield (
+                        int(cmdline.parent.name),
+                        cmdline.read_bytes().replace(b"\0", b" ").decode(errors="replace"),
+                    )
+            return
+        done = subprocess.run(["ps", "-axo", "pid=,args="], capture_output=True, text=True, check=True)
+        for number, _, words in (line.strip().partition(" ") for line in done.stdout.splitlines()):
+            yield int(number), words
+
+    def naming(folder: Path) -> dict[int, str]:
+        return {number: words for number, words in listed() if str(folder) in words}
+
+    return naming
 
 
 # Name -> is it here, and what to do when it is not.

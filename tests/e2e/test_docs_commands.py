@@ -1,0 +1,118 @@
+"""Every command that README and docs show is run, page by page, in the page's order, as a reader would.
+
+In a `console` block the lines that begin with "$ " are commands (a line that ends with a backslash goes on),
+and the rest is output that is not compared; `# exit N` after a command says how it ends, 0 if it says
+nothing. A `sh` block is run as it stands. `<!-- not run: reason -->` right before a block leaves it out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+
+_BLOCK = re.compile(
+    r"(?P<left_out><!-- not run: (?P<reason>[^\n]+) -->\n+)?^```(?P<kind>console|sh)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+_EXIT = re.compile(r"\s+# exit (\d+)$")
+
+# Told before each command, so that a failure shows where; port 0 so that pages can be read side by side.
+_PRELUDE = """\
+set -u -o pipefail
+ran() { if [ "$1" != "$2" ]; then echo "*** ended with $1, not $2"; exit 99; fi; }
+free_port() { [ ! -f mlship.toml ] || sed -i.bak 's/^port = 8080$/port = 0/' mlship.toml; }
+"""
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """(kind, text) of the blocks of `page` that are to be run."""
+    found = _BLOCK.finditer(page.read_text(encoding="utf-8"))
+    return [(match["kind"], match["text"]) for match in found if not match["left_out"]]
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a console block, lines that go on joined."""
+    lines = iter(text.splitlines())
+    found = []
+    for line in lines:
+        if not line.startswith("$ "):
+            continue
+        command = line[2:]
+        while command.endswith("\\"):
+            command += "\n" + next(lines)
+        found.append(command)
+    return found
+
+
+def script(page: Path) -> str:
+    """All of a page as one shell script that stops at the first command that does not end as it should."""
+    parts = [_PRELUDE]
+    for kind, text in blocks(page):
+        if kind == "sh":
+            parts.append(f"set -e\n{text}\nset +e\n")
+            continue
+        for command in commands(text):
+            code, shown = _EXIT.search(command), _EXIT.sub("", command).rstrip()
+            parts.append(
+                f"cat <<'SHOWN'\n$ {shown}\nSHOWN\nfree_port\n{shown}\nran $? {code[1] if code else 0}\n"
+            )
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
+def test_every_command_works(
+    page: Path, tmp_path: Path, own_home: Path, running: Callable[[Path], dict[int, str]]
+) -> None:
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    try:
+        done = subprocess.run(
+            ["bash", "-c", script(page)],
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=280,
+        )
+        assert done.returncode == 0, f"{page.name}:\n{done.stdout}"
+        assert not running(own_home), f"{page.name} leaves something running; end it with mlship destroy"
+    finally:
+        for number in running(own_home):
+            os.kill(number, signal.SIGKILL)
+
+
+def test_what_is_left_out_is_left_out_for_a_reason() -> None:
+    reasons = {
+        match["reason"]: page.name
+        for page in PAGES
+        for match in _BLOCK.finditer(page.read_text(encoding="utf-8"))
+        if match["left_out"]
+    }
+    assert len(reasons) <= 6, f"too much of the docs is not run: {reasons}"
+    assert all(len(reason.split()) >= 3 for reason in reasons)
+
+
+def test_pages_are_found_and_read() -> None:
+    readme = [command for kind, text in blocks(ROOT / "README.md") for command in commands(text)]
+    assert "mlship deploy local" in readme
+    assert commands("$ one \\\n  two\noutput\n$ three  # exit 3\n") == ["one \\\n  two", "three  # exit 3"]
+
+
+def _environment() -> dict[str, str]:
+    """As after `source .venv/bin/activate`."""
+    path = f"{sys.prefix}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, "VIRTUAL_ENV": sys.prefix, "PATH": path}
