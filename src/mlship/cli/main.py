@@ -17,6 +17,13 @@ from mlship.errors import EXIT_INTERRUPTED, MlshipError, UsageError
 _Complaint: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+
+
+class _Interrupted(MlshipError):
+    exit_code = EXIT_INTERRUPTED
+    kind = "interrupted"
+
+
 EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell says it
 
 
@@ -37,15 +44,13 @@ def _guarded(run: Run) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return _report(run, "interrupted", MlshipError("interrupted"), EXIT_INTERRUPTED)
+        return _report(run, _Interrupted("interrupted"))
     except MlshipError as error:
-        return _report(run, error.kind, error, error.exit_code)
+        return _report(run, error)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the one place where a surprise becomes one line
-        wrapped = MlshipError(f"unexpected {type(error).__name__}", cause=str(error), fix=_again(run))
-        wrapped.__cause__ = error
-        return _report(run, wrapped.kind, wrapped, wrapped.exit_code)
+        return _report(run, _surprise(run, error))
 
 
 def _work(run: Run) -> int:
@@ -82,16 +87,26 @@ def _in_our_words(error: Any) -> UsageError:
     return UsageError(error.format_message(), fix=f"See mlship{verb} --help")
 
 
-def _again(run: Run) -> str:
-    return "" if run.debug else "Run it again with --debug to see where"
+def _surprise(run: Run, error: Exception) -> MlshipError:
+    """What should have been caught further down, in the form of our own errors."""
+    from mlship_runtime.errors import RuntimeFault
+
+    if isinstance(error, RuntimeFault):
+        known = MlshipError(error.what, cause=error.cause, fix=error.fix)
+        known.kind, known.exit_code = error.kind, error.exit_code
+    else:
+        again = "" if run.debug else "Run it again with --debug to see where"
+        known = MlshipError(f"unexpected {type(error).__name__}", cause=str(error), fix=again)
+    known.__cause__ = error
+    return known
 
 
-def _report(run: Run, kind: str, error: MlshipError, code: int) -> int:
+def _report(run: Run, error: MlshipError) -> int:
     run.close()
     from mlship.cli.complain import complain
 
-    complain(run, kind, error, code)
-    return code
+    complain(run, error)
+    return error.exit_code
 
 
 if __name__ == "__main__":
