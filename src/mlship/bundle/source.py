@@ -1,0 +1,48 @@
+"""What a bundle is read from and written to; a registry is both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from mlship.reference import Reference
+
+
+class BundleSource(Protocol):
+    """Where bundles lie by digest."""
+
+    @property
+    def url(self) -> str: ...
+
+    def resolve(self, reference: Reference) -> str:
+        """The digest that a reference names; RegistryError, with what there is instead, if it names none."""
+        ...
+
+    def read_manifest(self, name: str, digest: str) -> bytes:
+        """The manifest's bytes, compared with `digest`; BundleError if they are others."""
+        ...
+
+    def read_blob(self, name: str, digest: str, size: int) -> Iterator[bytes]:
+        """The blob as it is stored: whoever reads it checks it (`mlship.digest.checked`)."""
+        ...
+
+
+class BundleSink(Protocol):
+    """Where bundles go: the blobs first, then the manifest."""
+
+    @property
+    def url(self) -> str: ...
+
+    def has_blob(self, name: str, digest: str) -> bool: ...
+
+    def write_blob(self, name: str, digest: str, size: int, chunks: Iterable[bytes]) -> bool:
+        """Store `chunks` under `digest`; BundleError, and nothing stored, if they are not its content.
+
+        False if the blob was there already (the chunks are then not all read).
+        """
+        ...
+
+    def write_manifest(self, name: str, data: bytes) -> str:
+        """Publish a manifest whose blobs are all there, and return its digest; RegistryError names a blob
+        that is missing, and nothing is published."""
+        ...

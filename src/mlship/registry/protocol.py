@@ -1,0 +1,67 @@
+"""What a registry is: it keeps bundles by digest, which never change, and tags by name, which move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from mlship.bundle.source import BundleSink, BundleSource
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What a tag names, and the version of that: what `set_tag` compares."""
+
+    digest: str
+    version: str
+
+
+class Registry(BundleSource, BundleSink, Protocol):
+    """A published digest is fully readable or absent; an acknowledged write survives a crash.
+
+    RegistryError and BundleError come out, and nothing foreign.
+    """
+
+    def names(self) -> list[str]:
+        """The bundles that have a manifest or a tag, sorted."""
+        ...
+
+    def tags(self, name: str) -> dict[str, str]:
+        """Digest by tag, sorted by tag; empty for an unknown name."""
+        ...
+
+    def digests(self, name: str) -> list[str]:
+        """The manifests of `name`, sorted; empty for an unknown name."""
+        ...
+
+    def read_tag(self, name: str, tag: str) -> Tagged | None:
+        """None if there is no such tag."""
+        ...
+
+    def set_tag(self, name: str, tag: str, digest: str, expected: Tagged | None) -> Tagged:
+        """Move `tag` if it still is as `expected` (None: absent); TagMovedError if somebody was faster,
+        RegistryError if there is no manifest `digest`."""
+        ...
+
+    def delete_tag(self, name: str, tag: str, expected: Tagged) -> None:
+        """Remove `tag` if it still is as `expected`; TagMovedError otherwise."""
+        ...
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """A registry whose blobs are files of this machine."""
+
+    def file_of_blob(self, name: str, digest: str) -> Path | None:
+        """The file of a blob, to read only; None if it is not a file here."""
+        ...
+
+
+@runtime_checkable
+class TakesFiles(Protocol):
+    """A registry that can take a file of this machine without copying it."""
+
+    def adopt_blob(self, name: str, digest: str, size: int, file: Path) -> bool:
+        """`write_blob` of a file, hashed before it is taken."""
+        ...

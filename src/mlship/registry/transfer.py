@@ -1,0 +1,92 @@
+"""Copies one bundle from one registry to another: push, pull and mirroring are this.
+
+Blobs first, then the manifest, then the tag: whatever interrupts it, what is published is whole, and a repeat
+sends only what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlship.bundle.fault import as_bundle_error
+from mlship.errors import TagMovedError
+from mlship.progress import SILENT, Progress
+from mlship.registry.protocol import HasFiles, Registry, Tagged, TakesFiles
+from mlship.result import Result
+from mlship_runtime.manifest import Descriptor, read_manifest
+
+
+class Copied(Result, frozen=True, kw_only=True):
+    """What a copy sent and what was there before; blobs count the config, not the manifest."""
+
+    digest: str
+    sent_blobs: int
+    sent_bytes: int
+    present_blobs: int
+    present_bytes: int
+
+
+def copy(
+    source: Registry,
+    destination: Registry,
+    name: str,
+    digest: str,
+    *,
+    tag: str | None = None,
+    progress: Progress = SILENT,
+) -> Copied:
+    """Copy the bundle `digest`, then let `tag` name it.
+
+    Raises BundleError, with nothing published, if the source is damaged; TagMovedError if somebody moves the
+    tag meanwhile; RegistryError for the rest.
+    """
+    before = destination.read_tag(name, tag) if tag else None
+    data = source.read_manifest(name, digest)
+    with as_bundle_error():
+        manifest = read_manifest(data)
+    blobs = list({blob.digest: blob for blob in manifest.blobs}.values())
+    missing = [blob for blob in blobs if not destination.has_blob(name, blob.digest)]
+    progress.phase(f"copying {name}", sum(blob.size for blob in missing))
+    for blob in missing:
+        _copy_blob(source, destination, name, blob, progress)
+    destination.write_manifest(name, data)
+    if tag:
+        _set_tag(destination, name, tag, digest, before)
+    sent = sum(blob.size for blob in missing)
+    return Copied(
+        digest=digest,
+        sent_blobs=len(missing),
+        sent_bytes=sent,
+        present_blobs=len(blobs) - len(missing),
+        present_bytes=sum(blob.size for blob in blobs) - sent,
+    )
+
+
+def _copy_blob(
+    source: Registry, destination: Registry, name: str, blob: Descriptor, progress: Progress
+) -> None:
+    if isinstance(source, HasFiles) and isinstance(destination, TakesFiles):
+        file = source.file_of_blob(name, blob.digest)
+        if file is not None:
+            destination.adopt_blob(name, blob.digest, blob.size, file)
+            progress.advance(blob.size)
+            return
+    chunks = _counted(source.read_blob(name, blob.digest, blob.size), progress)
+    destination.write_blob(name, blob.digest, blob.size, chunks)
+
+
+def _counted(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
+    for chunk in chunks:
+        progress.advance(len(chunk))
+        yield chunk
+
+
+def _set_tag(registry: Registry, name: str, tag: str, digest: str, before: Tagged | None) -> None:
+    if before and before.digest == digest:
+        return
+    try:
+        registry.set_tag(name, tag, digest, before)
+    except TagMovedError:
+        now = registry.read_tag(name, tag)
+        if now is None or now.digest != digest:  # the same push by somebody else is no conflict
+            raise
