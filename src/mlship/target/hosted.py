@@ -107,12 +107,9 @@ class HostedAdapter:
 
     def golden(self, release: int) -> Mapping[str, Any]:
         """Read from the release's unpacked golden layer, whose files were verified when they were staged."""
-        path = self.site.call("path", release=release, file="golden/golden.json")["path"]
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder, "golden.json")
-            self.host.get(path, copy)
-            content: dict[str, Any] = json.loads(copy.read_bytes())
-        return content
+        where = self.site.call("path", release=release, file="golden/golden.json")
+        examples, spec = self._fetched(where["path"]), self._fetched(where["spec"])
+        return {**examples, "tolerance": spec["golden"]["tolerance"]}
 
     def logs(self, release: int | None, lines: int) -> Iterator[str]:
         """The end of a release's log file (of the live one, or else of the last)."""
@@ -126,6 +123,13 @@ class HostedAdapter:
     def ledger_url(self) -> str:
         """Beside the releases' data, in the user's data folder."""
         return (self.place.data / "ledger").as_uri().replace("file://", "dir://", 1)
+
+    def _fetched(self, path: str) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "file.json")
+            self.host.get(path, copy)
+            content: dict[str, Any] = json.loads(copy.read_bytes())
+        return content
 
     def _send(self, action: Action, given: Given) -> dict[str, Any]:
         digest, size = action.arguments["digest"], action.arguments["size"]

@@ -107,6 +107,8 @@ class Rollout:
                     given = Given(journal.lock.fence, self.bundle, results, self.progress, self.timeout)
                     result = self.adapter.run(resolved, given)
                 step.result = result
+            if action.verb == "settle":
+                self._check_served(result)
             results[action.name] = result
             self.progress.say(f"{action.verb} {action.subject}")
             self.progress.advance()
@@ -132,6 +134,12 @@ class Rollout:
         self.progress.say(f"{proof.rows} golden rows answered as at build, largest error {proof.max_abs:.1e}")
         return dict(msgspec.to_builtins(proof))
 
+    def _check_served(self, settled: dict[str, Any]) -> None:
+        """What the endpoint answers with must be what was asked for."""
+        served = settled.get("digest")
+        if self.wanted is None or served != self.wanted.digest:
+            raise UnhealthyError(f"the endpoint answers with {served}, not as asked for", fix=_UNDO_FIX)
+
     def _confirm(self, after: Deployment) -> None:
         """Success is what was observed: the wanted digest serving, or nothing left of a removed service."""
         if self.wanted is None:
@@ -145,6 +153,7 @@ class Rollout:
 
     def _undo(self, before: Deployment, journal: Journal, error: BaseException) -> None:
         """Plan back to what was live before; raises what the user is to see, where `error` is not that."""
+        unhealthy = isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase)
         self.progress.say("going back to the release before" if before.live else "removing what was begun")
         try:
             observed = observe(self.adapter, self.ledger)
@@ -170,10 +179,9 @@ class Rollout:
                 f"{error}; the release before does not serve", fix=_restore_fix(before)
             ) from error
         journal.end("rolled-back", after, str(error) or type(error).__name__)
-        if isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase):
-            raise UnhealthyError(
-                error.what, cause=error.cause, fix=_kept(before) + (error.fix or _UNDO_FIX)
-            ) from error
+        if isinstance(error, MlshipError) and unhealthy:
+            fix = _kept(before) + (error.fix or _UNDO_FIX)
+            raise UnhealthyError(error.what, cause=error.cause, fix=fix) from error
 
     def _ended(self, plan: Plan, observed: Deployment) -> Rolled:
         return Rolled(

@@ -89,7 +89,8 @@ class ScriptedAdapter:
                     self.releases.pop(number, None)
             case "destroy":
                 self.releases, self.live, self.held = {}, None, False
-        return {"done": action.verb}
+        live = self.releases.get(self.live or 0)
+        return {"done": action.verb, "digest": live.digest if live else None}
 
     def invoke(self, request: Request, release: int | None = None) -> Response:
         return Response(200, {}, json.dumps({}).encode())
