@@ -1,0 +1,145 @@
+"""Opens and verifies bundles where they lie, without unpacking them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlship.bundle.fault import as_bundle_error
+from mlship.bundle.manifest import check_config
+from mlship.bundle.source import BundleSource
+from mlship.digest import checked
+from mlship.errors import BundleError
+from mlship.progress import SILENT, Progress
+from mlship.reference import Reference
+from mlship_runtime import canonical
+from mlship_runtime.agreement import check_agreement
+from mlship_runtime.extract import hashed_chunks, indexed_members
+from mlship_runtime.manifest import Descriptor, Manifest, read_manifest
+from mlship_runtime.spec import MAX_SPEC_BYTES, Spec, read_spec
+from mlship_runtime.ustar import ChunkStream, tar_size
+
+MAX_JSON = MAX_SPEC_BYTES
+
+
+@dataclass(frozen=True)
+class OpenBundle:
+    """A bundle in a registry whose manifest and spec were read and agree; its layers are read when asked for."""
+
+    registry: BundleSource
+    reference: Reference
+    digest: str
+    manifest_bytes: bytes
+    manifest: Manifest
+    spec: Spec
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        """The content of a layer, the config or (by the bundle's digest) the manifest; BundleError at its end
+        if it is not what its digest says."""
+        if digest == self.digest:
+            return iter((self.manifest_bytes,))
+        blob = self._descriptor(digest)
+        return checked(self._stored(blob), blob.digest, blob.size)
+
+    def fetch(self, digest: str, folder: Path) -> Path:
+        """`blob` as a new file in `folder`, checked."""
+        path = folder / digest.removeprefix("sha256:")
+        with path.open("xb") as file:
+            for chunk in self.blob(digest):
+                file.write(chunk)
+        return path
+
+    def json(self, layer: Descriptor) -> Any:
+        """The content of a JSON layer or of the config."""
+        return _decoded(_read_small(self.registry, self.reference.name, layer))
+
+    def golden(self) -> dict[str, Any]:
+        """The golden examples: {inputs: […], outputs: […]} as recorded by the build."""
+        path, data = self.spec.golden["path"], b""
+        layer = next(layer for layer in self.manifest.layers if layer.role == "golden")
+        with as_bundle_error():
+            for entry, reader in self._files(layer):
+                content = hashed_chunks(entry, reader)
+                if entry.path != path:
+                    continue
+                if entry.size > MAX_JSON:
+                    raise BundleError(f"{path} is too large", cause=f"at most {MAX_JSON} bytes are read")
+                data = b"".join(content)
+        golden = _decoded(data)
+        if not isinstance(golden, dict):
+            raise BundleError(f"{path} is not an object")
+        return golden
+
+    def _files(self, layer: Descriptor) -> Iterator[Any]:
+        entries = self.spec.files[layer.digest]
+        return indexed_members(ChunkStream(self._stored(layer)), entries, layer.digest)
+
+    def _stored(self, blob: Descriptor) -> Iterator[bytes]:
+        return self.registry.read_blob(self.reference.name, blob.digest, blob.size)
+
+    def _descriptor(self, digest: str) -> Descriptor:
+        for blob in self.manifest.blobs:
+            if blob.digest == digest:
+                return blob
+        raise BundleError(f"{self.reference} has no blob {digest[:19]}…")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was read and found right; `bytes` of all blobs."""
+
+    files: int
+    bytes: int
+
+
+def open_bundle(registry: BundleSource, reference: Reference) -> OpenBundle:
+    """Resolve `reference` and read manifest and spec; RegistryError if it names nothing, BundleError if they
+    are damaged or disagree."""
+    digest = registry.resolve(reference)
+    data = registry.read_manifest(reference.name, digest)
+    with as_bundle_error():
+        manifest = read_manifest(data)
+        spec = read_spec(_read_small(registry, reference.name, manifest.spec_layer))
+        check_agreement(manifest, spec)
+    return OpenBundle(registry, reference, digest, data, manifest, spec)
+
+
+def verify_bundle(bundle: OpenBundle, progress: Progress = SILENT) -> Verified:
+    """Read everything and hold it against manifest and index; BundleError for the first thing that is wrong.
+
+    `progress` is told the bytes of each blob, within whatever phase it is in.
+    """
+    manifest, files = bundle.manifest, 0
+    check_config(bundle.json(manifest.config), (layer.digest for layer in manifest.layers))
+    progress.advance(manifest.config.size)
+    for layer in manifest.layers:
+        if layer.is_tar:
+            files += _verify_layer(bundle, layer)
+        progress.advance(layer.size)
+    return Verified(files, sum(blob.size for blob in manifest.blobs))
+
+
+def _verify_layer(bundle: OpenBundle, layer: Descriptor) -> int:
+    entries = bundle.spec.files[layer.digest]
+    if tar_size(entry.size for entry in entries) != layer.size:
+        raise BundleError(f"{layer.title} cannot hold what its index lists", cause="the sizes do not add up")
+    with as_bundle_error():
+        for entry, reader in bundle._files(layer):
+            for _ in hashed_chunks(entry, reader):
+                continue
+    return len(entries)
+
+
+def _read_small(registry: BundleSource, name: str, blob: Descriptor) -> bytes:
+    if blob.size > MAX_JSON:
+        raise BundleError(
+            f"{blob.title or 'the config'} is too large", cause=f"at most {MAX_JSON} bytes are read"
+        )
+    return b"".join(checked(registry.read_blob(name, blob.digest, blob.size), blob.digest, blob.size))
+
+
+def _decoded(data: bytes) -> Any:
+    with as_bundle_error():
+        return canonical.decode(data, max_bytes=MAX_JSON)
