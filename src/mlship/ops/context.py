@@ -7,15 +7,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlship.config.folders import data_dir
 from mlship.config.load import find_project, load_project
 from mlship.config.project import Project
 from mlship.config.settings import DEFAULT_REGISTRY, default_registry_url
 from mlship.digest import parse_digest
-from mlship.errors import BundleError, RegistryError, UsageError
+from mlship.errors import BundleError, UsageError
 from mlship.progress import SILENT, Progress
 from mlship.reference import Reference, parse_reference
 
@@ -70,24 +68,22 @@ class Context:
                 f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known))}, or give a URL"
             )
             raise UsageError(f"there is no registry {name!r}", fix=fix)
-        return self._anchored(known[name])
+        return known[name]
 
     def registry(self, name: str | None = None) -> Registry:
-        """The registry called `name` or at that URL; None opens the default one (a folder of the user)."""
+        """The registry called `name` or at that URL; None opens the default one (a folder of the user).
+
+        A relative URL is meant from the project's folder.
+        """
         from mlship.registry import open_registry
 
-        url = self.registry_url(name)
-        if url == f"dir://{data_dir() / 'registry'}":
-            _make(data_dir() / "registry")
-        return open_registry(url)
+        return open_registry(self.registry_url(name), self.project.root if self.project else None)
 
     def build_registry(self) -> Registry:
         """Where builds of the project are kept, inside its folder."""
         from mlship.registry import open_registry
 
-        folder = self.project_or_error().state / "store"
-        _make(folder)
-        return open_registry(f"dir://{folder}")
+        return open_registry(f"dir://{self.project_or_error().state / 'store'}")
 
     def built(self) -> LastBuild | None:
         """What the project's last build made; None if there is none."""
@@ -138,26 +134,8 @@ class Context:
             return registry, last.reference
         return registry, Reference(last.reference.name, digest=last.digest)
 
-    def _anchored(self, url: str) -> str:
-        """A relative dir:// of mlship.toml is meant from its folder, not from where the command runs."""
-        scheme, _, path = url.partition("://")
-        if scheme != "dir" or self.project is None:
-            return url
-        return f"dir://{self.project.root / Path(path).expanduser()}"
-
 
 def _has(registry: Registry, reference: Reference) -> bool:
     if reference.digest:
         return reference.digest in registry.digests(reference.name)
     return registry.read_tag(reference.name, reference.tag_or_latest) is not None
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RegistryError(
-            f"the folder {folder} cannot be made",
-            cause=error.strerror or "",
-            fix="MLSHIP_HOME can name another place",
-        ) from error

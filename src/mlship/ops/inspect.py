@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlship.bundle.open import OpenBundle
 from mlship.ops.context import Context
 from mlship.result import Result
 from mlship_runtime.manifest import Descriptor
@@ -84,7 +83,7 @@ def inspect(ctx: Context, ref: str | None = None) -> Inspected:
         name=spec.name,
         version=spec.version,
         digest=bundle.digest,
-        registry=_place(bundle),
+        registry=bundle.registry.url,
         labels=dict(spec.labels),
         engine=spec.engine,
         framework=spec.model["framework"],
@@ -102,10 +101,6 @@ def inspect(ctx: Context, ref: str | None = None) -> Inspected:
         tolerance={name: dict(limits) for name, limits in spec.tolerance.items()},
         parity=_parity(spec.parity),
     )
-
-
-def _place(bundle: OpenBundle) -> str:
-    return str(getattr(bundle.registry, "url", ""))
 
 
 def _layer(layer: Descriptor, spec: Spec) -> Layer:

@@ -34,8 +34,8 @@ def list_bundles(ctx: Context, place: str | None = None) -> Listing:
     if place is not None and _is_registry(ctx, place):
         return Listing(bundles=tuple(_entries(place, ctx.registry(place))))
     if place is not None and "/" in place:
-        registry, _, name = place.rpartition("/")
-        return Listing(bundles=tuple(_entries(registry, ctx.registry(registry), check_name(name))))
+        registry, _, wanted = place.rpartition("/")
+        return Listing(bundles=tuple(_entries(registry, ctx.registry(registry), check_name(wanted))))
     name = check_name(place) if place is not None else None
     found = _entries(DEFAULT_REGISTRY, ctx.registry(), name)
     if ctx.project is not None:

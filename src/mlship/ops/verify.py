@@ -7,7 +7,7 @@ from mlship.result import Result
 
 
 class Checked(Result, frozen=True, kw_only=True):
-    """What was read and found whole; `bytes` of all layers."""
+    """What was read and found whole; `bytes` of all blobs."""
 
     reference: str
     digest: str
@@ -20,10 +20,8 @@ def verify(ctx: Context, ref: str | None = None) -> Checked:
     from mlship.bundle.open import verify_bundle
 
     bundle = ctx.open_bundle(ref)
-    total = sum(layer.size for layer in bundle.manifest.layers)
-    ctx.progress.phase(f"verifying {bundle.reference}", total)
-    verified = verify_bundle(bundle)
-    ctx.progress.advance(total)
+    ctx.progress.phase(f"verifying {bundle.reference}", sum(blob.size for blob in bundle.manifest.blobs))
+    verified = verify_bundle(bundle, ctx.progress)
     return Checked(
         reference=str(bundle.reference), digest=bundle.digest, files=verified.files, bytes=verified.bytes
     )
