@@ -133,6 +133,7 @@ class ControlServer:
     def __init__(self, path: Path, handle: Handler) -> None:
         self._path, self._handle = path, handle
         self._server: asyncio.AbstractServer | None = None
+        self._talks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Listen. The socket takes its name last, so that whoever sees it can connect."""
@@ -145,12 +146,25 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._converse, sock=listener, limit=_LINE_LIMIT)
         beside.replace(self._path)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Take the name away, listen no more, and end what is being said."""
+        self._path.unlink(missing_ok=True)
         if self._server:
             self._server.close()
-        self._path.unlink(missing_ok=True)
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.current_task()
+        assert talk is not None  # noqa: S101  asyncio runs this as a task
+        self._talks.add(talk)
+        with contextlib.suppress(asyncio.CancelledError):  # by `close`, and nobody else
+            await self._talk(reader, writer)
+        self._talks.discard(talk)
+        writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ValueError):
             while True:
                 line = await reader.readline()
@@ -163,7 +177,6 @@ class ControlServer:
                 else:
                     await writer.drain()
                     _send_with(writer, _line(answer), descriptor)
-        writer.close()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         number = None
@@ -193,7 +206,10 @@ class ControlThread:
         asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result()
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 def _line(message: Message) -> bytes:

@@ -12,13 +12,16 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlship_runtime import listening
 from mlship_runtime.control import fault_data
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.launch import check_machine, read_record
-from mlship_runtime.loading import load
+from mlship_runtime.loading import load, run_loop
+
+if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
+    from mlship_runtime.pipeline import Pipeline
 
 _DRAIN = 5.0  # seconds for open connections after the first signal
 
@@ -34,16 +37,16 @@ def main(release: str, host: str, port: int) -> int:
         _say({"ok": False, "error": fault_data(fault)})
         sys.stderr.write(f"{fault}\n")
         return fault.exit_code
-    from mlship_runtime.serving import application_of, run_loop
-
-    run_loop(_serve(application_of(pipeline, record), listener, record))
+    run_loop(_serve(pipeline, listener, record))
     return 0
 
 
-async def _serve(application: Any, listener: socket.socket, record: dict[str, Any]) -> None:
+async def _serve(pipeline: Pipeline, listener: socket.socket, record: dict[str, Any]) -> None:
+    from mlship_runtime.application import Application
     from mlship_runtime.server import Server
 
-    server, finished, loop = Server(application), asyncio.Event(), asyncio.get_running_loop()
+    server = Server(Application(pipeline, int(record["number"])))
+    finished, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, finished.set)
     host, port = listener.getsockname()[:2]

@@ -20,6 +20,8 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S1
 
 def bind(host: str, port: int) -> socket.socket:
     """A non-blocking listening socket on `host`:`port` (port 0: a free one). Raises SiteError."""
+    if not 0 <= port < 1 << 16:
+        raise SiteError(f"{port} is no port", fix="Set a `port` from 1024 to 65535, or 0 for a free one")
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

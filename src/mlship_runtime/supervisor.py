@@ -68,7 +68,7 @@ async def _supervise(layout: Layout) -> int:
     await orders.finished.wait()
     await asyncio.sleep(0.05)  # the answer to the order to leave goes out first
     rounds.cancel()
-    server.close()
+    await server.close()
     events.note("supervisor left", pid=os.getpid())
     return 0
 

@@ -11,14 +11,17 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlship_runtime import listening
 from mlship_runtime.control import ControlThread
 from mlship_runtime.errors import NotReady, SiteError
 from mlship_runtime.launch import check_machine, read_record, report_failure
 from mlship_runtime.layout import Layout, WorkerSockets, layout_of
-from mlship_runtime.loading import load
+from mlship_runtime.loading import load, run_loop
+
+if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
+    from mlship_runtime.pipeline import Pipeline
 
 _LAST_WORD = 0.05  # seconds for the answer to `stop` to go out
 
@@ -51,14 +54,18 @@ class _Worker:
         check_machine(self._record)
         self._control.start()
         try:
-            pipeline = load(self._record, verified)
-            run_loop(self._serve(pipeline))
+            run_loop(self._serve(load(self._record, verified)))
         finally:
             self._sockets.unlink()
+            self._control.close()
         return 0
 
     async def _serve(self, pipeline: Pipeline) -> None:
-        self._server = Server(application_of(pipeline, self._record))
+        from mlship_runtime.application import Application
+        from mlship_runtime.server import Server
+
+        self._application = Application(pipeline, int(self._record["number"]))
+        self._server = Server(self._application)
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
