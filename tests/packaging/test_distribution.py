@@ -57,7 +57,7 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that git knows, as they are now, in a folder that is no checkout."""
     copy = tmp_path_factory.mktemp("source") / "mlship"
-    listed = run("git", "ls-files", "-z", cwd=CHECKOUT).split("\0")
+    listed = run("git", "-c", "safe.directory=*", "ls-files", "-z", cwd=CHECKOUT).split("\0")
     for name in filter(None, listed):
         if (CHECKOUT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
