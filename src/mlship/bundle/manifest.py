@@ -1,4 +1,4 @@
-"""Writes what `mlship_runtime.manifest` reads: the ModelPack manifest, its config, its layers' descriptors."""
+"""Writes what `mlship_runtime.manifest` reads: the ModelPack manifest, its config, its descriptors."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MAX_JSON = MAX_SPEC_BYTES
 
 @dataclass(frozen=True)
 class OpenBundle:
-    """A bundle in a registry whose manifest and spec were read and agree; its layers are read when asked for."""
+    """A bundle in a registry whose manifest and spec were read and agree; layers are read when asked for."""
 
     registry: BundleSource
     reference: Reference

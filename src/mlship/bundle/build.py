@@ -1,0 +1,245 @@
+"""From a project to a bundle: examples -> convert -> lock -> layers -> try -> golden -> publish."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from mlship.bundle import golden
+from mlship.bundle.archive import Layer, write_layer
+from mlship.bundle.convert import Converted, convert
+from mlship.bundle.document import GOLDEN_PATH, MODEL_PATH, Content, write_documents
+from mlship.bundle.examples import Examples, read_examples
+from mlship.bundle.lock import (
+    Lock,
+    LockedGolden,
+    LockedModel,
+    LockedParity,
+    LockedRuntime,
+    lock_text,
+    read_lock,
+    write_atomically,
+)
+from mlship.bundle.platforms import named
+from mlship.bundle.proof import check_parity, check_reduced
+from mlship.bundle.publish import BuildStore, publish
+from mlship.bundle.record import Recorded
+from mlship.bundle.runtime import Settled, for_this_machine, settle
+from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
+from mlship.bundle.trial import try_bundle
+from mlship.bundle.wheels import fetch
+from mlship.config import Project
+from mlship.digest import sha256
+from mlship.errors import BuildError
+from mlship.progress import SILENT, Progress
+from mlship.reference import Reference
+from mlship_runtime.canonical import encode
+from mlship_runtime.manifest import Manifest, read_manifest
+from mlship_runtime.spec import Spec, read_spec
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished bundle. `changed` are the parts of mlship.lock that this build wrote (all of them the first time)."""
+
+    reference: Reference
+    digest: str
+    manifest: Manifest
+    spec: Spec
+    changed: tuple[str, ...]
+    size: int
+    sent: int
+
+
+def build_bundle(
+    project: Project,
+    registry: BuildStore,
+    *,
+    locked: bool = False,
+    upgrade: bool = False,
+    progress: Progress = SILENT,
+) -> Built:
+    """Build the project's bundle into `registry`, tagged with its version, and bring mlship.lock up to date.
+
+    `locked` refuses to change the lock, `upgrade` renews it. Raises BuildError or ConfigError; nothing is published
+    and the lock stays as it was then.
+    """
+    before = read_lock(project)
+    if locked and before is None:
+        raise BuildError("there is no mlship.lock", fix="Build once without --locked and commit the file")
+    with tempfile.TemporaryDirectory(prefix="mlship-bundle-") as scratch:
+        work = _Build(project, before, Path(scratch), upgrade, progress)
+        lock, layers, content = work.run()
+        changed = _changed(before, lock)
+        if locked and changed:
+            raise _not_as_locked(changed)
+        documents = write_documents(content, layers)
+        published = publish(project, registry, documents, layers, progress)
+    if changed:
+        write_atomically(project.lock_file, lock_text(lock))
+    digest = sha256(documents.manifest)
+    built = {"reference": str(project.reference), "digest": digest}
+    write_atomically(project.state / "built.json", msgspec.json.encode(built))
+    size = sum(layer.size for layer in layers) + len(documents.spec)
+    progress.say(f"Built {project.reference}, {len(layers) + 1} layers, {size / 1e6:.1f} MB, {digest}")
+    return Built(
+        reference=project.reference,
+        digest=digest,
+        manifest=read_manifest(documents.manifest),
+        spec=read_spec(documents.spec),
+        changed=changed,
+        size=size,
+        sent=published,
+    )
+
+
+def lock_only(project: Project, *, upgrade: bool = False, progress: Progress = SILENT) -> tuple[str, ...]:
+    """Bring mlship.lock up to date without building into a registry; returns the parts that changed.
+
+    Everything is tried as in a build, for the lock holds what a build finds out. `upgrade` takes the newest packages
+    and records everything anew.
+    """
+    before = read_lock(project)
+    with tempfile.TemporaryDirectory(prefix="mlship-lock-") as scratch:
+        lock, _, _ = _Build(project, before, Path(scratch), upgrade, progress).run()
+    changed = _changed(before, lock)
+    if changed:
+        write_atomically(project.lock_file, lock_text(lock))
+    return changed
+
+
+class _Build:
+    """One run in a scratch folder; `before` is the lock as it is, `kept` what of it may be repeated."""
+
+    def __init__(
+        self, project: Project, before: Lock | None, folder: Path, upgrade: bool, progress: Progress
+    ) -> None:
+        self.project, self.before, self.upgrade = project, before, upgrade
+        self.kept = None if upgrade else before
+        self.folder, self.progress = folder, progress
+
+    def run(self) -> tuple[Lock, list[Layer], Content]:
+        """The lock as it must be now, the bundle's layers, and what its spec says."""
+        examples = read_examples(self.project)
+        self.progress.say(f"Read {examples.rows} examples, {len(examples.schema)} columns")
+        self.progress.phase("convert")
+        converted = convert(self.project, examples)
+        self.progress.say(_conversion(converted))
+        ground_floor = ground_floor_layer(self.folder)
+        settled = settle(
+            self.project,
+            self.before.runtime if self.before else None,
+            ground_floor.digest,
+            upgrade=self.upgrade,
+            progress=self.progress,
+        )
+        own = self._own_layers(converted)
+        runtime = [ground_floor, *self._runtime_layers(settled)]
+        content = Content(self.project, examples, converted, settled.locked)
+        answers = self._try(content, [*own, ground_floor], settled)
+        parity = self._prove(converted, answers)
+        inputs = self._inputs(examples, own, settled.locked)
+        kept = self.kept
+        if kept and kept.golden and kept.parity and dict(kept.golden.inputs) == inputs:
+            # Nothing has changed: what another processor finds in the last digits is not packed.
+            golden.check_locked(self.project, kept.golden, answers.outputs)
+            recorded, parity = kept.golden, kept.parity
+        else:
+            recorded = self._record(examples, converted, answers, inputs)
+        document = encode(golden.golden_document(examples, recorded))
+        layers = [
+            *own,
+            *runtime,
+            write_layer(self.folder / "golden.tar", "golden", [(GOLDEN_PATH, document)]),
+        ]
+        lock = Lock(
+            runtime=settled.locked,
+            model=LockedModel(
+                graph=converted.graph_digest, opset=converted.opset, converter=dict(converted.converter)
+            ),
+            parity=parity,
+            golden=recorded,
+        )
+        final = Content(
+            self.project, examples, converted, settled.locked, recorded.outputs, len(recorded.rows), parity
+        )
+        return lock, layers, final
+
+    def _own_layers(self, converted: Converted) -> list[Layer]:
+        layers = [write_layer(self.folder / "model.tar", "model", [(MODEL_PATH, converted.graph)])]
+        if converted.reduction:
+            files = [(f"reduction/{place}", data) for place, data in converted.reduction.items()]
+            layers.append(write_layer(self.folder / "reduction.tar", "reduction", files))
+        return layers
+
+    def _runtime_layers(self, settled: Settled) -> list[Layer]:
+        runtime = settled.locked
+        wheels = [wheel for name in runtime.platforms for wheel in runtime.wheels(name)]
+        fetch(wheels, settled.urls, runtime.python, self.progress)
+        self.progress.phase("pack", len(runtime.platforms))
+        layers = []
+        for name in sorted(runtime.platforms):
+            layers += platform_layers(named(name), runtime.wheels(name), runtime.trim)
+            self.progress.advance()
+        return layers
+
+    def _try(self, content: Content, layers: Sequence[Layer], settled: Settled) -> Recorded:
+        platform, wheels, urls = for_this_machine(settled)
+        fetch(wheels, urls, settled.locked.python, self.progress)
+        runtime = platform_layers(platform, wheels, settled.locked.trim)
+        self.progress.phase("record")
+        answers = try_bundle(content, [*layers, *runtime], platform, self.folder)
+        check_reduced(content.converted.reduced, answers.reduced)
+        return answers
+
+    def _prove(self, converted: Converted, answers: Recorded) -> LockedParity:
+        tolerance = self.project.model.tolerance
+        limits = {"abs": tolerance.abs, "rel": tolerance.rel}
+        found = check_parity(converted.reference, answers.outputs, limits)
+        if found.rows:
+            self.progress.say(
+                f"The ONNX model decides as the original on {found.rows} rows, numbers within {found.max_abs:.2g}"
+            )
+        return found
+
+    def _record(
+        self, examples: Examples, converted: Converted, answers: Recorded, inputs: dict[str, str]
+    ) -> LockedGolden:
+        rows = golden.choose(self.project, examples, answers.outputs, converted.margins)
+        self.progress.say(f"Recorded the answers to {len(rows)} golden examples")
+        return golden.recorded(inputs, rows, answers.outputs)
+
+    def _inputs(self, examples: Examples, own: Sequence[Layer], runtime: LockedRuntime) -> dict[str, str]:
+        """Digests of all that the recorded numbers depend on."""
+        tolerance = self.project.golden.tolerance
+        settings = [self.project.golden.rows, self.project.golden.seed, tolerance.abs, tolerance.rel]
+        return {
+            "examples": examples.digest,
+            "runtime": runtime.digest,
+            "settings": sha256(encode(settings)),
+            **{layer.role: layer.digest for layer in own},
+        }
+
+
+def _changed(before: Lock | None, after: Lock) -> tuple[str, ...]:
+    return tuple(before.differs(after)) if before else ("runtime", "model", "parity", "golden")
+
+
+def _not_as_locked(changed: Sequence[str]) -> BuildError:
+    return BuildError(
+        "mlship.lock does not fit the project",
+        cause=f"these parts would change: {', '.join(changed)}",
+        fix="Build without --locked, look at the changes, and commit mlship.lock",
+    )
+
+
+def _conversion(converted: Converted) -> str:
+    size = len(converted.graph) / 1e3
+    if not converted.reference:
+        return f"Took the ONNX model as it is, {size:.0f} kB"
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(converted.converter.items()))
+    return f"Converted the model to ONNX, {size:.0f} kB ({versions})"

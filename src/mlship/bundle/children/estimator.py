@@ -1,0 +1,181 @@
+"""A scikit-learn estimator becomes an ONNX graph; what the original answers is kept for comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mlship_runtime.datatypes import Array, datatype_of
+
+from . import graph, loading
+from .failure import Failure, reason
+from .features import Features
+
+ML_OPSET = 3
+
+
+def convert(source: dict[str, str], features: Features, opset: int) -> dict[str, Any]:
+    """Load the model, ask it about `features`, convert it. Raises Failure.
+
+    Returns graph (bytes), assemble, outputs (names), reference (tensors), margins, framework, converter, opset.
+    """
+    import onnx
+    import skl2onnx
+    import sklearn
+
+    model = loading.load(source)
+    ordered = features.ordered(model)
+    reference, margins = _answers(model, ordered)
+    opset = min(opset, onnx.defs.onnx_opset_version(), skl2onnx.__max_supported_opset__)
+    converted, assemble = _to_onnx(model, ordered, opset)
+    names = _rename_outputs(converted, reference)
+    return {
+        "graph": graph.normalised(converted),
+        "assemble": assemble,
+        "outputs": names,
+        "reference": [{**tensor, "name": name} for tensor, name in zip(reference, names)],
+        "margins": margins,
+        "framework": "sklearn",
+        "converter": {
+            "scikit-learn": sklearn.__version__,
+            "skl2onnx": skl2onnx.__version__,
+            "onnx": onnx.__version__,
+        },
+        "opset": opset,
+    }
+
+
+def _answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list[float] | None]:
+    """What the original says: [label, probabilities], [label] or [prediction]; and for labels without
+    probabilities how far each decision is from its alternative."""
+    from sklearn.base import is_classifier
+
+    rows = features.for_model(model)
+    try:
+        predicted = np.asarray(model.predict(rows))
+        if not is_classifier(model):
+            return [_tensor("prediction", predicted.reshape(len(predicted), -1).astype(np.float64))], None
+        if predicted.ndim != 1:
+            raise Failure("the model predicts several labels at once", fix="Ship one model per label")
+        if hasattr(model, "predict_proba"):
+            return [
+                _tensor("label", predicted),
+                _tensor("probabilities", np.asarray(model.predict_proba(rows))),
+            ], None
+        scores = np.asarray(model.decision_function(rows)) if hasattr(model, "decision_function") else None
+    except Failure:
+        raise
+    except Exception as error:
+        raise Failure("the model cannot answer the examples", cause=reason(error)) from error
+    return [_tensor("label", predicted)], None if scores is None else _margins(scores)
+
+
+def _margins(scores: Array) -> list[float]:
+    if scores.ndim == 1:
+        return [float(score) for score in np.abs(scores)]
+    best = np.sort(scores, axis=1)
+    return [float(margin) for margin in best[:, -1] - best[:, -2]]
+
+
+def _tensor(name: str, array: Array) -> dict[str, Any]:
+    if array.dtype.kind in "UO":
+        return _json(name, "BYTES", array, [str(value) for value in array.ravel().tolist()])
+    if name == "label":
+        whole = array.astype(np.int64)
+        if (whole != array).any():
+            raise Failure(
+                "the model's labels are fractions", fix="Train it on whole numbers or texts as labels"
+            )
+        return _json(name, "INT64", array, whole.ravel().tolist())
+    return _json(name, datatype_of(array.dtype), array, array.ravel().tolist())
+
+
+def _json(name: str, datatype: str, array: Array, data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": data}
+
+
+def _to_onnx(model: Any, features: Features, opset: int) -> tuple[Any, dict[str, list[str]]]:
+    """The graph, and which features each of its inputs is made of. Raises Failure with the converter's reason."""
+    from skl2onnx import to_onnx
+    from sklearn.base import is_classifier
+
+    options = {id(model): {"zipmap": False}} if is_classifier(model) else None
+    error: Exception | None = None
+    for initial, assemble in _inputs(model, features):
+        try:
+            found = to_onnx(
+                model,
+                initial_types=initial,
+                options=options,
+                target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
+            )
+        except Exception as fault:
+            error = error or fault
+        else:
+            return found, assemble
+    raise Failure(
+        f"the model ({type(model).__name__}) cannot be converted to ONNX",
+        cause=reason(error) if error else "",
+        fix="The estimators that can be are listed by skl2onnx.supported_converters()",
+    ) from error
+
+
+def _inputs(model: Any, features: Features) -> list[tuple[list[tuple[str, Any]], dict[str, list[str]]]]:
+    """The ways to declare the graph's inputs, in the order in which they are tried."""
+    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+
+    if features.all_numeric and not _picks_by_name(model):
+        name = features.matrix_name or _free_name(features.names)
+        members = features.names
+        return [([(name, FloatTensorType([None, features.width]))], {name: members})]
+
+    def kind(array: Array, whole: bool) -> Any:
+        if array.dtype.kind == "O":
+            return StringTensorType([None, 1])
+        return (
+            Int64TensorType([None, 1]) if whole and array.dtype.kind in "iu" else FloatTensorType([None, 1])
+        )
+
+    if features.matrix_name is not None:
+        width = features.width
+        return [
+            (
+                [(features.matrix_name, StringTensorType([None, width]))],
+                {features.matrix_name: features.names},
+            )
+        ]
+    assemble = {name: [name] for name in features.names}
+    return [
+        ([(name, kind(array, whole)) for name, array in features.columns.items()], assemble)
+        for whole in (True, False)
+    ]
+
+
+def _picks_by_name(model: Any) -> bool:
+    """Whether columns are chosen by name somewhere in the model (a ColumnTransformer fitted on a DataFrame)."""
+    from sklearn.compose import ColumnTransformer
+
+    if isinstance(model, ColumnTransformer):
+        return hasattr(model, "feature_names_in_")
+    parts = [getattr(model, "steps", ()), getattr(model, "transformer_list", ())]
+    inner = [part for named in parts for part in named]
+    return any(
+        _picks_by_name(part[1]) for part in inner if part[1] is not None and not isinstance(part[1], str)
+    )
+
+
+def _free_name(taken: list[str]) -> str:
+    return next(name for name in ("X", "features", "model_input", "mlship_input") if name not in taken)
+
+
+def _rename_outputs(model: Any, reference: list[dict[str, Any]]) -> list[str]:
+    """Give the outputs their names (and drop those that have no counterpart in `reference`)."""
+    inputs = {node.name for node in model.graph.input}
+    names = []
+    for tensor in reference:
+        name = tensor["name"]
+        names.append(name + "_out" if name in inputs else name)
+    del model.graph.output[len(names) :]
+    graph.rename(model.graph, {node.name: name for node, name in zip(model.graph.output, names)})
+    return names

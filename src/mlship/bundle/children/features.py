@@ -1,0 +1,133 @@
+"""What the model reads: the reduced (or raw) columns, as arrays for the original and as inputs of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlship_runtime.datatypes import Array, datatype_of
+from mlship_runtime.tensors import json_values
+
+from .failure import Failure
+
+_NUMBERS = "biuf"
+_BESIDE = 6  # names shown in a message
+
+
+class Features:
+    """Named arrays with equal first dimension. `nullable` names the columns that may be missing; None looks
+    at the values."""
+
+    def __init__(self, columns: dict[str, Array], nullable: set[str] | None) -> None:
+        self.columns = columns
+        self._nullable = nullable
+        self.rows = len(next(iter(columns.values())))
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.columns)
+
+    @property
+    def all_numeric(self) -> bool:
+        return all(array.dtype.kind in _NUMBERS for array in self.columns.values())
+
+    @property
+    def matrix_name(self) -> str | None:
+        """The name of the only array, if it is a matrix [rows, n] already."""
+        if len(self.columns) == 1:
+            ((name, array),) = self.columns.items()
+            return name if array.ndim == 2 else None
+        return None
+
+    @property
+    def width(self) -> int:
+        """How many features the model sees."""
+        return sum(array.shape[1] if array.ndim == 2 else 1 for array in self.columns.values())
+
+    def ordered(self, model: Any) -> Features:
+        """These features in the order of the model's own names; raises Failure where names or number differ."""
+        wanted = [str(name) for name in getattr(model, "feature_names_in_", ())]
+        count = getattr(model, "n_features_in_", None)
+        if wanted and self.matrix_name is None:
+            self._check_names(wanted)
+            return Features({name: self.columns[name] for name in wanted}, self._nullable)
+        if count is not None and count != self.width:
+            raise Failure(
+                f"the model reads {count} features, the examples give {self.width}",
+                cause=f"they are {_few(self.names)}" if self.matrix_name is None else "",
+                fix="Name the model's columns in mlship.toml: [golden] columns = [...]",
+            )
+        return self
+
+    def _check_names(self, wanted: Sequence[str]) -> None:
+        missing = [name for name in wanted if name not in self.columns]
+        if missing:
+            raise Failure(
+                f"the model reads columns that the examples do not have: {_few(missing)}",
+                cause=f"the examples have {_few(self.names)}",
+                fix="Give the model's own columns as examples, or return them from the reduction step",
+            )
+        more = [name for name in self.columns if name not in wanted]
+        if more:
+            raise Failure(
+                f"the examples have columns that the model does not read: {_few(more)}",
+                fix=f"Name the ones it reads: [golden] columns = [{', '.join(map(repr, wanted))}]",
+            )
+
+    def for_model(self, model: Any) -> Any:
+        """What the original model is called with: a DataFrame if it was fitted on one, else a matrix."""
+        if self.matrix_name is not None:
+            return self.columns[self.matrix_name]
+        flat = {name: array[:, 0] if array.ndim == 2 else array for name, array in self._narrow().items()}
+        if hasattr(model, "feature_names_in_") or not self.all_numeric:
+            try:
+                import pandas  # type: ignore[import-untyped,unused-ignore]
+            except ImportError:
+                if not self.all_numeric:
+                    return np.stack([array.astype(object) for array in flat.values()], axis=1)
+            else:
+                return pandas.DataFrame(flat)
+        return np.stack([array.astype(np.float64) for array in flat.values()], axis=1)
+
+    def _narrow(self) -> dict[str, Array]:
+        """The columns if each is [rows] or [rows, 1]; raises Failure otherwise."""
+        for name, array in self.columns.items():
+            if array.ndim > 2 or (array.ndim == 2 and array.shape[1] != 1):
+                raise Failure(
+                    f"{name!r} has the shape {list(array.shape)} beside other columns",
+                    fix="Give the model one matrix [rows, n], or columns of shape [rows]",
+                )
+        return self.columns
+
+    def schema(self) -> list[list[Any]]:
+        """[name, datatype, shape with -1 for rows, nullable] of each."""
+        return [
+            [name, datatype_of(array.dtype), [-1, *array.shape[1:]], self._may_miss(name)]
+            for name, array in self.columns.items()
+        ]
+
+    def tensors(self) -> list[dict[str, Any]]:
+        """All values as JSON tensors; missing = null."""
+        return [
+            {
+                "name": name,
+                "datatype": datatype_of(array.dtype),
+                "shape": list(array.shape),
+                "data": json_values(datatype_of(array.dtype), array),
+            }
+            for name, array in self.columns.items()
+        ]
+
+    def _may_miss(self, name: str) -> bool:
+        if self._nullable is not None:
+            return name in self._nullable
+        array = self.columns[name]
+        if array.dtype.kind == "f":
+            return bool(np.isnan(array).any())
+        return array.dtype.kind == "O" and any(value is None for value in array.ravel())
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_BESIDE]) + (f" and {len(names) - _BESIDE} more" if len(names) > _BESIDE else "")

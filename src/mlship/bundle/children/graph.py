@@ -1,0 +1,93 @@
+"""ONNX graphs in one form: the same model gives the same bytes, whoever converted it and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .failure import Failure, reason
+
+GRAPH_NAME = "model"
+
+
+def normalised(model: Any) -> bytes:
+    """`model` (an onnx.ModelProto, changed in place) without producer, documentation, metadata and repeated
+    opsets, as bytes; raises Failure if it is no valid graph."""
+    import onnx
+
+    for field in (
+        "producer_name",
+        "producer_version",
+        "domain",
+        "model_version",
+        "doc_string",
+        "metadata_props",
+    ):
+        model.ClearField(field)
+    model.ClearField("training_info")
+    opsets = sorted({(opset.domain, opset.version) for opset in model.opset_import})
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in opsets)
+    for graph in _graphs(model.graph):
+        graph.name = GRAPH_NAME
+        _strip(graph)
+    for function in model.functions:
+        _strip(function)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise Failure("the converted model is not a valid ONNX graph", cause=reason(error)) from error
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def rename(graph: Any, names: dict[str, str]) -> None:
+    """Rename values of a graph everywhere; a value that has one of the new names already gives way."""
+    clashing = [name for name in _values(graph) if name in names.values() and name not in names]
+    changes = {**{name: f"{name}_inner" for name in clashing}, **names}
+    for part in _graphs(graph):
+        for value in (*part.input, *part.output, *part.value_info, *part.initializer):
+            value.name = changes.get(value.name, value.name)
+        for node in part.node:
+            node.input[:] = [changes.get(name, name) for name in node.input]
+            node.output[:] = [changes.get(name, name) for name in node.output]
+
+
+def _values(graph: Any) -> Iterator[str]:
+    seen = set()
+    for part in _graphs(graph):
+        for node in part.node:
+            for name in (*node.input, *node.output):
+                if name and name not in seen:
+                    seen.add(name)
+                    yield name
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """The graph and those inside of its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+            for inner in attribute.graphs:
+                yield from _graphs(inner)
+
+
+def _strip(part: Any) -> None:
+    part.doc_string = ""
+    _clear(part, "metadata_props")
+    for node in part.node:
+        node.doc_string = ""
+        _clear(node, "metadata_props")
+        for attribute in node.attribute:
+            attribute.doc_string = ""
+    for field in ("initializer", "input", "output", "value_info"):
+        for value in getattr(part, field, ()):
+            value.doc_string = ""
+            _clear(value, "metadata_props")
+
+
+def _clear(message: Any, field: str) -> None:
+    if field in message.DESCRIPTOR.fields_by_name:
+        message.ClearField(field)

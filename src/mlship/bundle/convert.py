@@ -1,0 +1,173 @@
+"""The project's side of a build: its reduction step and model, run and converted in its own interpreter.
+
+What runs there lies in `children/`; this module starts it, gives it a job and reads what it wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlship_runtime
+from mlship.bundle import children
+from mlship.bundle.examples import Examples, Tensor
+from mlship.config import Project, interpreter
+from mlship.digest import sha256
+from mlship.errors import BuildError
+from mlship_runtime.spec import TensorSpec
+
+OPSET = 18  # read by every onnxruntime since 1.15
+_TRACE_NAME = "build-error.log"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What the project's interpreter gave. `reference` holds the original model's answers to all examples (none
+    for a model that was ONNX already); `margins` how far each decision is from its alternative, where only
+    the original can tell; `reduction` maps a path in the layer to the content of the file."""
+
+    graph: bytes
+    assemble: Mapping[str, list[str]]
+    outputs: tuple[str, ...]
+    reference: list[Tensor]
+    margins: list[float] | None
+    reduced: list[Tensor]
+    reduced_schema: tuple[TensorSpec, ...]
+    reduction: Mapping[str, bytes]
+    framework: str
+    converter: Mapping[str, str]
+    opset: int
+    python: str
+
+    @property
+    def graph_digest(self) -> str:
+        return sha256(self.graph)
+
+
+def convert(project: Project, examples: Examples) -> Converted:
+    """Run the project's code on the examples and convert its model. Raises BuildError.
+
+    Project code runs here and nowhere else on this side; no pickle is read by mlship's own process.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlship-build-") as scratch:
+        folder = Path(scratch)
+        job = _job(project, examples, folder)
+        job_file = folder / "job.json"
+        job_file.write_text(json.dumps(job), encoding="utf-8")
+        answer = _run(project, job_file, Path(job["result"]))
+        if not answer["ok"]:
+            raise _refusal(project, answer)
+        return _read(answer, Path(job["graph"]).read_bytes())
+
+
+def child_environment(*, keep_path: bool = True) -> dict[str, str]:
+    """This process's environment without Python's own settings; the hash seed is fixed.
+
+    PYTHONPATH may be how a project finds its modules, so `keep_path` lets it through.
+    """
+    kept = {"PYTHONPATH"} if keep_path else set()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") or k in kept}
+    return {**environment, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _job(project: Project, examples: Examples, folder: Path) -> dict[str, Any]:
+    model: dict[str, str] = {}
+    if project.model.callable:
+        model["module"], model["function"] = project.model.callable
+    else:
+        model["file"] = str(project.root / project.model.source)
+    step = project.reduction
+    return {
+        "root": str(project.root),
+        "groundFloor": str(Path(mlship_runtime.__file__).parent),
+        "result": str(folder / "result.json"),
+        "graph": str(folder / "model.onnx"),
+        "opset": OPSET,
+        "model": model,
+        "reduction": step
+        and {"module": step.module, "function": step.function, "include": list(step.include)},
+        "schema": [[t.name, t.datatype, list(t.shape), t.nullable] for t in examples.schema],
+        "inputs": list(examples.tensors),
+    }
+
+
+def _run(project: Project, job_file: Path, result: Path) -> dict[str, Any]:
+    python = interpreter(project)
+    start = Path(children.__file__).with_name("start.py")
+    try:
+        done = subprocess.run(
+            [str(python), "-B", str(start), str(job_file)],
+            cwd=project.root,
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except OSError as error:
+        raise BuildError(
+            f"cannot run the project's Python {python}", cause=error.strerror or str(error)
+        ) from error
+    if not result.is_file():
+        said = done.stderr.decode(errors="replace").strip()
+        _keep_trace(project, said)
+        raise BuildError(
+            f"the project's Python ended with {_ending(done.returncode)} while it ran the project's code",
+            cause=said.splitlines()[-1] if said else "it said nothing",
+            fix=f"All it said is in .mlship/{_TRACE_NAME}",
+        )
+    answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    return answer
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"code {code}"
+
+
+def _refusal(project: Project, answer: dict[str, Any]) -> BuildError:
+    error = answer["error"]
+    _keep_trace(project, answer.get("trace", ""))
+    refusal = BuildError(error["what"], cause=error["cause"], fix=error["fix"])
+    if trace := answer.get("trace"):
+        refusal.add_note(trace)  # shown by --debug
+    return refusal
+
+
+def _keep_trace(project: Project, text: str) -> None:
+    """What was said in full goes into the project's state folder, if that can be written."""
+    try:
+        project.state.mkdir(exist_ok=True)
+        (project.state / _TRACE_NAME).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(f"{text}\n(not kept: {error})\n")
+
+
+def _read(answer: dict[str, Any], graph: bytes) -> Converted:
+    sources = {place: Path(path).read_bytes() for place, path in answer["sources"].items()}
+    schema = tuple(
+        TensorSpec(n, kind, tuple(shape), null) for n, kind, shape, null in answer["reducedSchema"]
+    )
+    if answer["implementation"] != "cpython":
+        raise BuildError(
+            f"the project's Python is {answer['implementation']}", cause="runtimes are made for CPython"
+        )
+    return Converted(
+        graph=graph,
+        assemble=answer["assemble"],
+        outputs=tuple(answer["outputs"]),
+        reference=answer["reference"],
+        margins=answer["margins"],
+        reduced=answer["reduced"],
+        reduced_schema=schema,
+        reduction=sources,
+        framework=answer["framework"],
+        converter=answer["converter"],
+        opset=answer["opset"],
+        python=answer["python"],
+    )

@@ -1,0 +1,125 @@
+"""Writes `mlship.json`, the spec of a bundle, and the manifest over its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from mlship.bundle.archive import Layer
+from mlship.bundle.convert import Converted
+from mlship.bundle.examples import Examples, Tensor
+from mlship.bundle.golden import tolerances
+from mlship.bundle.lock import LockedParity, LockedRuntime
+from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
+from mlship.config import Project
+from mlship_runtime.canonical import encode
+from mlship_runtime.spec import TensorSpec
+
+MODEL_PATH = "model/model.onnx"
+GOLDEN_PATH = "golden/golden.json"
+SCHEMA = 1
+NOT_PROVED = LockedParity(rows=0, max_abs=0.0, max_rel=0.0)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The JSON blobs of a bundle, as bytes."""
+
+    spec: bytes
+    config: bytes
+    manifest: bytes
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the spec says. `outputs` are recorded answers to `golden_rows` rows; empty while the bundle is
+    being tried, and then everything that the graph answers is recorded."""
+
+    project: Project
+    examples: Examples
+    converted: Converted
+    runtime: LockedRuntime
+    outputs: Sequence[Tensor] = ()
+    golden_rows: int = 0
+    parity: LockedParity = NOT_PROVED
+
+
+def write_documents(content: Content, layers: Iterable[Layer]) -> Documents:
+    """Spec, config and manifest over `layers` (all but the spec's own)."""
+    layers = list(layers)
+    spec = encode({**_spec(content), "files": {layer.digest: layer.index() for layer in layers}})
+    descriptors = [*(layer.descriptor() for layer in layers), spec_descriptor(spec)]
+    name, version = content.project.project.name, content.project.project.version
+    config = build_config(name, version, descriptors)
+    return Documents(spec, config, build_manifest(name, version, descriptors, config))
+
+
+def _spec(content: Content) -> dict[str, Any]:
+    project, converted = content.project, content.converted
+    return {
+        "schemaVersion": SCHEMA,
+        "name": project.project.name,
+        "version": project.project.version,
+        "labels": dict(project.bundle.labels),
+        "engine": "onnx",
+        "model": {
+            "path": MODEL_PATH,
+            "framework": converted.framework,
+            "converter": dict(converted.converter),
+            "opset": converted.opset,
+        },
+        "reduction": project.reduction
+        and {"kind": "python", "module": project.reduction.module, "function": project.reduction.function},
+        "assemble": {name: list(columns) for name, columns in converted.assemble.items()},
+        "schema": {
+            "inputs": [_tensor(spec) for spec in content.examples.schema],
+            "reduced": [_tensor(spec) for spec in converted.reduced_schema],
+            "outputs": [_tensor(_output_spec(tensor)) for tensor in content.outputs],
+        },
+        "golden": {
+            "path": GOLDEN_PATH,
+            "rows": content.golden_rows,
+            "tolerance": tolerances(project, content.outputs),
+        },
+        "parity": _parity(content),
+        "runtime": _runtime(content),
+    }
+
+
+def _parity(content: Content) -> dict[str, Any]:
+    parity, tolerance = content.parity, content.project.model.tolerance
+    return {
+        "rows": parity.rows,
+        "maxAbs": parity.max_abs,
+        "maxRel": parity.max_rel,
+        "decisionsEqual": True,  # or there would be no bundle
+        "tolerance": {"abs": tolerance.abs, "rel": tolerance.rel},
+    }
+
+
+def _runtime(content: Content) -> dict[str, Any]:
+    runtime, workers = content.runtime, content.project.runtime.workers
+    return {
+        "python": runtime.python,
+        "platforms": {
+            name: {"requirements": [msgspec.to_builtins(wheel) for wheel in wheels], "trim": runtime.trim}
+            for name, wheels in runtime.platforms.items()
+        },
+        "limits": {"workers": workers} if workers > 1 else {},
+    }
+
+
+def _output_spec(tensor: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(tensor["name"], tensor["datatype"], (-1, *tensor["shape"][1:]), False)
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "datatype": spec.datatype,
+        "shape": list(spec.shape),
+        "nullable": spec.nullable,
+    }

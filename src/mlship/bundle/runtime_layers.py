@@ -1,0 +1,129 @@
+"""The runtime's layers: mlship_runtime for all platforms; per platform each large wheel alone, the small together.
+
+A layer is a pure function of its wheels' hashes and the trim list, so the cache keeps it under that key and a
+second build writes none again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+import mlship_runtime
+from mlship.bundle import trim
+from mlship.bundle.archive import Layer, write_layer
+from mlship.bundle.platforms import Wanted
+from mlship.bundle.resolve import Wheel
+from mlship.bundle.unwheel import wheel_files
+from mlship.bundle.wheels import wheel_path
+from mlship.config import cache_dir
+from mlship.digest import hex_of, sha256
+from mlship.errors import BuildError
+from mlship_runtime.canonical import encode
+from mlship_runtime.errors import InvalidBundle
+from mlship_runtime.extract import extract_layer
+from mlship_runtime.manifest import ANY_PLATFORM
+from mlship_runtime.spec import read_entries
+from mlship_runtime.verify import verify_layer
+
+OWN_LAYER = 8 << 20  # bytes of a wheel file above which it is a layer of its own
+_FORM = 1  # of the cached layers; another number makes them anew
+_OTHERS = "packages"
+
+
+def ground_floor_layer(folder: Path) -> Layer:
+    """mlship_runtime's own sources as the layer for all platforms, written into `folder`."""
+    package = Path(mlship_runtime.__file__).parent
+    sources = sorted(package.rglob("*.py"))
+    files = [(f"runtime/any/{path.relative_to(package.parent).as_posix()}", path) for path in sources]
+    return write_layer(folder / "runtime-any.tar", "runtime", files, platform=ANY_PLATFORM)
+
+
+def platform_layers(platform: Wanted, wheels: Sequence[Wheel], trimmed: int) -> list[Layer]:
+    """The layers of one platform from wheels that are in the cache, sorted by title. Raises BuildError."""
+    groups: dict[str, list[Wheel]] = {}
+    for wheel in wheels:
+        alone = wheel_path(wheel).stat().st_size > OWN_LAYER
+        groups.setdefault(wheel.name if alone else _OTHERS, []).append(wheel)
+    return [_layer(platform, name, sorted(group), trimmed) for name, group in sorted(groups.items())]
+
+
+def unpacked(layer: Layer, base: Path) -> Path:
+    """The folder beneath `base` where `layer` lies unpacked; unpacks or renews it where that is needed."""
+    into = base / hex_of(layer.digest)
+    if into.is_dir():
+        try:
+            verify_layer(str(into), layer.entries)
+        except InvalidBundle:
+            shutil.rmtree(into)
+        else:
+            return into
+    base.mkdir(parents=True, exist_ok=True)
+    with layer.path.open("rb") as stream:
+        extract_layer(stream, str(into), layer.entries, layer.digest)
+    return into
+
+
+def _layer(platform: Wanted, name: str, wheels: Sequence[Wheel], trimmed: int) -> Layer:
+    title = f"runtime-{platform.name}-{name}.tar"
+    key = sha256(encode([_FORM, platform.name, trimmed, [wheel.sha256 for wheel in wheels]]))
+    tar = cache_dir() / "layers" / f"{hex_of(key)}.tar"
+    cached = _cached(tar, title, platform.name)
+    if cached is not None:
+        return cached
+    tar.parent.mkdir(parents=True, exist_ok=True)
+    part = tar.with_name(f"{tar.name}.part-{os.getpid()}")
+    files = _files(platform, wheels, trimmed)
+    try:
+        layer = write_layer(part, "runtime", files, platform=platform.name, title=title)
+        part.replace(tar)
+        part.write_bytes(encode({"digest": layer.digest, "size": layer.size, "files": layer.index()}))
+        part.replace(tar.with_suffix(".json"))
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise BuildError(f"the cache cannot be written: {tar.parent}", cause=cause) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return msgspec.structs.replace(layer, path=tar)
+
+
+def _cached(tar: Path, title: str, platform: str) -> Layer | None:
+    """The layer as it was written earlier, if it is still what its index says."""
+    try:
+        index = msgspec.json.decode(tar.with_suffix(".json").read_bytes())
+        with tar.open("rb") as file:
+            found = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        layer = Layer(
+            role="runtime",
+            title=title,
+            platform=platform,
+            path=tar,
+            digest=index["digest"],
+            size=index["size"],
+            entries=read_entries(index["files"]),
+        )
+    except (OSError, KeyError, TypeError, msgspec.DecodeError, InvalidBundle):
+        return None  # not there, or half written: it is made again
+    return layer if layer.digest == found else None
+
+
+def _files(platform: Wanted, wheels: Sequence[Wheel], trimmed: int) -> Iterator[tuple[str, bytes]]:
+    """All files of `wheels` in the order of their paths; only one group of small wheels is in memory."""
+    found: dict[str, bytes] = {}
+    for wheel in wheels:
+        for place, content in wheel_files(wheel_path(wheel), wheel.file):
+            if trimmed == trim.VERSION and trim.is_trimmed(place):
+                continue
+            if place in found:
+                raise BuildError(
+                    f"{wheel.name} and another package both bring {place}",
+                    fix="Leave one of them out of [runtime] requirements",
+                )
+            found[place] = content
+    for place in sorted(found, key=lambda text: text.encode("utf-8")):
+        yield f"runtime/{platform.name}/{place}", found[place]

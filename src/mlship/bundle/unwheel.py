@@ -1,0 +1,78 @@
+"""Reads a wheel as the files that it would install into site-packages, without installing anything.
+
+Format: binary distribution format (PEP 427). purelib and platlib are one; scripts, headers and data of `.data` are
+dropped, for nothing of them is importable.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlship.errors import BuildError
+from mlship_runtime.errors import InvalidBundle
+from mlship_runtime.paths import PathSet
+
+_LIBRARIES = ("purelib", "platlib")
+_MAX_BYTES = 2 << 30  # of one wheel, unpacked
+_ENCRYPTED = 0x1
+
+
+def wheel_files(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
+    """Path below site-packages and content of each file of the wheel at `path`, sorted by path bytes.
+
+    `name` is the wheel's file name, for messages. Raises BuildError for what must not be in a bundle: links, encrypted
+    entries, unusual names, and `.pth` files (they would have to be executed at start).
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = _entries(archive, name)
+            for place in sorted(entries, key=lambda text: text.encode("utf-8")):
+                yield place, archive.read(entries[place])
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, OSError) as error:
+        raise BuildError(
+            f"{name} cannot be read", cause=str(error), fix="Remove it from the cache"
+        ) from error
+
+
+def _entries(archive: zipfile.ZipFile, wheel: str) -> dict[str, zipfile.ZipInfo]:
+    paths, found, total = PathSet(), dict[str, zipfile.ZipInfo](), 0
+    for entry in archive.infolist():
+        place = _place(entry.filename)
+        if place is None or entry.is_dir():
+            continue
+        if why := _objection(entry, place):
+            raise BuildError(f"{wheel} cannot be packed: {place!a} {why}", fix="Use another version of it")
+        try:
+            paths.add(place)
+        except InvalidBundle as error:
+            raise BuildError(f"{wheel} cannot be packed", cause=f"{error.what} {error.cause}") from error
+        total += entry.file_size
+        if total > _MAX_BYTES:
+            raise BuildError(
+                f"{wheel} cannot be packed", cause=f"it unpacks to more than {_MAX_BYTES >> 30} GiB"
+            )
+        found[place] = entry
+    return found
+
+
+def _place(filename: str) -> str | None:
+    """Where the file would lie in site-packages; None if it would not."""
+    first, _, rest = filename.partition("/")
+    if not first.endswith(".data") or not rest:
+        return filename
+    kind, _, place = rest.partition("/")
+    return place if kind in _LIBRARIES else None
+
+
+def _objection(entry: zipfile.ZipInfo, place: str) -> str:
+    mode = entry.external_attr >> 16
+    if entry.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        return "is not a regular file"
+    if place.endswith(".pth") and "/" not in place:
+        return "is code that runs at every start of Python"
+    return ""
