@@ -43,7 +43,8 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) 
         raise _too_deep(max_depth) from None
     except ValueError as error:  # bad UTF-8 and bad JSON alike
         raise _refused(str(error)) from error
-    _check_depth(value, max_depth)
+    if isinstance(value, (dict, list)):
+        _check_depth(value, max_depth)
     if "\\u" in text:
         encode(value)  # only an escape can bring in half a character
     return value
@@ -87,14 +88,13 @@ def _float(text: str) -> float:
 
 def _check_depth(value: Any, limit: int) -> None:
     level = [value]
-    for _ in range(limit + 1):
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-        if not below:
+    for _ in range(limit):
+        level = [
+            below
+            for item in level
+            for below in (item.values() if isinstance(item, dict) else item)
+            if isinstance(below, (dict, list))
+        ]
+        if not level:
             return
-        level = below
     raise _too_deep(limit)

@@ -26,8 +26,8 @@ def verify_tree(tree: BundleTree) -> None:
 
 
 def verify_layer(root: str, entries: Iterable[FileEntry]) -> None:
-    """Compare the folder `root` with `entries`; raises InvalidBundle for a file that is missing, added, changed,
-    a link or no regular file, and for folders that nothing needs."""
+    """Compare the folder `root` with `entries`; raises InvalidBundle for a file that is missing, added or
+    changed, for links and what is no regular file, and for folders that nothing needs."""
     expected = {entry.path: entry for entry in entries}
     folders = {path[:end] for path in expected for end in _slashes(path)}
     try:
