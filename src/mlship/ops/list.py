@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlship.config.settings import DEFAULT_REGISTRY
+from mlship.errors import RegistryError
 from mlship.ops.context import Context
 from mlship.reference import check_name
 from mlship.registry.protocol import Registry
@@ -29,18 +30,24 @@ class Listing(Result, frozen=True, kw_only=True):
 def list_bundles(ctx: Context, place: str | None = None) -> Listing:
     """List a registry (its name or URL), one bundle (`[REGISTRY/]NAME`), or all that is near at hand (None).
 
-    Near at hand are the default registry and this project's builds.
+    Near at hand are the default registry and this project's builds. Raises RegistryError for an unknown NAME.
     """
     if place is not None and _is_registry(ctx, place):
         return Listing(bundles=tuple(_entries(place, ctx.registry(place))))
     if place is not None and "/" in place:
         registry, _, wanted = place.rpartition("/")
-        return Listing(bundles=tuple(_entries(registry, ctx.registry(registry), check_name(wanted))))
+        return _found(wanted, _entries(registry, ctx.registry(registry), check_name(wanted)))
     name = check_name(place) if place is not None else None
     found = _entries(DEFAULT_REGISTRY, ctx.registry(), name)
     if ctx.project is not None:
         found = [*_entries(OWN, ctx.build_registry(), name), *found]
-    return Listing(bundles=tuple(found))
+    return _found(name, found)
+
+
+def _found(name: str | None, entries: list[Entry]) -> Listing:
+    if name is not None and not entries:
+        raise RegistryError(f"there is no bundle {name!r}", fix="mlship list shows those that there are")
+    return Listing(bundles=tuple(entries))
 
 
 def _is_registry(ctx: Context, place: str) -> bool:

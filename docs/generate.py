@@ -1,0 +1,210 @@
+"""Write docs/reference/ from the code: the command line, mlship.toml, and the exit codes.
+
+python docs/generate.py            writes the pages
+python docs/generate.py --check    ends with 1, and names them, if pages are not what it would write
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlship import errors
+from mlship.cli.catalogue import SECTIONS
+from mlship.cli.group import application, load
+from mlship.config.load import NAMED, SINGLE
+from mlship.config.sections import Section, TargetSection, Tolerance
+from mlship.config.settings import VARIABLES
+
+REFERENCE = Path(__file__).parent / "reference"
+WIDTH = "80"
+NOTE = "<!-- made by docs/generate.py; `make docs` writes it anew -->\n"
+
+MEANINGS = {
+    0: "done",
+    1: "unexpected, or `doctor` found something wrong on this machine",
+    2: "the command line, `mlship.toml` or the input is wrong",
+    3: "changes are pending (`plan --detailed-exitcode`)",
+    4: "the bundle is invalid or unverified, or the project cannot be made into one",
+    5: "the registry",
+    6: "the target",
+    7: "another deploy holds the lock",
+    8: "the candidate was not healthy; the old release serves",
+    9: "refused by policy",
+    10: "waiting; it goes on with `--continue`",
+    11: "not healthy and not restored: a person is needed",
+    130: "interrupted (Ctrl-C)",
+    141: "nobody reads the output any more (a closed pipe)",
+}
+
+
+def cli_page() -> str:
+    """Help of the program and of each verb, word for word."""
+    from typer import main as typer_main
+
+    top = typer_main.get_command(application())
+    parts = ["# Command line\n", _help(top, "mlship")]
+    for section in SECTIONS:
+        parts.append(f"## {section.title}\n")
+        for verb in section.verbs:
+            parts += [f"### mlship {verb}\n", _help(load(verb), f"mlship {verb}")]
+    return _page(parts)
+
+
+def _help(command: Any, name: str) -> str:
+    text = command.get_help(command.context_class(command, info_name=name))
+    return f"```text\n{text.rstrip()}\n```\n"
+
+
+def config_page() -> str:
+    """The commented example, section by section, with types and defaults; and the environment."""
+    text = (files("mlship.config") / "example.toml").read_text(encoding="utf-8")
+    parts = [
+        "# mlship.toml\n",
+        "One example of everything that can be said. Only `[project]` with `name` and `[model]` with `source`"
+        " must be there.\n",
+    ]
+    for name, block in _blocks(text).items():
+        shape = SINGLE.get(name) or NAMED[name]
+        title = name if name in SINGLE else f"{name}.NAME"
+        parts += [f"## [{title}]\n", f"```toml\n{block.strip()}\n```\n", _keys(shape)]
+    parts += ["### tolerance\n", _keys(Tolerance)]
+    rows = [(f"`{name}`", meaning) for name, meaning in VARIABLES.items()]
+    parts += [
+        "## Environment\n",
+        "Each setting of the user is a variable.\n",
+        _table(("variable", "what"), rows),
+    ]
+    return _page(parts)
+
+
+def _blocks(text: str) -> dict[str, str]:
+    """Each section's part of the example, with the comments above it."""
+    found: dict[str, str] = {}
+    for part in re.split(r"\n\n+(?=(?:#[^\n]*\n)*\[)", text.strip()):
+        name = part.partition("\n[")[2] or part.removeprefix("[")
+        name = re.split(r"[].]", name)[0]
+        found[name] = f"{found[name]}\n\n{part}" if name in found else part
+    return found
+
+
+def _keys(shape: type[Section]) -> str:
+    fields = [
+        field for field in msgspec.structs.fields(shape) if (shape, field.name) != (TargetSection, "settings")
+    ]
+    rows = [(f"`{field.encode_name}`", _type(field.type), _default(field)) for field in fields]
+    return _table(("key", "type", "default"), rows)
+
+
+_WORDS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    types.NoneType: "",
+    Tolerance: "tolerance",
+    Any: "anything",
+}
+
+
+def _type(kind: Any) -> str:
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        limits = [meta for meta in inner[1:] if isinstance(meta, msgspec.Meta)]
+        return _type(inner[0]) + "".join(_limits(meta) for meta in limits)
+    if origin is typing.Literal:
+        return ", ".join(f"`{word}`" for word in inner)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(filter(None, map(_type, inner)))
+    if origin is tuple:
+        return f"list of {_type(inner[0])}"
+    if origin is dict:
+        return f"table of {_type(inner[1])}"
+    return _WORDS[kind]
+
+
+def _limits(meta: msgspec.Meta) -> str:
+    if meta.title:
+        return f" `{meta.title}`"
+    bounds = [str(bound) for bound in (meta.ge, meta.le) if bound is not None]
+    return f", {bounds[0]} to {bounds[1]}" if len(bounds) == 2 else f", from {bounds[0]}" if bounds else ""
+
+
+def _default(field: Any) -> str:
+    if field.required:
+        return "**required**"
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if isinstance(value, Tolerance):
+        return f"`{{ abs = {value.abs:g}, rel = {value.rel:g} }}`"
+    if value in (None, (), {}):
+        return "-"
+    return f"`{json.dumps(value)}`"
+
+
+def exit_codes_page() -> str:
+    """Every code that mlship ends with, and the errors that it stands for."""
+    kinds: dict[int, list[str]] = {}
+    for error in _family(errors.MlshipError):
+        kinds.setdefault(error.exit_code, []).append(f"`{error.kind}`")
+    codes = sorted({*kinds, *MEANINGS})
+    rows = [(str(code), MEANINGS[code], ", ".join(kinds.get(code, []))) for code in codes]
+    return _page(
+        [
+            "# Exit codes\n",
+            "With `--json`, the envelope has the number as `exitCode`; an error's `kind` says more.\n",
+            _table(("code", "meaning", "kinds of errors"), rows),
+        ]
+    )
+
+
+def _family(kind: type[errors.MlshipError]) -> Iterator[type[errors.MlshipError]]:
+    if kind.__module__ == errors.__name__:
+        yield kind
+    for child in kind.__subclasses__():
+        yield from _family(child)
+
+
+def _table(header: tuple[str, ...], rows: list[Any]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+
+
+def _page(parts: list[str]) -> str:
+    return NOTE + "\n".join(["", *parts])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
+    "config.md": config_page,
+    "exit-codes.md": exit_codes_page,
+}
+
+
+def main(arguments: list[str]) -> int:
+    os.environ["COLUMNS"] = WIDTH
+    wrong = []
+    for name, make in PAGES.items():
+        path, text = REFERENCE / name, make()
+        if arguments == ["--check"]:
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                wrong.append(f"docs/reference/{name}")
+        else:
+            REFERENCE.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if wrong:
+        print(f"not up to date: {', '.join(wrong)}. Run: python docs/generate.py")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
