@@ -53,7 +53,8 @@ def _run(arguments: list) -> int:  # type: ignore[type-arg]
     if verb == "serve":
         from mlship_runtime import foreground
 
-        return foreground.main(options["release"], options["host"], int(options["port"]))
+        where = options["host"], int(options["port"])
+        return foreground.main(options["release"], *where, options.get("verified", ""))
     from mlship_runtime import record
 
     return record.main(options["job"])

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from mlship_runtime import listening
 from mlship_runtime.control import fault_data
 from mlship_runtime.errors import RuntimeFault
-from mlship_runtime.launch import check_machine, read_record
-from mlship_runtime.loading import load, run_loop
+from mlship_runtime.launch import check_machine, own_command, read_record
+from mlship_runtime.loading import load
 
 if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
     from mlship_runtime.pipeline import Pipeline
@@ -26,18 +26,25 @@ if TYPE_CHECKING:  # what comes with the bundle is imported after it was verifie
 _DRAIN = 5.0  # seconds for open connections after the first signal
 
 
-def main(release: str, host: str, port: int) -> int:
-    """Serve the release in the record `release` on `host`:`port` until SIGTERM or SIGINT."""
+def main(release: str, host: str, port: int, verified: str = "") -> int:
+    """Serve the release in the record `release` on `host`:`port` until SIGTERM or SIGINT: first verify it,
+    then become its own code, which is told the digest of the tree that was `verified`."""
     try:
         record = read_record(Path(release))
+        if not verified:
+            options = ["--release", release, "--host", host, "--port", str(port)]
+            command = own_command(record, sys.pycache_prefix, "serve", options)
+            os.execv(command[0], command)  # noqa: S606  no shell: the interpreter that runs this
         check_machine(record)
-        listener = listening.bind(host, port)  # before loading: a port in use is told at once
-        pipeline = load(record)
+        listener = listening.bind(host, port)
+        pipeline = load(record, verified)
     except RuntimeFault as fault:
         _say({"ok": False, "error": fault_data(fault)})
         sys.stderr.write(f"{fault}\n")
         return fault.exit_code
-    run_loop(_serve(pipeline, listener, record))
+    from mlship_runtime import server
+
+    server.run(_serve(pipeline, listener, record))
     return 0
 
 

@@ -14,7 +14,7 @@ from mlship_runtime import listening
 from mlship_runtime.control import fault_data, fault_of
 from mlship_runtime.errors import RuntimeFault, SiteError
 from mlship_runtime.files import read_json, write_json
-from mlship_runtime.layout import Layout, layout_of
+from mlship_runtime.layout import layout_of
 from mlship_runtime.platforms import misfit, this_platform
 from mlship_runtime.spawn import python_command
 from mlship_runtime.tree import open_tree
@@ -28,7 +28,8 @@ def main(release: str, index: int) -> int:
     layout = layout_of(Path(release).parent.parent)
     record = read_record(Path(release))
     try:
-        command = worker_command(layout, record, release, index)
+        options = ["--release", release, "--index", str(index)]
+        command = own_command(record, str(layout.site.pycache), "work", options)
         listening.take_from_stdin()
         sys.stdout.flush()
         os.execv(command[0], command)  # noqa: S606  no shell: the interpreter that runs this
@@ -57,13 +58,14 @@ def check_machine(record: dict[str, Any]) -> None:
         )
 
 
-def worker_command(layout: Layout, record: dict[str, Any], release: str, index: int) -> list[str]:
-    """The command that starts the release's own code, after everything in its tree was verified."""
+def own_command(record: dict[str, Any], pycache: str | None, verb: str, options: list[str]) -> list[str]:
+    """The command that starts the release's own code, after everything in its tree was verified. Raises
+    InvalidBundle, or SiteError if it is not for this machine."""
     check_machine(record)
     tree = open_tree(record)
     verify_tree(tree)
-    options = ["work", "--release", release, "--index", str(index), "--verified", tree.digest]
-    return [*python_command(sys.executable, layout.site.pycache), tree.path(BOOT), *options]
+    python = python_command(sys.executable, pycache)
+    return [*python, tree.path(BOOT), verb, *options, "--verified", tree.digest]
 
 
 def report_failure(path: Path, error: Exception) -> int:

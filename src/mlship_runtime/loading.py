@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,16 +53,3 @@ def check_golden(pipeline: Pipeline, tree: BundleTree) -> None:
             fix="Look for what its reduction takes from the host: environment, files, time",
         )
 
-
-def run_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` on uvloop if the bundle has it, else on the standard loop."""
-    loop: asyncio.AbstractEventLoop
-    try:
-        import uvloop
-
-        loop = uvloop.new_event_loop()
-    except ImportError:
-        loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    loop.run_until_complete(work)
-    loop.close()

@@ -15,7 +15,7 @@ from mlship_runtime.layout import Layout
 BOOT = Path(__file__).resolve().with_name("boot.py")
 
 
-def python_command(python: str, pycache: Path | None = None) -> list[str]:
+def python_command(python: str, pycache: Path | str | None = None) -> list[str]:
     """Python that sees its standard library and nothing else of the host, with byte code from `pycache`."""
     cached = ["-X", f"pycache_prefix={pycache}"] if pycache else []
     return [python, "-I", "-S", "-B", "-u", *cached]

@@ -18,7 +18,7 @@ from mlship_runtime.control import ControlThread
 from mlship_runtime.errors import NotReady, SiteError
 from mlship_runtime.launch import check_machine, read_record, report_failure
 from mlship_runtime.layout import Layout, WorkerSockets, layout_of
-from mlship_runtime.loading import load, run_loop
+from mlship_runtime.loading import load
 
 if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
     from mlship_runtime.pipeline import Pipeline
@@ -54,7 +54,10 @@ class _Worker:
         check_machine(self._record)
         self._control.start()
         try:
-            run_loop(self._serve(load(self._record, verified)))
+            pipeline = load(self._record, verified)
+            from mlship_runtime import server
+
+            server.run(self._serve(pipeline))
         finally:
             self._sockets.unlink()
             self._control.close()
