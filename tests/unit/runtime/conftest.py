@@ -1,20 +1,27 @@
-"""A whole bundle, unpacked, around a tiny ONNX graph: `make_tree` builds it in a temporary folder."""
+"""A whole bundle, unpacked, around a tiny ONNX graph (`make_tree`), and servers on real sockets (`start`)."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import uvloop
 from onnx import TensorProto, helper
 
 from mlship_runtime import canonical
+from mlship_runtime.answer import Answer, error_answer
+from mlship_runtime.limits import Limits
 from mlship_runtime.manifest import digest_of
+from mlship_runtime.server import Server
 from mlship_runtime.spec import TensorSpec, read_spec
 from mlship_runtime.tree import BundleTree
 
@@ -133,3 +140,65 @@ def _manifest(document: dict[str, Any], digests: dict[str, str]) -> dict[str, An
             "org.opencontainers.image.version": document["version"],
         },
     }
+
+
+class EchoApplication:
+    """Answers every request with what it was."""
+
+    headers = b"Mlship-Bundle: sha256:0\r\n"
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    def answer(self, method: bytes, target: bytes, content_type: bytes, body: bytes) -> Answer:
+        return Answer(200, b"%b %b %b" % (method, target, body), b"text/plain")
+
+    def refuse(self, status: int, message: str) -> Answer:
+        return error_answer(status, message)
+
+
+class RunningServer:
+    """A Server on a loop of its own, in a thread; `call(coroutine function)` runs on it."""
+
+    def __init__(self, application: Any, limits: Limits | None, loop: asyncio.AbstractEventLoop) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self.listener.getsockname()[1]
+        self._loop = loop
+        self._thread = threading.Thread(target=loop.run_forever, daemon=True)
+        self._thread.start()
+        self.server = self.call(self._start, application, limits)
+
+    async def _start(self, application: Any, limits: Limits | None) -> Server:
+        server = Server(application, limits)
+        server.accept_on(self.listener)
+        return server
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(function(*arguments), self._loop).result(30)
+
+    def connect(self) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return client
+
+    def stop(self) -> None:
+        self.call(self.server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        self.listener.close()
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RunningServer]]:
+    """start(application=echo, limits=None) -> RunningServer, on both kinds of loop."""
+    running: list[RunningServer] = []
+
+    def make(application: Any = None, limits: Limits | None = None) -> RunningServer:
+        loop = uvloop.new_event_loop() if request.param == "uvloop" else asyncio.new_event_loop()
+        running.append(RunningServer(application or EchoApplication(), limits, loop))
+        return running[-1]
+
+    yield make
+    for each in running:
+        each.stop()

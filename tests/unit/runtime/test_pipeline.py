@@ -21,7 +21,8 @@ def tensor(name, datatype="FP64", shape=(-1,), nullable=False):
 def test_a_matrix_goes_straight_to_the_model(make_tree):
     answer = Pipeline(make_tree()).predict({"X": np.array([[1, 2], [-3, 1]], np.float32)})
     assert list(answer) == ["label", "sum"]
-    assert answer["label"].tolist() == [[1], [0]] and answer["label"].dtype == np.int64
+    assert answer["label"].tolist() == [[1], [0]]
+    assert answer["label"].dtype == np.int64
     assert answer["sum"].tolist() == [[3.0], [-2.0]]
 
 
@@ -32,7 +33,8 @@ def test_columns_are_put_side_by_side_in_the_order_of_assemble(make_tree):
 
 
 def test_a_reduction_sees_the_columns_and_feeds_the_model(make_tree):
-    code = "import numpy as np\ndef reduce(columns):\n    return {'X': np.stack([columns['a'], columns['a'] * 2], 1)}\n"
+    line = "return {'X': np.stack([columns['a'], columns['a'] * 2], 1)}"
+    code = f"import numpy as np\ndef reduce(columns):\n    {line}\n"
     tree = make_tree(inputs=(tensor("a"),), reduction=code, reduced=(tensor("X", "FP64", (-1, 2)),))
     assert Pipeline(tree).predict({"a": np.array([1.0, 2.0])})["sum"].tolist() == [[3.0], [6.0]]
 

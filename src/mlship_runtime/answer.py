@@ -1,0 +1,62 @@
+"""What stands between the HTTP layer and what it serves: an Answer, and the Application that gives it."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import NamedTuple, Protocol
+
+JSON = b"application/json"
+KEEP, CLOSE, KEEP_1_0 = b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+class Answer(NamedTuple):
+    """`headers` are whole lines, each with its CRLF, beyond those that every answer carries."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: bytes = b""
+
+
+class Application(Protocol):
+    """Answers requests; knows nothing of sockets. `headers` are the whole lines that every answer carries;
+    the server keeps `connections` up to date."""
+
+    headers: bytes
+    connections: int
+
+    def answer(self, method: bytes, target: bytes, content_type: bytes, body: bytes) -> Answer:
+        """Never raises. `target` is the request's target as sent, query included."""
+
+    def refuse(self, status: int, message: str) -> Answer:
+        """The answer to what is no proper request, or too large a one."""
+
+
+class Renderer:
+    """Answers as bytes; the head of each kind of answer is put together once."""
+
+    def __init__(self, headers: bytes) -> None:
+        self._headers = headers
+        self._heads: dict[tuple[int, bytes, bytes], bytes] = {}
+
+    def render(self, answer: Answer, headless: bool, connection: bytes) -> bytes:
+        """`headless` leaves out the body (HEAD); `connection` is KEEP, CLOSE or KEEP_1_0."""
+        status, body, content_type, headers = answer
+        head = self._heads.get((status, content_type, connection))
+        if head is None:
+            head = self._head(status, content_type, connection)
+        if headless or headers:
+            shown = b"" if headless else body
+            return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, headers, len(body), shown)
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+    def _head(self, status: int, content_type: bytes, connection: bytes) -> bytes:
+        line = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n" % (status, _REASONS[status], content_type)
+        head = self._heads[status, content_type, connection] = line + self._headers + connection
+        return head
+
+
+def error_answer(status: int, message: str, headers: bytes = b"") -> Answer:
+    return Answer(status, json.dumps({"error": message}, ensure_ascii=False).encode(), JSON, headers)
