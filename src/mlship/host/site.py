@@ -25,11 +25,11 @@ class Site:
         self.host, self.base, self.service, self.python = host, base, service, python
         self._boot: str | None = None
 
-    def call(self, verb: str, *, timeout: float = 60.0, **given: Any) -> dict[str, Any]:
-        """Run one far-side command; its `ok: false` becomes the error that it names."""
+    def call(self, verb: str, *, within: float = 60.0, **given: Any) -> dict[str, Any]:
+        """Run one far-side command `within` seconds; its `ok: false` becomes the error that it names."""
         request = {"base": self.base, "service": self.service, **given}
         argv = [self.python, "-I", "-S", "-B", "-u", self.boot(), "host", verb]
-        done = self.host.run(argv, stdin=json.dumps(request).encode(), timeout=timeout)
+        done = self.host.run(argv, stdin=json.dumps(request).encode(), timeout=within)
         try:
             answer: dict[str, Any] = json.loads(done.out)
         except ValueError:

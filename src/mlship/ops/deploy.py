@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlship.bundle.open import OpenBundle
-
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
 from mlship.ops.service import Service, open_service
@@ -54,13 +53,13 @@ def roll_to(
     ctx: Context, service: Service, bundle: OpenBundle, *, saved: Plan | None = None, lock_wait: float = 0.0
 ) -> Rolled:
     """Pre-flight and rollout of one bundle."""
-    refuse(service.adapter.check(bundle))
     rollout = Rollout(
         service.adapter,
         service.ledger,
         service.adapter.wanted(bundle),
         why="deploy",
         bundle=bundle,
+        check=lambda: refuse(service.adapter.check(bundle)),
         progress=ctx.progress,
         lock_wait=lock_wait,
         timeout=ctx.timeout,

@@ -6,20 +6,20 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError
-from mlship.host.http import Request, Response, request
 from mlship.host.protocol import Host
 from mlship.host.site import Site
 from mlship.target.deployment import Deployment, Endpoint, LayerRef, Problem, Proof, ReleaseState, Wanted
-from mlship.target.golden import prove_by_invoking
 from mlship.target.hosted_plan import plan_hosted
-from mlship.target.hosted_platform import fitting_platform, preflight
 from mlship.target.hosted_settings import HostedSettings
 from mlship.target.plan import Action
 from mlship.target.protocol import Given, Place
+
+if TYPE_CHECKING:
+    from mlship.bundle.open import OpenBundle
+    from mlship.host.http import Request, Response
 
 
 class HostedAdapter:
@@ -31,6 +31,8 @@ class HostedAdapter:
 
     def wanted(self, bundle: OpenBundle) -> Wanted:
         """Layers for the platform of this host, with the interpreter that fits them."""
+        from mlship.target.hosted_platform import fitting_platform
+
         platform, python = fitting_platform(self.site, bundle, self.settings.python)
         manifest = bundle.manifest
         spec = manifest.spec_layer
@@ -51,6 +53,8 @@ class HostedAdapter:
 
     def check(self, bundle: OpenBundle) -> list[Problem]:
         """Python, platform, disk and port of the host."""
+        from mlship.target.hosted_platform import preflight
+
         return preflight(self.site, bundle, self.settings, self.observe())
 
     def observe(self) -> Deployment:
@@ -89,6 +93,8 @@ class HostedAdapter:
 
     def invoke(self, asked: Request, release: int | None = None) -> Response:
         """By the port that the live release serves, or by a release's own Unix socket."""
+        from mlship.host.http import request
+
         seen = self.observe()
         if release is None:
             if seen.live is None:
@@ -103,6 +109,8 @@ class HostedAdapter:
 
     def prove(self, golden: Mapping[str, Any], release: int) -> Proof:
         """Through the candidate's own socket, which has no traffic."""
+        from mlship.target.golden import prove_by_invoking
+
         return prove_by_invoking(self, golden, release)
 
     def golden(self, release: int) -> Mapping[str, Any]:
@@ -143,27 +151,27 @@ class HostedAdapter:
         return {"sent": size}
 
     def _stage(self, action: Action, given: Given) -> dict[str, Any]:
-        return self._call(action, given, "stage", timeout=600)
+        return self._call(action, given, "stage", within=600)
 
     def _open(self, action: Action, given: Given) -> dict[str, Any]:
         return self._call(action, given, "open")
 
     def _start(self, action: Action, given: Given) -> dict[str, Any]:
         wait = given.timeout or self.settings.ready_timeout
-        return self._call(action, given, "start", timeout=wait + 15, more={"timeout": wait})
+        return self._call(action, given, "start", within=wait + 15, more={"timeout": wait})
 
     def _shift(self, action: Action, given: Given) -> dict[str, Any]:
         return self._call(action, given, "shift", more={"drain": self.settings.drain_timeout})
 
     def _settle(self, action: Action, given: Given) -> dict[str, Any]:
         wait = self.settings.drain_timeout + 10
-        return self._call(action, given, "settle", timeout=wait + 15, more={"timeout": wait})
+        return self._call(action, given, "settle", within=wait + 15, more={"timeout": wait})
 
     def _remove(self, action: Action, given: Given) -> dict[str, Any]:
-        return self._call(action, given, "remove", timeout=self.settings.drain_timeout + 30)
+        return self._call(action, given, "remove", within=self.settings.drain_timeout + 30)
 
     def _destroy(self, action: Action, given: Given) -> dict[str, Any]:
-        return self._call(action, given, "destroy", timeout=120, more={"purge": False})
+        return self._call(action, given, "destroy", within=120, more={"purge": False})
 
     def _call(
         self,
@@ -171,12 +179,10 @@ class HostedAdapter:
         given: Given,
         verb: str,
         *,
-        timeout: float = 60,
+        within: float = 60,
         more: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        return self.site.call(
-            verb, timeout=timeout, fence=given.fence, **{**action.arguments, **(more or {})}
-        )
+        return self.site.call(verb, within=within, fence=given.fence, **{**action.arguments, **(more or {})})
 
 
 _VERBS: dict[str, Callable[[HostedAdapter, Action, Given], dict[str, Any]]] = {

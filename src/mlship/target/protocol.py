@@ -7,13 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mlship.bundle.open import OpenBundle
-from mlship.host.http import Request, Response
 from mlship.progress import SILENT, Progress
 from mlship.target.deployment import Deployment, Problem, Proof, Wanted
 from mlship.target.plan import Action
+
+if TYPE_CHECKING:  # a status needs neither bundles nor HTTP, and starts faster without
+    from mlship.bundle.open import OpenBundle
+    from mlship.host.http import Request, Response
 
 
 @dataclass(frozen=True)

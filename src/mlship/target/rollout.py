@@ -7,11 +7,11 @@ killed rollout left behind is part of what the next one observes, so that its pl
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlship.bundle.open import OpenBundle
 from mlship.errors import (
     BundleError,
     LockedError,
@@ -25,13 +25,15 @@ from mlship.errors import (
 from mlship.progress import SILENT, Progress
 from mlship.result import Result
 from mlship.target.deployment import Deployment, Proof, ReleaseState, Wanted
-from mlship.target.golden import golden_of
 from mlship.target.history import last_release
 from mlship.target.journal import Journal, Why, begin, close_unfinished, unfinished
 from mlship.target.ledger import Ledger
 from mlship.target.lock import Lock, locked
 from mlship.target.plan import Action, Plan
 from mlship.target.protocol import Adapter, Given
+
+if TYPE_CHECKING:
+    from mlship.bundle.open import OpenBundle
 
 _UNDO_INDEX = 1000  # actions of the way back are numbered from here, apart from those of the plan
 _UNDO_FIX = "See mlship logs for what the release wrote, then correct the bundle and deploy again"
@@ -48,7 +50,10 @@ class Rolled(Result, frozen=True, kw_only=True):
 
 
 class Rollout:
-    """One rollout of `wanted` (None = remove) as one service, on behalf of `why`."""
+    """One rollout of `wanted` (None = remove) as one service, on behalf of `why`.
+
+    `check` is the pre-flight: it raises what stands in the way, and is not asked when there is nothing to do.
+    """
 
     def __init__(
         self,
@@ -58,12 +63,13 @@ class Rollout:
         *,
         why: Why,
         bundle: OpenBundle | None = None,
+        check: Callable[[], None] | None = None,
         progress: Progress = SILENT,
         lock_wait: float = 0.0,
         timeout: float | None = None,
     ) -> None:
         self.adapter, self.ledger, self.wanted, self.why = adapter, ledger, wanted, why
-        self.bundle, self.progress = bundle, progress
+        self.bundle, self.check, self.progress = bundle, check, progress
         self.lock_wait, self.timeout = lock_wait, timeout
         self.proof: Proof | None = None
 
@@ -74,6 +80,8 @@ class Rollout:
         _still_fits(saved, plan)
         if not plan.actions and not unfinished(self.ledger):
             return self._ended(plan, observed)
+        if plan.actions and self.check:
+            self.check()
         with locked(self.ledger, self.why, wait=self.lock_wait) as lock:
             before = observe(self.adapter, self.ledger)
             plan = make_plan(self.adapter, self.wanted, before)
@@ -87,7 +95,7 @@ class Rollout:
             self._run_all(plan, journal)
             after = observe(self.adapter, self.ledger)
             self._confirm(after)
-        except (MlshipError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, LockedError):
                 raise
             self._undo(before, journal, error)
@@ -117,6 +125,8 @@ class Rollout:
         """The golden examples on the candidate. Raises UnhealthyError, with the first differences, if they
         differ.
         """
+        from mlship.target.golden import golden_of
+
         number = int(action.arguments["release"])
         golden = golden_of(self.bundle) if self.bundle else self.adapter.golden(number)
         proof = self.adapter.prove(golden, number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +17,8 @@ def read_settings(place: Place, kind: type[S]) -> S:
     known = [field.encode_name for field in msgspec.structs.fields(kind)]
     for key in place.settings:
         if key not in known:
+            import difflib
+
             near = difflib.get_close_matches(key, known, 1)
             hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}"
             raise ConfigError(f"target {place.name} has no setting {key!r}", fix=hint)
