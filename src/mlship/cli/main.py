@@ -79,6 +79,10 @@ def _parse(run: Run) -> Callable[[], Any] | int:
         raise _in_our_words(error) from error
     except typer.Abort as error:
         raise KeyboardInterrupt from error
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None
+        raise
     return called if callable(called) or isinstance(called, int) else 0
 
 

@@ -16,6 +16,8 @@ View = Callable[[Any], Iterable[Block]]
 # Results that look better than their fields say: class name -> where in this package.
 VIEWS: dict[str, str] = {
     "Started": "views:started",
+    "LockReport": "views:locked",
+    "BuildReport": "views:built",
     "Inspected": "views:inspected",
     "Checked": "views:checked",
     "Listing": "views:listing",

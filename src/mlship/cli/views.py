@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from mlship.cli.blocks import Block, Facts, Line, Table
 
 if TYPE_CHECKING:
+    from mlship.ops.build import BuildReport
     from mlship.ops.copy import Copied
     from mlship.ops.init import Started
     from mlship.ops.inspect import Inspected, Tensor
     from mlship.ops.list import Listing
+    from mlship.ops.lock import LockReport
     from mlship.ops.tag import Tagged
     from mlship.ops.verify import Checked
 
@@ -20,12 +22,12 @@ SHORT = 19  # sha256: and twelve digits, enough to tell bundles apart
 
 def size(count: int) -> str:
     """Bytes as a person reads them."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def short(digest: str) -> str:
@@ -44,6 +46,31 @@ def started(result: Started) -> Iterator[Block]:
         )
     yield Line("next:")
     yield from (Line(f"  {step}") for step in result.next)
+
+
+def locked(result: LockReport) -> Iterator[Block]:
+    done = f"written: {', '.join(result.changed)}" if result.changed else "is as it must be"
+    yield Line(f"{result.file} {done}")
+
+
+def built(result: BuildReport) -> Iterator[Block]:
+    yield Line(f"{result.reference} is {result.digest}")
+    yield Facts(
+        [
+            ("size", f"{size(result.size)} in {result.layers} layers, {size(result.written)} of them new"),
+            ("runs on", ", ".join(result.platforms)),
+            ("proved", _proved(result)),
+            (
+                "mlship.lock",
+                f"written: {', '.join(result.lock_changed)}" if result.lock_changed else "unchanged",
+            ),
+        ]
+    )
+
+
+def _proved(result: BuildReport) -> str:
+    parity = f"decisions equal on {result.parity_rows} rows, numbers within {result.parity_max_abs:.2g}"
+    return (f"{parity}; " if result.parity_rows else "") + f"{result.golden_rows} golden rows"
 
 
 def copied(result: Copied) -> Iterator[Block]:

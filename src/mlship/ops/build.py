@@ -1,0 +1,48 @@
+"""`mlship build`: the project's bundle, in the project's own store."""
+
+from __future__ import annotations
+
+from mlship.config.files import check_files
+from mlship.ops.context import Context
+from mlship.result import Result
+
+
+class BuildReport(Result, frozen=True, kw_only=True):
+    """What was built. `size` of all layers in bytes, `written` of those that were not in the store yet;
+    `lock_changed` are the parts of mlship.lock that this build wrote."""
+
+    reference: str
+    digest: str
+    layers: int
+    size: int
+    written: int
+    platforms: tuple[str, ...]
+    golden_rows: int
+    parity_rows: int
+    parity_max_abs: float
+    lock_changed: tuple[str, ...]
+
+
+def build(ctx: Context, *, locked: bool = False) -> BuildReport:
+    """Build the project. `locked` refuses to change mlship.lock.
+
+    Raises ConfigError for missing files, BuildError for whatever cannot become a bundle.
+    """
+    from mlship.bundle.build import build_bundle
+
+    project = ctx.project_or_error()
+    check_files(project)
+    built = build_bundle(project, ctx.build_registry(), locked=locked, progress=ctx.progress)
+    parity = built.spec.parity
+    return BuildReport(
+        reference=str(built.reference),
+        digest=built.digest,
+        layers=len(built.manifest.layers),
+        size=built.size,
+        written=built.sent,
+        platforms=built.manifest.platforms,
+        golden_rows=built.spec.golden["rows"],
+        parity_rows=parity["rows"],
+        parity_max_abs=parity["maxAbs"],
+        lock_changed=built.changed,
+    )

@@ -1,0 +1,75 @@
+"""The help, word for word. `WRITE_EXPECTED=1 pytest tests/cli` writes the files anew: read the diff."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from mlship.cli.catalogue import MODULES, SECTIONS
+
+EXPECTED = Path(__file__).parent / "expected"
+LINES = {verb: line for section in SECTIONS for verb, line in section.verbs.items()}
+
+
+@pytest.mark.parametrize("verb", ["", *MODULES])
+def test_help(verb: str, run) -> None:
+    ended = run(*verb.split(), "--help")
+    assert (ended.code, ended.err) == (0, "")
+    file = EXPECTED / f"{verb or 'mlship'}.txt"
+    if os.environ.get("WRITE_EXPECTED"):
+        file.write_text(ended.out)
+    assert ended.out == file.read_text()
+
+
+def test_every_expected_file_is_of_a_verb() -> None:
+    assert {path.stem for path in EXPECTED.iterdir()} == {"mlship", *MODULES}
+
+
+def test_no_words_show_the_help(run) -> None:
+    ended = run()
+    assert (ended.code, ended.out) == (0, (EXPECTED / "mlship.txt").read_text())
+
+
+@pytest.mark.parametrize("verb", MODULES)
+def test_the_line_in_the_overview_begins_the_help_of_the_verb(verb: str) -> None:
+    function = getattr(import_module(MODULES[verb]), verb.replace("-", "_"))
+    assert inspect.getdoc(function).splitlines()[0] == LINES[verb]
+
+
+@pytest.mark.parametrize("verb", MODULES)
+def test_examples_are_right(verb: str, run) -> None:
+    """Each example names its verb, and the command line understands its words."""
+    from mlship.cli.group import load
+
+    text = (EXPECTED / f"{verb}.txt").read_text().partition("Examples:\n")[2]
+    lines = [re.split(r"\s{3,}", line.strip())[0] for line in text.splitlines()]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.rpartition("| ")[2])
+        assert words[:2] == ["mlship", verb]
+        load(verb).make_context(verb, words[2:]).close()
+
+
+def test_every_verb_has_the_common_switches() -> None:
+    for verb in MODULES:
+        text = (EXPECTED / f"{verb}.txt").read_text()
+        assert all(switch in text for switch in ("--json", "--quiet", "--debug", "--timeout SECONDS")), verb
+
+
+def test_the_reference_pages_are_up_to_date() -> None:
+    import runpy
+
+    page = Path(__file__).parents[2] / "docs" / "generate.py"
+    before = os.environ.get("COLUMNS")
+    try:
+        assert runpy.run_path(str(page))["main"](["--check"]) == 0
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if before is not None:
+            os.environ["COLUMNS"] = before
