@@ -101,14 +101,14 @@ def _parity(content: Content) -> dict[str, Any]:
 
 
 def _runtime(content: Content) -> dict[str, Any]:
-    runtime, workers = content.runtime, content.project.runtime.workers
+    runtime = content.runtime
     return {
         "python": runtime.python,
         "platforms": {
             name: {"requirements": [msgspec.to_builtins(wheel) for wheel in wheels], "trim": runtime.trim}
             for name, wheels in runtime.platforms.items()
         },
-        "limits": {"workers": workers} if workers > 1 else {},
+        "limits": {},
     }
 
 
