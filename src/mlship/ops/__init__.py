@@ -1,1 +1,1 @@
-"""What mlship does: one module per verb, called by the command line and from Python. Results are frozen values."""
+"""What mlship does: one module per verb, for the command line and for Python. Results are frozen values."""
