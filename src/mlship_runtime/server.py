@@ -174,10 +174,10 @@ class Server:
         return not self._opening and not any(connection.public for connection in self._connections)
 
     async def _end_all(self, end: float) -> None:
-        """Close what is left: politely, then not."""
+        """Close what is left: politely, then not. Our own processes need no politeness."""
         for connection in tuple(self._connections):
             connection.finish()
-        await self._until(lambda: not self._connections, end)
+        await self._until(self._is_drained, end)
         for connection in tuple(self._connections):
             connection.abort()
         await self._until(lambda: not self._connections, end + 0.5)
