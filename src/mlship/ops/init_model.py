@@ -158,10 +158,9 @@ def _ask(folder: Path, model: Path, examples: Path) -> _Found:
     python = _interpreter(folder)
     with tempfile.TemporaryDirectory(prefix="mlship-init-") as scratch:
         result = Path(scratch) / "model.json"
-        words = [str(CHILD), str(model.absolute()), str(examples.absolute()), str(result)]
-        done = subprocess.run(
-            [str(python), *words], cwd=model.absolute().parent, capture_output=True, text=True, check=False
-        )
+        paths = (model, examples, result, folder, model.parent)
+        words = [str(CHILD), *(str(path.absolute()) for path in paths)]
+        done = subprocess.run([str(python), *words], capture_output=True, text=True, check=False)
         if not result.exists():
             last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise UsageError(f"{model} could not be looked at with {python}", cause=last)
@@ -177,7 +176,7 @@ def _ask(folder: Path, model: Path, examples: Path) -> _Found:
 
 def _interpreter(folder: Path) -> Path:
     own = folder / ".venv" / "bin" / "python"
-    return own if own.is_file() else interpreter(None)
+    return own.absolute() if own.is_file() else interpreter(None)
 
 
 def _some(names: list[str]) -> str:

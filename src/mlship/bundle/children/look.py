@@ -1,6 +1,7 @@
-"""Run on its own: `python look.py MODEL EXAMPLES RESULT` writes what a model file says of itself.
+"""Run on its own: `python look.py MODEL EXAMPLES RESULT FOLDER…` writes what a model file says of itself.
 
-Loading a model runs its code, hence the process of its own, in the interpreter that made the model.
+Loading a model runs its code, hence the process of its own, in the interpreter that made the model. Modules
+that the model needs are looked for in the folders.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 MOST_CLASSES = 20
 
 
-def main(model: str, examples: str, result: str) -> None:
+def main(model: str, examples: str, result: str, *folders: str) -> None:
+    sys.path[:1] = folders  # in the place of the folder of this file
     try:
         answer = describe(load(Path(model)))
         if examples.endswith(".npy"):
