@@ -18,8 +18,8 @@ from terminal import NotAsToldError, Shell, edit, heading, processes_of, say, st
 from traffic import Traffic, requests_of
 
 HOME = Path(__file__).resolve().parents[1] / ".demo"
-PROJECT = HOME / "project"
-MODEL = "quickstart"
+PROJECT = HOME / "tumours"
+MODEL = PROJECT.name
 V1, V2, V3 = "1.0.0", "1.1.0", "1.2.0"
 UNHEALTHY, PENDING = 8, 3  # exit codes
 
@@ -48,7 +48,7 @@ class Demo:
 
     def start(self) -> None:
         heading("A project: breast-cancer measurements, a reduction step, a gradient-boosted model")
-        self.shell.run("mlship", "init", "project")
+        self.shell.run("mlship", "init", PROJECT.name)
         self.shell.folder = PROJECT
         edit(PROJECT / "mlship.toml", "port = 8080", "port = 0")
         self.shell.run("python", "train.py")

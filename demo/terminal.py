@@ -54,16 +54,16 @@ class Shell:
 
     def run(
         self, *command: str, code: int = 0, show: int = 40, setting: Mapping[str, str] | None = None
-    ) -> str:
-        """What `command` printed, its first `show` lines shown; NotAsToldError unless it ends with `code`.
+    ) -> None:
+        """Show `command` and the first `show` lines it prints; NotAsToldError unless it ends with `code`.
 
         `setting`: variables typed before the command.
         """
         typed = [*(f"{key}={value}" for key, value in (setting or {}).items()), *command]
         print(paint(f"  $ {' '.join(typed)}", BOLD, CYAN), flush=True)
         began = time.monotonic()
-        done = self.quietly(*command, setting=setting)
-        lines = (done.stdout + done.stderr).rstrip().splitlines()
+        done = self.quietly(*command, setting=setting, stderr=subprocess.STDOUT)
+        lines = done.stdout.rstrip().splitlines()
         left_out = len(lines) - show
         for line in lines[:show] + ([f"… {left_out} more lines"] if left_out > 0 else []):
             print(f"    {paint(line, DIM)}")
@@ -71,10 +71,9 @@ class Shell:
         if done.returncode != code:
             rest = "\n".join(lines[show:])
             raise NotAsToldError(f"`{' '.join(typed)}` ended with {done.returncode}, not {code}\n{rest}")
-        return done.stdout
 
     def quietly(
-        self, *command: str, setting: Mapping[str, str] | None = None
+        self, *command: str, setting: Mapping[str, str] | None = None, stderr: int = subprocess.PIPE
     ) -> subprocess.CompletedProcess[str]:
         """Run `command` without telling."""
         return subprocess.run(
@@ -82,7 +81,8 @@ class Shell:
             cwd=self.folder,
             env={**self.environment, **(setting or {})},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             timeout=LONGEST_COMMAND,
             check=False,
