@@ -59,7 +59,8 @@ def write(results: Mapping[str, Array]) -> bytes:
     if len(results) == 1:
         predictions = _rows(next(iter(results.values())))
     else:
-        columns = {name: _rows(array) for name, array in results.items()}
+        # Values of their own, for orjson knows arrays of every NumPy integer, but not every NumPy scalar.
+        columns = {name: array.tolist() for name, array in results.items()}
         count = len(next(iter(results.values())))
         predictions = [{name: rows[index] for name, rows in columns.items()} for index in range(count)]
     return orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
