@@ -42,13 +42,16 @@ def invoke(
     """Send rows to a target and print its answer.
 
     JSON is a request of the Open Inference Protocol V2, or has instances, inputs, dataframe_split or
-    dataframe_records.
+    dataframe_records. Of CSV, only the columns are sent that [golden] columns lists, where it is set.
     """
     from mlship.ops import invoke as op
+    from mlship.ops.input_columns import only_inputs
 
     if target == "-" and stdin is None:
         target, stdin = None, "-"
     payload, kind = request(data=data, csv=csv, stdin=stdin)
+    if kind == CSV:
+        payload = only_inputs(run.context, payload)
     return op.invoke(run.context, target, payload, kind, release)
 
 

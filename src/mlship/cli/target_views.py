@@ -126,7 +126,7 @@ def destroyed(result: Destroyed) -> Iterator[Block]:
         if result.changed
         else f"there was no {result.service} on {result.target}"
     )
-    yield Line(gone + (", and so is its history" if result.purged else ""))
+    yield Line(gone + ("; its history is gone, too" if result.purged else ""))
 
 
 def diagnosed(result: Diagnosis) -> Iterator[Block]:

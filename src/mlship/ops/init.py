@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -55,8 +56,8 @@ def init_for_model(folder: Path, *, model: Path, examples: Path, progress: Progr
         files[".gitignore"] = f"{STATE_NAME}/\n".encode()
     _write(folder, files)
     steps = ["mlship build", "mlship deploy local"]
-    if examples.suffix == ".csv" and not seen.left_out:
-        steps.append(f"mlship invoke local --csv {examples}")
+    if examples.suffix == ".csv":
+        steps.append(f"mlship invoke local --csv {os.path.relpath(examples, folder)}")
     return Started(folder=str(folder), files=tuple(files), seen=seen, next=(*_enter(folder), *steps))
 
 
