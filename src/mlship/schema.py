@@ -1,6 +1,7 @@
 """What a table of examples says about its columns: names, V2 datatypes, missing values.
 
-An empty cell (or NA, NaN, null, none among numbers) is a missing value. Whole numbers with a missing value become FP64, for NaN has no integer form.
+An empty cell (or NA, NaN, null, none among numbers) is a missing value. Whole numbers with a missing value
+become FP64, for NaN has no integer form.
 """
 
 from __future__ import annotations

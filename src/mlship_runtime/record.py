@@ -1,7 +1,8 @@
-"""Runs examples through an unpacked bundle, twice, in a process of its own: how a build learns what it will answer.
+"""Runs examples through an unpacked bundle, twice, in a process of its own: how a build learns what it will
+answer.
 
-Job: {release, inputs: [tensors], result: FILE}, with `release` a release record; while the spec names no outputs,
-all of the graph's are answered.
+Job: {release, inputs: [tensors], result: FILE}, with `release` a release record; while the spec names no
+outputs, all of the graph's are answered.
 """
 
 from __future__ import annotations

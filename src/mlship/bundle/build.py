@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +39,15 @@ from mlship.errors import BuildError
 from mlship.progress import SILENT, Progress
 from mlship.reference import Reference
 from mlship_runtime.canonical import encode
+from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.manifest import Manifest, read_manifest
 from mlship_runtime.spec import Spec, read_spec
 
 
 @dataclass(frozen=True)
 class Built:
-    """A finished bundle. `changed` are the parts of mlship.lock that this build wrote (all of them the first time)."""
+    """A finished bundle. `changed` are the parts of mlship.lock that this build wrote (all of them the first
+    time)."""
 
     reference: Reference
     digest: str
@@ -65,18 +68,18 @@ def build_bundle(
 ) -> Built:
     """Build the project's bundle into `registry`, tagged with its version, and bring mlship.lock up to date.
 
-    `locked` refuses to change the lock, `upgrade` renews it. Raises BuildError or ConfigError; nothing is published
-    and the lock stays as it was then.
+    `locked` refuses to change the lock, `upgrade` renews it. Raises BuildError or ConfigError; nothing is
+    published and the lock stays as it was then.
     """
     before = read_lock(project)
     if locked and before is None:
         raise BuildError("there is no mlship.lock", fix="Build once without --locked and commit the file")
-    with tempfile.TemporaryDirectory(prefix="mlship-bundle-") as scratch:
-        work = _Build(project, before, Path(scratch), upgrade, progress)
+    with _scratch() as folder:
+        work = _Build(project, before, folder, upgrade, progress)
         lock, layers, content = work.run()
         changed = _changed(before, lock)
-        if locked and changed:
-            raise _not_as_locked(changed)
+        if locked and before and changed:
+            raise _not_as_locked(before, lock, changed)
         documents = write_documents(content, layers)
         published = publish(project, registry, documents, layers, progress)
     if changed:
@@ -100,16 +103,33 @@ def build_bundle(
 def lock_only(project: Project, *, upgrade: bool = False, progress: Progress = SILENT) -> tuple[str, ...]:
     """Bring mlship.lock up to date without building into a registry; returns the parts that changed.
 
-    Everything is tried as in a build, for the lock holds what a build finds out. `upgrade` takes the newest packages
-    and records everything anew.
+    Everything is tried as in a build, for the lock holds what a build finds out. `upgrade` takes the newest
+    packages and records everything anew.
     """
     before = read_lock(project)
-    with tempfile.TemporaryDirectory(prefix="mlship-lock-") as scratch:
-        lock, _, _ = _Build(project, before, Path(scratch), upgrade, progress).run()
+    with _scratch() as folder:
+        lock, _, _ = _Build(project, before, folder, upgrade, progress).run()
     changed = _changed(before, lock)
     if changed:
         write_atomically(project.lock_file, lock_text(lock))
     return changed
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for one build; what the ground floor or the disk refuses meanwhile leaves as BuildError."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlship-build-") as folder:
+            yield Path(folder)
+    except RuntimeFault as fault:
+        raise BuildError(fault.what, cause=fault.cause, fix=fault.fix) from fault
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        raise BuildError(
+            f"the build could not read or write{place}",
+            cause=error.strerror or str(error),
+            fix="Free some space or correct the permissions, then build again",
+        ) from error
 
 
 class _Build:
@@ -201,8 +221,9 @@ class _Build:
         limits = {"abs": tolerance.abs, "rel": tolerance.rel}
         found = check_parity(converted.reference, answers.outputs, limits)
         if found.rows:
+            rows, error = found.rows, found.max_abs
             self.progress.say(
-                f"The ONNX model decides as the original on {found.rows} rows, numbers within {found.max_abs:.2g}"
+                f"The ONNX model decides as the original on {rows} rows, numbers within {error:.2g}"
             )
         return found
 
@@ -229,7 +250,14 @@ def _changed(before: Lock | None, after: Lock) -> tuple[str, ...]:
     return tuple(before.differs(after)) if before else ("runtime", "model", "parity", "golden")
 
 
-def _not_as_locked(changed: Sequence[str]) -> BuildError:
+def _not_as_locked(before: Lock, after: Lock, changed: Sequence[str]) -> BuildError:
+    one, two = before.runtime, after.runtime
+    if one.ground_floor != two.ground_floor:
+        return BuildError(
+            f"mlship.lock was written by another mlship ({one.mlship}, this is {two.mlship})",
+            cause="what mlship itself puts into the bundle is not the same",
+            fix=f"Install mlship-toolchain=={one.mlship}, or build without --locked and commit mlship.lock",
+        )
     return BuildError(
         "mlship.lock does not fit the project",
         cause=f"these parts would change: {', '.join(changed)}",

@@ -29,9 +29,9 @@ _TRACE_NAME = "build-error.log"
 
 @dataclass(frozen=True)
 class Converted:
-    """What the project's interpreter gave. `reference` holds the original model's answers to all examples (none
-    for a model that was ONNX already); `margins` how far each decision is from its alternative, where only
-    the original can tell; `reduction` maps a path in the layer to the content of the file."""
+    """What the project's interpreter gave. `reference` holds the original model's answers to all examples
+    (none for a model that was ONNX already); `margins` how far each decision is from its alternative, where
+    only the original can tell; `reduction` maps a path in the layer to the content of the file."""
 
     graph: bytes
     assemble: Mapping[str, list[str]]

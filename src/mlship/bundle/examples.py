@@ -1,4 +1,5 @@
-"""The examples of a project: raw inputs as V2 tensors, from a CSV file, a .npy file, or made from the schema."""
+"""The examples of a project: raw inputs as V2 tensors, from a CSV file, a .npy file, or made from the
+schema."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def spread(total: int, count: int, seed: int) -> list[int]:
 
 
 def read_examples(project: Project) -> Examples:
-    """The examples that [golden] names. Raises BuildError (file) or ConfigError (mlship.toml) that says where."""
+    """The examples that [golden] names. Raises BuildError (file) or ConfigError (mlship.toml) that says
+    where."""
     if project.golden.synthetic:
         schema, columns = synthetic_columns(project)
         return _from_columns(schema, columns)

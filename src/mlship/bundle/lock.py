@@ -33,7 +33,8 @@ class LockedWheel(_Part, frozen=True, kw_only=True):
 
 
 class LockedRuntime(_Part, frozen=True, kw_only=True):
-    """What was resolved from `requirements`. `mlship` and `ground_floor` say which mlship_runtime is packed."""
+    """What was resolved from `requirements`. `mlship` and `ground_floor` say which mlship_runtime is
+    packed."""
 
     mlship: str
     ground_floor: str

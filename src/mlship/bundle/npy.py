@@ -34,7 +34,8 @@ class NpyArray:
 
 
 def read_npy(path: Path) -> NpyArray:
-    """The array in `path`; raises BuildError for other files and for arrays of objects, text or one dimension."""
+    """The array in `path`; raises BuildError for other files and for arrays of objects, text or one
+    dimension."""
     try:
         content = path.read_bytes()
     except OSError as error:

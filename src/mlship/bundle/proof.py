@@ -31,12 +31,13 @@ def check_parity(
 
 
 def check_reduced(project: Sequence[Tensor], bundle: Sequence[Tensor]) -> None:
-    """Raise BuildError unless the reduction gave the same in the project's Python and in the bundle's runtime."""
+    """Raise BuildError unless the reduction gave the same in the project's Python and in the bundle's
+    runtime."""
     limits = {tensor["name"]: _REDUCED for tensor in project if _is_float(tensor)}
     found = compare([_without_nan(tensor) for tensor in project], bundle, limits)
     if not found.equal:
         raise BuildError(
-            f"the reduction gives other values in the bundle's runtime than in the project's Python, {_where(found)}",
+            f"the reduction gives other values in the bundle's runtime than here, {_where(found)}",
             cause=str(found.differences[0]),
             fix="Pin the package versions that trained the model in [runtime] requirements",
         )
@@ -69,12 +70,14 @@ def hanging_rows(
 
 
 def _as(reference: Tensor, output: Tensor) -> Tensor:
-    """The original's answer in the form of the graph's: [rows] and [rows, 1] are one, and so are FP64 and FP32."""
-    floats = _is_float(reference) and _is_float(output)
-    same_size = math.prod(reference["shape"]) == math.prod(output["shape"])
-    if not floats or not same_size:
+    """The original's answer in the form of the graph's: [rows] and [rows, 1] are one, and so are FP64 and
+    FP32."""
+    if math.prod(reference["shape"]) != math.prod(output["shape"]):
         return reference
-    return {**_without_nan(reference), "datatype": output["datatype"], "shape": output["shape"]}
+    found = {**reference, "shape": output["shape"]}
+    if _is_float(reference) and _is_float(output):
+        found = {**_without_nan(found), "datatype": output["datatype"]}
+    return found
 
 
 def _disparity(found: Comparison, tolerance: Mapping[str, float]) -> BuildError:

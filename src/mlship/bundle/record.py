@@ -24,7 +24,8 @@ _PRUNED = ("PYTHON", "LD_", "DYLD_")
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the bundle answers: `outputs` in the graph's order, and the `reduced` arrays that it fed the model."""
+    """What the bundle answers: `outputs` in the graph's order, and the `reduced` arrays that it fed the
+    model."""
 
     outputs: list[Tensor]
     reduced: list[Tensor]

@@ -100,8 +100,8 @@ def _compile(
     what: str,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Run `uv pip compile`; the index of the user's environment is passed on through the environment, so that no
-    password stands in a command line."""
+    """Run `uv pip compile`; the index of the user's environment is passed on through the environment, so that
+    no password stands in a command line."""
     argv = [
         _uv(), "pip", "compile", "--no-config", "--no-header", "--quiet", "--color", "never", "--no-build",
         "--format", "pylock.toml", "--constraints", str(constraints), *options, "-",

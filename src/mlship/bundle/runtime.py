@@ -30,8 +30,8 @@ class Settled:
 def settle(
     project: Project, locked: LockedRuntime | None, ground_floor: str, *, upgrade: bool, progress: Progress
 ) -> Settled:
-    """The runtime that the project asks for: the lock's wherever it still fits, else resolved anew, as close to
-    the lock's versions as possible. `upgrade` takes the newest. Raises BuildError."""
+    """The runtime that the project asks for: the lock's wherever it still fits, else resolved anew, as close
+    to the lock's versions as possible. `upgrade` takes the newest. Raises BuildError."""
     python = project.runtime.python or (locked.python if locked and not upgrade else _python_of(project))
     requirements = requirements_of(project.runtime.requirements)
     names = _platforms(project, python, None if upgrade else locked)

@@ -1,4 +1,5 @@
-"""The runtime's layers: mlship_runtime for all platforms; per platform each large wheel alone, the small together.
+"""The runtime's layers: mlship_runtime for all platforms; per platform each large wheel alone, the small
+together.
 
 A layer is a pure function of its wheels' hashes and the trim list, so the cache keeps it under that key and a
 second build writes none again.

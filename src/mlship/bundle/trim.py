@@ -1,7 +1,7 @@
 """What is left out of a runtime's wheels: files that a running model never reads.
 
-The list has a number, which stands in lock and spec: another list is another runtime. Found by removing one thing
-at a time and importing, loading and running (numpy 2.4, onnxruntime 1.31).
+The list has a number, which stands in lock and spec: another list is another runtime. Found by removing one
+thing at a time and importing, loading and running (numpy 2.4, onnxruntime 1.31).
 """
 
 from __future__ import annotations

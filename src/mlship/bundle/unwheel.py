@@ -1,7 +1,7 @@
 """Reads a wheel as the files that it would install into site-packages, without installing anything.
 
-Format: binary distribution format (PEP 427). purelib and platlib are one; scripts, headers and data of `.data` are
-dropped, for nothing of them is importable.
+Format: binary distribution format (PEP 427). purelib and platlib are one; scripts, headers and data of
+`.data` are dropped, for nothing of them is importable.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _ENCRYPTED = 0x1
 def wheel_files(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
     """Path below site-packages and content of each file of the wheel at `path`, sorted by path bytes.
 
-    `name` is the wheel's file name, for messages. Raises BuildError for what must not be in a bundle: links, encrypted
-    entries, unusual names, and `.pth` files (they would have to be executed at start).
+    `name` is the wheel's file name, for messages. Raises BuildError for what must not be in a bundle: links,
+    encrypted entries, unusual names, and `.pth` files (they would have to be executed at start).
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from urllib.parse import unquote, urlsplit
 
 from mlship.bundle.resolve import Wheel, locate
@@ -50,21 +51,25 @@ def fetch(wheels: Iterable[Wheel], urls: Mapping[str, str], python: str, progres
     folder = cache_dir() / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
     context = ssl.create_default_context()  # honours SSL_CERT_FILE and SSL_CERT_DIR
+    stop = Event()  # after an error or Ctrl-C the others end at their next chunk
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
-        for _ in pool.map(lambda wheel: _fetch_one(wheel, known[wheel.sha256], context), missing):
+        for _ in pool.map(lambda wheel: _fetch_one(wheel, known[wheel.sha256], context, stop), missing):
             progress.advance()
     finally:
+        stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
     size = sum(wheel_path(wheel).stat().st_size for wheel in missing)
     progress.say(f"Fetched {len(missing)} wheels, {size / 1e6:.1f} MB")
 
 
-def _fetch_one(wheel: Wheel, url: str, context: ssl.SSLContext) -> None:
+def _fetch_one(wheel: Wheel, url: str, context: ssl.SSLContext, stop: Event) -> None:
     final = wheel_path(wheel)
     part = final.with_name(f"{wheel.sha256}.part-{os.getpid()}")
     try:
-        found = _download(wheel, url, part, context)
+        found = _download(wheel, url, part, context, stop)
+        if stop.is_set():
+            return
         if found != wheel.sha256:
             raise BuildError(
                 f"{wheel.file} is not the file that was locked",
@@ -80,7 +85,7 @@ def _fetch_one(wheel: Wheel, url: str, context: ssl.SSLContext) -> None:
         part.unlink(missing_ok=True)
 
 
-def _download(wheel: Wheel, url: str, part: Path, context: ssl.SSLContext) -> str:
+def _download(wheel: Wheel, url: str, part: Path, context: ssl.SSLContext, stop: Event) -> str:
     """Write the content of `url` to `part` and return its sha256; tries again where the network failed."""
     fault: Exception | None = None
     for _ in range(_TRIES):
@@ -88,7 +93,7 @@ def _download(wheel: Wheel, url: str, part: Path, context: ssl.SSLContext) -> st
         try:
             answer = urllib.request.urlopen(_request(url), timeout=_TIMEOUT, context=context)  # noqa: S310
             with answer, part.open("wb") as file:
-                while chunk := answer.read(CHUNK):
+                while not stop.is_set() and (chunk := answer.read(CHUNK)):
                     hasher.update(chunk)
                     file.write(chunk)
                 file.flush()

@@ -1,6 +1,8 @@
-"""The whole work in the project's interpreter: reduce the examples, ask the model, convert it, write the results.
+"""The whole work in the project's interpreter: reduce the examples, ask the model, convert it, write the
+results.
 
-Reads a job (see `mlship.bundle.convert`), writes `result` (JSON; NaN is allowed in it) and `model` (ONNX bytes).
+Reads a job (see `mlship.bundle.convert`), writes `result` (JSON; NaN is allowed in it) and `model` (ONNX
+bytes).
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from mlship_runtime.errors import RuntimeFault
+
 from .failure import Failure, reason
 
 _NEEDED = {"numpy": "numpy", "sklearn": "scikit-learn", "skl2onnx": "skl2onnx", "onnx": "onnx"}
@@ -23,7 +27,7 @@ def main(job: dict[str, Any]) -> None:
         warnings.simplefilter("ignore")
         _check_packages(["numpy", "onnx"] if _is_onnx(job) else list(_NEEDED))
         result = {"ok": True, **_work(job)}
-    except Failure as failure:
+    except (Failure, RuntimeFault) as failure:
         error = {"what": failure.what, "cause": failure.cause, "fix": failure.fix}
         result = {"ok": False, "error": error, "trace": traceback.format_exc()}
     except Exception as error:

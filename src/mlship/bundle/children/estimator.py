@@ -18,7 +18,8 @@ ML_OPSET = 3
 def convert(source: dict[str, str], features: Features, opset: int) -> dict[str, Any]:
     """Load the model, ask it about `features`, convert it. Raises Failure.
 
-    Returns graph (bytes), assemble, outputs (names), reference (tensors), margins, framework, converter, opset.
+    Returns graph (bytes), assemble, outputs (names), reference (tensors), margins, framework, converter,
+    opset.
     """
     import onnx
     import skl2onnx
@@ -49,12 +50,12 @@ def convert(source: dict[str, str], features: Features, opset: int) -> dict[str,
 def _answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list[float] | None]:
     """What the original says: [label, probabilities], [label] or [prediction]; and for labels without
     probabilities how far each decision is from its alternative."""
-    from sklearn.base import is_classifier
+    from sklearn.base import is_regressor
 
     rows = features.for_model(model)
     try:
         predicted = np.asarray(model.predict(rows))
-        if not is_classifier(model):
+        if is_regressor(model) or predicted.dtype.kind == "f":
             return [_tensor("prediction", predicted.reshape(len(predicted), -1).astype(np.float64))], None
         if predicted.ndim != 1:
             raise Failure("the model predicts several labels at once", fix="Ship one model per label")
@@ -67,8 +68,17 @@ def _answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list
     except Failure:
         raise
     except Exception as error:
-        raise Failure("the model cannot answer the examples", cause=reason(error)) from error
+        raise Failure(
+            "the model cannot answer the examples", cause=reason(error), fix=_text_columns(features)
+        ) from error
     return [_tensor("label", predicted)], None if scores is None else _margins(scores)
+
+
+def _text_columns(features: Features) -> str:
+    texts = [name for name, array in features.columns.items() if array.dtype.kind == "O"]
+    if not texts:
+        return ""
+    return f"It gets text in {', '.join(texts[:6])}: encode it in the reduction step or correct the examples"
 
 
 def _margins(scores: Array) -> list[float]:
@@ -96,24 +106,28 @@ def _json(name: str, datatype: str, array: Array, data: list[Any]) -> dict[str, 
 
 
 def _to_onnx(model: Any, features: Features, opset: int) -> tuple[Any, dict[str, list[str]]]:
-    """The graph, and which features each of its inputs is made of. Raises Failure with the converter's reason."""
+    """The graph, and which features each of its inputs is made of. Raises Failure with the converter's
+    reason."""
     from skl2onnx import to_onnx
     from sklearn.base import is_classifier
 
     options = {id(model): {"zipmap": False}} if is_classifier(model) else None
-    error: Exception | None = None
-    for initial, assemble in _inputs(model, features):
-        try:
-            found = to_onnx(
-                model,
-                initial_types=initial,
-                options=options,
-                target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
-            )
-        except Exception as fault:
-            error = error or fault
-        else:
-            return found, assemble
+    opsets = {"": opset, "ai.onnx.ml": ML_OPSET}
+    error: BaseException | None = None
+    with graph.truth_as_whole_numbers():
+        for initial, assemble in _inputs(model, features):
+            for chosen in (options, None) if options else (None,):
+                try:
+                    found = to_onnx(model, initial_types=initial, options=chosen, target_opset=opsets)
+                except NameError as fault:  # a classifier without that option has no ZipMap either
+                    error = error or fault
+                except Exception as fault:
+                    error = error or fault
+                    break
+                else:
+                    return found, assemble
+    while error is not None and error.__cause__ is not None:
+        error = error.__cause__  # skl2onnx wraps the reason in a dump of the whole node
     raise Failure(
         f"the model ({type(model).__name__}) cannot be converted to ONNX",
         cause=reason(error) if error else "",
@@ -153,7 +167,8 @@ def _inputs(model: Any, features: Features) -> list[tuple[list[tuple[str, Any]],
 
 
 def _picks_by_name(model: Any) -> bool:
-    """Whether columns are chosen by name somewhere in the model (a ColumnTransformer fitted on a DataFrame)."""
+    """Whether columns are chosen by name somewhere in the model (a ColumnTransformer fitted on a
+    DataFrame)."""
     from sklearn.compose import ColumnTransformer
 
     if isinstance(model, ColumnTransformer):

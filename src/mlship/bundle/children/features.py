@@ -1,4 +1,5 @@
-"""What the model reads: the reduced (or raw) columns, as arrays for the original and as inputs of the graph."""
+"""What the model reads: the reduced (or raw) columns, as arrays for the original and as inputs of the
+graph."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class Features:
         return sum(array.shape[1] if array.ndim == 2 else 1 for array in self.columns.values())
 
     def ordered(self, model: Any) -> Features:
-        """These features in the order of the model's own names; raises Failure where names or number differ."""
+        """These features in the order of the model's own names; raises Failure where names or number
+        differ."""
         wanted = [str(name) for name in getattr(model, "feature_names_in_", ())]
         count = getattr(model, "n_features_in_", None)
         if wanted and self.matrix_name is None:

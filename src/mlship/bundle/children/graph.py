@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,25 @@ def normalised(model: Any) -> bytes:
         raise Failure("the converted model is not a valid ONNX graph", cause=reason(error)) from error
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+@contextlib.contextmanager
+def truth_as_whole_numbers() -> Iterator[None]:
+    """skl2onnx 1.20 writes truth values into lists of whole numbers, which protobuf 7 refuses."""
+    import onnx.helper
+
+    original = onnx.helper.make_attribute
+
+    def make_attribute(key: str, value: Any, *rest: Any, **named: Any) -> Any:
+        if isinstance(value, list) and any(type(item).__name__ in ("bool", "bool_") for item in value):
+            value = [int(item) for item in value]
+        return original(key, value, *rest, **named)
+
+    onnx.helper.make_attribute = make_attribute
+    try:
+        yield
+    finally:
+        onnx.helper.make_attribute = original
 
 
 def rename(graph: Any, names: dict[str, str]) -> None:

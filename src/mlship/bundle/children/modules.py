@@ -29,7 +29,8 @@ def is_of_project(module: ModuleType, root: Path) -> bool:
 
 
 def collect(root: Path, before: set[str], include: list[str]) -> dict[str, str]:
-    """Path in the layer -> file. A module lies where its name says, whatever folder of the project it is from."""
+    """Path in the layer -> file. A module lies where its name says, whatever folder of the project it is
+    from."""
     found: dict[str, Path] = {}
     folders = {root.resolve()}
     for name in sorted(set(sys.modules) - before):
@@ -117,6 +118,7 @@ def _included(root: Path, patterns: list[str]) -> list[Path]:
 
 
 def _shortest(path: Path, folders: set[Path]) -> str:
-    """The path relative to the innermost folder that modules are from, so that it lies beside them as before."""
+    """The path relative to the innermost folder that modules are from, so that it lies beside them as
+    before."""
     inside = [path.relative_to(folder).as_posix() for folder in folders if path.is_relative_to(folder)]
     return min(inside, key=len)

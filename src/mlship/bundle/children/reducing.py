@@ -1,4 +1,5 @@
-"""The project's reduction step on the examples: does it answer, with the right rows, twice the same, row by row?"""
+"""The project's reduction step on the examples: does it answer, with the right rows, twice the same, row by
+row?"""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def load(module: str, function: str, root: str) -> Reduction:
 
 
 def run(reduction: Reduction, columns: Columns) -> Columns:
-    """The reduced columns; raises Failure that names the row where the step raises or does not repeat itself."""
+    """The reduced columns; raises Failure that names the row where the step raises or does not repeat
+    itself."""
     rows = len(next(iter(columns.values())))
     try:
         first = reduction(columns)
@@ -161,7 +163,8 @@ def _compare_runs(first: Columns, second: Columns) -> None:
 
 
 def _compare_alone(reduction: Reduction, columns: Columns, whole: Columns, rows: int) -> None:
-    """A row must give the same alone as among others: a server sees it in other company than the build did."""
+    """A row must give the same alone as among others: a server sees it in other company than the build
+    did."""
     for row in sorted({0, rows // 2, rows - 1})[:_SINGLE_ROWS]:
         try:
             alone = reduction({name: array[row : row + 1] for name, array in columns.items()})
