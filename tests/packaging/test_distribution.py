@@ -109,9 +109,9 @@ def test_templates_and_entry_points_are_found(environment: Path, tmp_path: Path)
 
 def test_a_project_starts_from_the_template(environment: Path, tmp_path: Path) -> None:
     run(environment / "bin" / "mlship", "init", "first", cwd=tmp_path, MLSHIP_HOME=str(tmp_path / "home"))
-    assert (tmp_path / "first" / "mlship.toml").read_bytes() == (
-        CHECKOUT / "templates" / "quickstart" / "mlship.toml"
-    ).read_bytes()
+    for name in ("train.py", "reduction.py"):
+        made, template = tmp_path / "first" / name, CHECKOUT / "templates" / "quickstart" / name
+        assert made.read_bytes() == template.read_bytes()
 
 
 def test_the_wheel_holds_the_import_roots_and_nothing_else(built: dict[str, Path]) -> None:
