@@ -1,9 +1,8 @@
-"""A start in a blink: what is not needed is not imported, and the help costs little more than typer alone."""
+"""A start in a blink: what is not needed is not imported. (tests/bench/bench_start.py measures it.)"""
 
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -84,18 +83,3 @@ def complete(line: str, folder: Path) -> list[str]:
     )
     assert done.stderr == ""
     return done.stdout.split()
-
-
-def test_help_costs_little_more_than_typer() -> None:
-    """CPU time, the least of several runs side by side: at most 1.5 times that of `import typer`."""
-    typer = ["-c", "import typer"]
-    ours = ["-c", "import sys; from mlship.cli.main import main; sys.exit(main(['--help']))"]
-    pairs = [(_cpu(typer), _cpu(ours)) for _ in range(5)]
-    assert min(pair[1] for pair in pairs) <= 1.5 * min(pair[0] for pair in pairs)
-
-
-def _cpu(words: list[str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -17,7 +17,9 @@ _FAILS_AS: dict[str, type[MlshipError]] = {
     "push": RegistryError,
     "pull": RegistryError,
     "list": RegistryError,
-} | dict.fromkeys(("plan", "status", "history", "invoke", "logs", "doctor", "force-unlock"), TargetError)
+} | dict.fromkeys(
+    ("plan", "status", "history", "invoke", "logs", "doctor", "force-unlock", "serve"), TargetError
+)
 
 
 @contextmanager

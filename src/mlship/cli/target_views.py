@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlship.cli.blocks import Block, Facts, Line, Table
-from mlship.cli.views import short, size
+from mlship.cli.views import brief, short, size
 
 if TYPE_CHECKING:
     from mlship.ops.deploy import DeployReport
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def planned(result: PlanReport) -> Iterator[Block]:
     plan = result.plan
-    wanted = f"{plan.wanted.reference} ({short(plan.wanted.digest)})" if plan.wanted else "nothing"
+    wanted = f"{brief(plan.wanted.reference)} ({short(plan.wanted.digest)})" if plan.wanted else "nothing"
     yield Facts(
         [
             ("target", f"{plan.target}, service {plan.service}"),
@@ -54,21 +54,29 @@ def deployed(result: DeployReport) -> Iterator[Block]:
         yield Line(
             f"proved there: {proof.rows} golden rows came back equal, largest error {proof.max_abs:.2g}"
         )
-    yield from _endpoints(result.endpoints)
+    if result.endpoints:
+        yield Facts(_places(result.endpoints))
 
 
 def state(result: Status) -> Iterator[Block]:
     live = _release(result.live) + ("" if result.live is None or result.healthy else ", not healthy")
     facts = [("target", f"{result.target}, service {result.service}"), ("live", live)]
     if result.lock is not None:
-        facts.append(("locked", "yes, somebody is deploying"))
+        owner = result.lock.owner
+        facts.append(
+            (
+                "locked",
+                f"by {owner.who if owner else 'somebody'} since {result.lock.since}, for {result.lock.why}",
+            )
+        )
+    facts += _places(result.endpoints)
     yield Facts(facts)
-    yield from _endpoints(result.endpoints)
     for problem in result.problems:
         yield Line(f"! {problem}")
     if result.releases:
         rows = [
-            (str(x.number), x.reference, short(x.digest), x.state, x.error or "-") for x in result.releases
+            (str(x.number), brief(x.reference), short(x.digest), x.state, x.error or "-")
+            for x in result.releases
         ]
         yield Table("releases", ("number", "bundle", "digest", "state", "error"), rows, frozenset({0}))
 
@@ -76,29 +84,35 @@ def state(result: Status) -> Iterator[Block]:
 def told(result: History) -> Iterator[Block]:
     if result.at is not None:
         live = result.live
-        yield Line(
-            f"at {result.at}: "
-            + (f"release {live.get('number')} of {live.get('reference')}" if live else "nothing ran")
+        ran = (
+            f"release {live['number']}: {brief(live['reference'])} ({short(live['digest'])})"
+            if live
+            else "nothing"
         )
+        yield Line(f"{result.target} ran {ran} at {result.at}")
+        return
     if not result.rollouts:
         yield Line(f"nothing was ever deployed to {result.target} as {result.service}")
         return
     rows = [
         (
-            str(x.rollout),
+            _when(x.ended or x.began),
             x.why,
             str(x.release or "-"),
-            x.reference or "-",
+            brief(x.reference) or "-",
             short(x.digest) or "-",
             x.outcome,
-            x.ended or x.began,
             x.by,
         )
         for x in result.rollouts
     ]
     yield Table(
-        "", ("#", "why", "release", "bundle", "digest", "outcome", "when", "by"), rows, frozenset({0, 2})
+        "", ("when (UTC)", "why", "release", "bundle", "digest", "outcome", "by"), rows, frozenset({2})
     )
+
+
+def _when(moment: str) -> str:
+    return moment[:19].replace("T", " ")
 
 
 def answered(result: Answer) -> Iterator[Block]:
@@ -112,12 +126,12 @@ def lines(result: Logs) -> Iterator[Block]:
 
 
 def unlocked(result: Unlocked) -> Iterator[Block]:
-    free = (
-        f"{result.target} was not locked"
-        if result.broken is None
-        else f"the lock of {result.target} is broken"
-    )
-    yield Line(free)
+    what = f"{result.service} on {result.target}"
+    if result.broken is None:
+        yield Line(f"{what} was not locked")
+        return
+    owner = result.broken.owner
+    yield Line(f"the lock of {what} is broken; it was held by {owner.who if owner else 'nobody'}")
 
 
 def destroyed(result: Destroyed) -> Iterator[Block]:
@@ -144,12 +158,11 @@ def diagnosed(result: Diagnosis) -> Iterator[Block]:
 def _release(release: ReleaseState | None) -> str:
     if release is None:
         return "nothing"
-    return f"release {release.number}: {release.reference} ({short(release.digest)})"
+    return f"release {release.number}: {brief(release.reference)} ({short(release.digest)})"
 
 
-def _endpoints(endpoints: Sequence[Endpoint]) -> Iterator[Block]:
-    if endpoints:
-        yield Facts([("answers at", endpoint.url) for endpoint in endpoints])
+def _places(endpoints: Sequence[Endpoint]) -> list[tuple[str, str]]:
+    return [("answers at", endpoint.url) for endpoint in endpoints]
 
 
 def _actions(title: str, actions: Sequence[Action]) -> Table:

@@ -31,7 +31,14 @@ def size(count: int) -> str:
 
 
 def short(digest: str) -> str:
+    """So much of a digest that two bundles can be told apart."""
     return digest[:SHORT]
+
+
+def brief(reference: str) -> str:
+    """A reference with its digest, if it has one, shortened."""
+    name, at, digest = reference.partition("@")
+    return f"{name}@{short(digest)}" if at else reference
 
 
 def started(result: Started) -> Iterator[Block]:
