@@ -1,0 +1,130 @@
+"""kill -9 at every call that changes the disk: what is published is whole, a repeat completes the copy."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sample_bundle import make_bundle
+
+from mlship.bundle.open import open_bundle, verify_bundle
+from mlship.reference import Reference
+from mlship.registry.over_store import StoreRegistry, open_folder
+from mlship.registry.protocol import Registry
+from mlship.registry.transfer import copy
+
+pytestmark = pytest.mark.faults
+
+CHANGING = ("open", "write", "link", "rename", "replace", "unlink", "fsync", "fchmod", "mkdir")
+
+
+class Streaming:
+    """A registry that hides that its blobs are files here, so that bytes are written."""
+
+    def __init__(self, inner: StoreRegistry) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        if name in ("file_of_blob", "adopt_blob"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+
+def killed_at(point: int, work: Callable[[], object]) -> bool:
+    """Run `work` in a child that kills itself before its `point`-th changing call; False if it completed."""
+    child = os.fork()
+    if child == 0:
+        _arm(point)
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.waitstatus_to_exitcode(status) == 0
+    return False
+
+
+def _arm(point: int) -> None:
+    left = point
+
+    def wrap(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*args: Any, **more: Any) -> Any:
+            nonlocal left
+            if name != "open" or args[1] & (os.O_WRONLY | os.O_RDWR):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **more)
+
+        setattr(os, name, call)
+
+    for name in CHANGING:
+        wrap(name)
+
+
+def check_everything_published(registry: StoreRegistry) -> None:
+    """Every digest that can be found can be read to its last byte, and every tag names one."""
+    for name in registry.names():
+        for digest in registry.digests(name):
+            verify_bundle(open_bundle(registry, Reference(name, digest=digest)))
+        for tag in registry.tags(name):
+            verify_bundle(open_bundle(registry, Reference(name, tag=tag)))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> StoreRegistry:
+    return open_folder(f"dir://{tmp_path}/source")
+
+
+def sweep(
+    folder: Path, source: Registry, prepare: Callable[[StoreRegistry], None], digest: str
+) -> Iterator[int]:
+    """Kill a copy at point 1, 2, …, each into a fresh registry, until one completes."""
+    point = 0
+    while True:
+        point += 1
+        target = open_folder(f"dir://{folder}/{point}")
+        prepare(target)
+        before = target.tags("churn")
+        killed = killed_at(point, partial(copy, source, target, "churn", digest, tag="1.0"))
+        target = open_folder(target.url)  # as a later command would find it
+        check_everything_published(target)
+        if killed:
+            assert target.tags("churn") in (before, {"1.0": digest})
+        copy(source, target, "churn", digest, tag="1.0")
+        assert target.tags("churn") == {"1.0": digest}
+        check_everything_published(target)
+        if not killed:
+            return
+        yield point
+
+
+@pytest.mark.parametrize("way", ["files", "streams"])
+def test_first_push(tmp_path: Path, source: StoreRegistry, way: str) -> None:
+    digest = make_bundle(source)
+    seen: Any = source if way == "files" else Streaming(source)
+    points = list(sweep(tmp_path, seen, lambda target: None, digest))
+    assert len(points) > (40 if way == "files" else 60)
+
+
+def test_push_over_an_older_version(tmp_path: Path, source: StoreRegistry) -> None:
+    old, new = make_bundle(source), make_bundle(source, model=b"new model")
+
+    def prepare(target: StoreRegistry) -> None:
+        copy(source, target, "churn", old, tag="1.0")
+
+    streaming: Any = Streaming(source)
+    points = list(sweep(tmp_path, streaming, prepare, new))
+    assert len(points) > 20
