@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from mlship.bundle.fault import as_bundle_error
@@ -82,9 +82,9 @@ def build_manifest(name: str, version: str, layers: Iterable[Json], config: byte
     return data
 
 
-def check_config(config: Mapping[str, Any], layers: Iterable[str]) -> None:
+def check_config(config: Any, layers: Iterable[str]) -> None:
     """Raise BundleError unless the ModelPack config lists the digests of exactly these layers, in order."""
-    modelfs = config.get("modelfs")
+    modelfs = config.get("modelfs") if isinstance(config, dict) else None
     if not isinstance(modelfs, dict) or modelfs.get("diffIds") != list(layers):
         raise BundleError("the bundle's config lists other layers than its manifest")
 
