@@ -84,6 +84,6 @@ $(READY): pyproject.toml requirements.lock
 	  $(PY) -m venv .venv || { echo "cannot make .venv: on Debian, apt-get install python3-venv" >&2; exit 1; }; \
 	  awk '/^uv==/ { on = 1; print; next } /^[^ ]/ { on = 0 } on && !/#/' requirements.lock > .venv/uv.txt; \
 	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r .venv/uv.txt; }
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $(READY)

@@ -81,7 +81,9 @@ def no_op_holds(folder: Path, environment: dict[str, str]) -> bool:
 
 
 def main() -> int:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLSHIP_")}
+    # As on a user's machine: byte code is written once, and read from then on.
+    own = ("MLSHIP_", "PYTHON")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(own)}
     with tempfile.TemporaryDirectory(prefix="mlship-bench-") as scratch:
         folder = Path(scratch)
         environment |= {
