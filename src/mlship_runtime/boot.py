@@ -19,17 +19,19 @@ def main(arguments: list) -> int:  # type: ignore[type-arg]  # also for Pythons 
         )
         return 6
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    verb = arguments[0] if arguments else ""
+    # -B keeps byte code out of bundles. Beside the tools, and in a cache of its own, it is wanted.
+    sys.dont_write_bytecode = verb in ("work", "record", "serve") and not sys.pycache_prefix
     from mlship_runtime import errors
 
     try:
-        return _run(arguments)
+        return _run(verb, arguments)
     except errors.RuntimeFault as fault:
         sys.stderr.write(str(fault) + "\n")
         return fault.exit_code
 
 
-def _run(arguments: list) -> int:  # type: ignore[type-arg]
-    verb = arguments[0] if arguments else ""
+def _run(verb: str, arguments: list) -> int:  # type: ignore[type-arg]
     if verb not in _VERBS:
         sys.stderr.write("boot.py knows " + ", ".join(_VERBS) + ", not " + repr(verb) + "\n")
         return 2

@@ -52,4 +52,3 @@ def check_golden(pipeline: Pipeline, tree: BundleTree) -> None:
             cause=str(compared.differences[0]),
             fix="Look for what its reduction takes from the host: environment, files, time",
         )
-

@@ -46,7 +46,7 @@ def launch_worker(
     listener: socket.socket,
 ) -> subprocess.Popen[bytes]:
     """Start `boot.py launch` with the listening socket as its standard input. Raises OSError."""
-    command = [*python_command(python, layout.site.pycache), str(BOOT), "launch"]
+    command = [*python_command(python), str(BOOT), "launch"]
     with _appending(layout.log(number)) as output:
         return subprocess.Popen(
             [*command, "--release", str(layout.record(number)), "--index", str(index)],

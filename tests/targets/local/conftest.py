@@ -84,7 +84,7 @@ def pack(folder: Path, role: str, place: str, files: dict[str, bytes | Path], pl
 
 @pytest.fixture(scope="session")
 def runtime_layers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layer, ...]:
-    """This ground floor as the layer for any platform, and this environment's packages as one for this one."""
+    """This ground floor as the layer for any platform, and this environment's packages as another."""
     folder = tmp_path_factory.mktemp("layers")
     sources = {
         f"runtime/any/mlship_runtime/{path.name}": path.read_bytes() for path in GROUND_FLOOR.glob("*.py")
@@ -282,7 +282,7 @@ class Onhost:
         """Until a release is in `state`."""
         end = time.monotonic() + timeout
         while (seen := self.observed(number))["state"] != state:
-            assert time.monotonic() < end, seen
+            assert time.monotonic() < end, (seen["state"], seen["error"], seen["workers"])
             time.sleep(0.1)
         return seen
 
@@ -314,6 +314,8 @@ def lonely(tmp_path: Path) -> Iterator[Onhost]:
 
 def ended(place: Onhost) -> None:
     """Destroy a service; nothing of it may go on running."""
+    for log in sorted((place.base / "services" / place.service / "logs").glob("*.log")):
+        print(f"--- {log.name}", *log.read_text().splitlines()[-60:], sep="\n")  # shown when the test fails
     place.fence = 1_000_000
     answer = place.answer("destroy", purge=False)
     left = processes_of(place)
@@ -389,6 +391,8 @@ class Load:
                 connection.close()
                 connection = None
             time.sleep(0.002 * (number % 3))
+        if connection is not None:
+            connection.close()
 
 
 def infer_on(connection: http.client.HTTPConnection, x: tuple[float, float] = (1.0, 2.0)) -> tuple[str, bool]:

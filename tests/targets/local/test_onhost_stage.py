@@ -33,16 +33,16 @@ def test_byte_code_is_compiled_beside_the_layers(onhost, make_bundle) -> None:
     assert not list((onhost.base / "layers").rglob("*.pyc"))
 
 
-def test_a_damaged_layer_is_refused_and_sent_again_the_next_time(lonely, make_bundle) -> None:
-    bundle = make_bundle()
-    lonely.stage(1, bundle)
-    model = lonely.base / "layers" / bundle.layers[0].digest[7:] / "model" / "model.onnx"
+def test_a_damaged_layer_is_refused_and_sent_again_the_next_time(onhost, make_bundle) -> None:
+    bundle = make_bundle(200.0)
+    onhost.stage(1, bundle)
+    model = onhost.base / "layers" / bundle.layers[0].digest[7:] / "model" / "model.onnx"
     flip(model)
-    error = lonely.refused("stage", **lonely.release(2, bundle))
+    error = onhost.refused("stage", **onhost.release(2, bundle))
     assert error["kind"] == "bundle"
     assert "model/model.onnx" in error["what"]
-    assert bundle.layers[0].digest not in lonely("observe")["layers"]
-    assert lonely.stage(2, bundle)["unpacked"] == [bundle.layers[0].digest]
+    assert bundle.layers[0].digest not in onhost("observe")["layers"]
+    assert onhost.stage(2, bundle)["unpacked"] == [bundle.layers[0].digest]
 
 
 def test_a_tar_that_is_not_its_digest_leaves_nothing(onhost, make_bundle) -> None:
