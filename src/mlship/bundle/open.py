@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mlship.progress import SILENT, Progress
 from mlship.reference import Reference
 from mlship_runtime import canonical
 from mlship_runtime.agreement import check_agreement
+from mlship_runtime.errors import InvalidBundle
 from mlship_runtime.extract import hashed_chunks, indexed_members
 from mlship_runtime.manifest import Descriptor, Manifest, read_manifest
 from mlship_runtime.spec import MAX_SPEC_BYTES, Spec, read_spec
@@ -125,7 +127,7 @@ def _verify_layer(bundle: OpenBundle, layer: Descriptor) -> int:
     entries = bundle.spec.files[layer.digest]
     if tar_size(entry.size for entry in entries) != layer.size:
         raise BundleError(f"{layer.title} cannot hold what its index lists", cause="the sizes do not add up")
-    with as_bundle_error():
+    with _placed(bundle.registry, layer):
         for entry, reader in bundle._files(layer):
             for _ in hashed_chunks(entry, reader):
                 continue
@@ -137,7 +139,21 @@ def _read_small(registry: BundleSource, name: str, blob: Descriptor) -> bytes:
         raise BundleError(
             f"{blob.title or 'the config'} is too large", cause=f"at most {MAX_JSON} bytes are read"
         )
-    return b"".join(checked(registry.read_blob(name, blob.digest, blob.size), blob.digest, blob.size))
+    with _placed(registry, blob):
+        return b"".join(checked(registry.read_blob(name, blob.digest, blob.size), blob.digest, blob.size))
+
+
+@contextmanager
+def _placed(registry: BundleSource, blob: Descriptor) -> Iterator[None]:
+    """Say of damage where it lies: a blob that is there is not sent again, so it has to go first."""
+    try:
+        yield
+    except (InvalidBundle, BundleError) as fault:
+        raise BundleError(
+            f"{blob.title or 'the config'} in {registry.url} is damaged: {fault.what}",
+            cause=fault.cause,
+            fix=f"Remove {blob.digest} there, then push or pull it again from where it is whole",
+        ) from fault
 
 
 def _decoded(data: bytes) -> Any:
