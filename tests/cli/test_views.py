@@ -28,8 +28,8 @@ LIVE = ReleaseState(
     number=2, digest=DIGEST, reference="churn:1.4", settings_digest=DIGEST, state="serving", served=True
 )
 FAILED = ReleaseState(
-    number=3, digest=DIGEST, reference=f"churn@{DIGEST}", settings_digest=DIGEST, state="failed", served=False,
-    error="boom",
+    number=3, digest=DIGEST, reference=f"churn@{DIGEST}", settings_digest=DIGEST, state="failed",
+    served=False, error="boom",
 )  # fmt: skip
 SEND = Action(
     name="send", phase="stage", verb="send", subject="model.tar", command="put model.tar", bytes=1_500_000

@@ -7,24 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import typer
-
-from mlship.cli.group import application
 from mlship.cli.run import Run
 from mlship.errors import EXIT_INTERRUPTED, MlshipError, UsageError
 
-# typer carries click inside itself and does not export its general error.
-_Complaint: type[Exception] = next(
-    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
-)
+EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell says it
 
 
 class _Interrupted(MlshipError):
     exit_code = EXIT_INTERRUPTED
     kind = "interrupted"
-
-
-EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell says it
 
 
 def main(words: list[str] | None = None) -> int:
@@ -70,12 +61,18 @@ def _work(run: Run) -> int:
 
 def _parse(run: Run) -> Callable[[], Any] | int:
     """The call that the words ask for, or the exit code if all is done (help, version, completion)."""
+    import typer  # here, so that Ctrl-C during its import is caught, too
+
+    from mlship.cli.group import application
+
+    # typer carries click inside itself and does not export its general error.
+    complaint: type[Exception] = next(x for x in typer.BadParameter.__mro__ if x.__name__ == "ClickException")
     command = typer.main.get_command(application())
     try:
         called = command.main(
             args=run.words or ["--help"], prog_name="mlship", standalone_mode=False, obj=run
         )
-    except _Complaint as error:
+    except complaint as error:
         raise _in_our_words(error) from error
     except typer.Abort as error:
         raise KeyboardInterrupt from error

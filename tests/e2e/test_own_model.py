@@ -1,0 +1,128 @@
+"""A model of one's own in three commands (init, build, deploy), as a new user would; and `serve`.
+
+Diabetes: a regression with named columns and the label in the file. Digits: classes, from an array.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+MLSHIP = [sys.executable, "-m", "mlship.cli.main"]
+TRAIN = {
+    "diabetes": """
+import csv, joblib
+from sklearn.datasets import load_diabetes
+from sklearn.ensemble import RandomForestRegressor
+data = load_diabetes()
+joblib.dump(RandomForestRegressor(10, random_state=0).fit(data.data, data.target), "model.joblib")
+with open("rows.csv", "w") as file:
+    writer = csv.writer(file)
+    writer.writerow([*data.feature_names, "progression"])
+    writer.writerows([*row, target] for row, target in zip(data.data, data.target))
+""",
+    "digits": """
+import joblib, numpy
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+data = load_digits()
+model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(data.data, data.target)
+joblib.dump(model, "model.joblib")
+numpy.save("rows.npy", data.data[:100])
+""",
+}
+EXAMPLES = {"diabetes": "rows.csv", "digits": "rows.npy"}
+
+Mlship = Callable[..., Any]
+
+
+@pytest.fixture(params=list(TRAIN))
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder with a model and rows, and the mlship.toml that init wrote for them."""
+    subprocess.run([sys.executable, "-c", TRAIN[request.param]], cwd=tmp_path, check=True)
+    words = ["init", "--model", "model.joblib", "--examples", EXAMPLES[request.param]]
+    subprocess.run([*MLSHIP, *words], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+@pytest.fixture
+def mlship(project: Path) -> Iterator[Mlship]:
+    """`mlship("build")` in the project gives the envelope's result; the target is empty afterwards."""
+
+    def run(*words: str) -> Any:
+        done = subprocess.run([*MLSHIP, *words, "--json"], cwd=project, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)["result"]
+
+    yield run
+    run("destroy", "local", "--yes", "--purge")
+
+
+def rows(project: Path) -> list[str]:
+    """How the rows of the project are sent."""
+    if (project / "rows.csv").exists():
+        return ["--csv", "rows.csv"]
+    digits = subprocess.run(
+        [sys.executable, "-c", "import numpy, json; print(json.dumps(numpy.load('rows.npy')[:5].tolist()))"],
+        cwd=project, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return ["--data", json.dumps({"instances": json.loads(digits.stdout)})]
+
+
+def test_three_commands_to_an_answer(project: Path, mlship: Mlship) -> None:
+    built = mlship("build")
+    assert mlship("deploy", "local")["release"]["digest"] == built["digest"]
+    answer = mlship("invoke", "local", *rows(project))
+    assert answer["digest"] == built["digest"]
+    predictions = answer["body"]["predictions"]
+    if (project / "rows.csv").exists():
+        assert len(predictions) == 442
+        assert 25 < predictions[0][0] < 346
+    else:
+        assert [row["label"] for row in predictions] == [0, 1, 2, 3, 4]
+    assert mlship("build", "--locked")["digest"] == built["digest"]
+    assert mlship("plan", "local", "--detailed-exitcode")["changes"] == 0
+    assert mlship("deploy", "local")["changed"] is False
+
+
+@pytest.mark.parametrize("project", ["digits"], indirect=True)
+def test_serve_answers_until_it_is_interrupted(project: Path, mlship: Mlship) -> None:
+    digest = mlship("build")["digest"]
+    server = subprocess.Popen(
+        [*MLSHIP, "serve", "--port", "0"], cwd=project, env={**os.environ, "COLUMNS": "200"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert server.stderr is not None
+    try:
+        said = next(line for line in server.stderr if "answers at" in line)
+        found = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert found is not None
+        with urllib.request.urlopen(f"{found[0]}/v2/health/ready", timeout=10) as answer:
+            assert answer.headers["Mlship-Bundle"] == digest
+        taken = subprocess.run(
+            [*MLSHIP, "serve", "--port", found[0].rpartition(":")[2]],
+            cwd=project,
+            capture_output=True,
+            text=True,
+        )
+        assert (taken.returncode, taken.stdout) == (6, "")
+        assert taken.stderr.count("\n") == 1
+        assert "another program listens there" in taken.stderr
+    finally:
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=30)
+    assert (server.returncode, out, err) == (0, "", "")
