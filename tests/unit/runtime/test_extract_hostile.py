@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlship_runtime.errors import InvalidBundle
 from mlship_runtime.extract import extract_layer
 from mlship_runtime.spec import FileEntry
-from mlship_runtime.ustar import END, header, padding
+from mlship_runtime.ustar import END, header, members, padding
 
 FILES = {"model/a": b"a" * 700, "model/b": b"", "model/c": b"c" * 512}
 ENTRIES = tuple(FileEntry(p, len(d), hashlib.sha256(d).hexdigest()) for p, d in FILES.items())
@@ -192,11 +192,13 @@ def test_one_flipped_bit(tmp_path_factory: pytest.TempPathFactory, bit: int) -> 
     refused(tmp_path_factory.mktemp("bit"), bytes(data))
 
 
-def test_every_bit_of_a_header(tmp_path: Path) -> None:
-    for bit in range(512 * 8):
+@pytest.mark.parametrize("byte", range(0, 512, 8))
+def test_every_bit_of_a_header(byte: int) -> None:
+    for bit in range(byte * 8, (byte + 8) * 8):
         data = bytearray(GOOD + END)
         data[bit // 8] ^= 1 << bit % 8
-        refused(tmp_path, bytes(data))
+        with pytest.raises(InvalidBundle):
+            next(members(io.BytesIO(data)))
 
 
 @pytest.mark.parametrize(
