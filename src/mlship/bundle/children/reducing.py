@@ -88,7 +88,11 @@ def _raised(reduction: Reduction, columns: Columns, rows: int, error: Exception)
             low, error = middle, fault
         else:
             break
-    where = f"on row {low} of the examples" if high - low == 1 else f"on rows {low} to {high - 1} together"
+    where = (
+        f"on row {low} of the examples"
+        if high - low == 1
+        else f"on rows {low} to {high - 1} of the examples together"
+    )
     return Failure(f"the reduction raised {where}", cause=reason(error), fix=_row_values(columns, low, high))
 
 

@@ -19,16 +19,13 @@ def take(file: str, features: Features) -> dict[str, Any]:
     data = path.read_bytes()
     try:
         model = onnx.load_model_from_string(data)
+        _check_whole(path.name, model)
         onnx.checker.check_model(model)
+    except Failure:
+        raise
     except Exception as error:
         raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
     constants = {tensor.name for tensor in model.graph.initializer}
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise Failure(
-            f"{path.name} keeps weights in other files",
-            cause="models with external data are not supported yet",
-            fix="Save it as one file: onnx.save_model(model, path, save_as_external_data=False)",
-        )
     inputs = [node for node in model.graph.input if node.name not in constants]
     for node in (*inputs, *model.graph.output):
         if not node.type.HasField("tensor_type"):
@@ -47,6 +44,18 @@ def take(file: str, features: Features) -> dict[str, Any]:
         "converter": {"onnx": onnx.__version__},
         "opset": opsets.get("", opsets.get("ai.onnx", 0)),
     }
+
+
+def _check_whole(file: str, model: Any) -> None:
+    """Raise Failure for weights outside of the file: only one file is packed."""
+    import onnx
+
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise Failure(
+            f"{file} keeps weights in other files",
+            cause="models with external data are not supported yet",
+            fix="Save it as one file: onnx.save_model(model, path, save_as_external_data=False)",
+        )
 
 
 def _assemble(file: str, inputs: list[Any], features: Features) -> dict[str, list[str]]:
