@@ -98,7 +98,6 @@ class RuntimeSection(Section, frozen=True, kw_only=True):
     python: Annotated[str, msgspec.Meta(pattern=r"^3\.\d+$", title="3.N")] | None = None
     platforms: tuple[Platform, ...] = ()
     requirements: tuple[Text, ...] = ()
-    workers: Annotated[int, msgspec.Meta(ge=1, le=512)] = 1
     trim: bool = True
 
 
@@ -112,7 +111,7 @@ class TargetSection(Section, frozen=True, kw_only=True):
     type: Text
     service: Text | None = None
     ledger: Text | None = None
-    keep: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
+    keep: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
     labels: dict[str, str] = {}
     settings: dict[str, Any] = {}
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
-from mlship.ops.service import Service, open_service
+from mlship.ops.service import Service, find_target, open_service
 from mlship.result import Result
 from mlship.target.deployment import Endpoint, Problem, Proof, ReleaseState
 from mlship.target.plan import Action, Plan, load_plan
@@ -41,10 +43,9 @@ def deploy(
     UsageError.
     """
     saved = load_plan(plan_file) if plan_file else None
+    target, _ = find_target(ctx, saved.target if saved and target is None else target)
     bundle = ctx.open_bundle(_planned(saved, ref) or ref)
-    service = open_service(
-        ctx, saved.target if saved and target is None else target, bundle_name=bundle.reference.name
-    )
+    service = open_service(ctx, target, bundle_name=bundle.reference.name)
     rolled = roll_to(ctx, service, bundle, saved=saved, lock_wait=lock_wait)
     return report(service, rolled)
 
@@ -53,10 +54,13 @@ def roll_to(
     ctx: Context, service: Service, bundle: OpenBundle, *, saved: Plan | None = None, lock_wait: float = 0.0
 ) -> Rolled:
     """Pre-flight and rollout of one bundle."""
+    wanted = service.adapter.wanted(bundle)
+    if saved and saved.wanted:  # opened by its digest, but called as it was when it was planned
+        wanted = msgspec.structs.replace(wanted, reference=saved.wanted.reference)
     rollout = Rollout(
         service.adapter,
         service.ledger,
-        service.adapter.wanted(bundle),
+        wanted,
         why="deploy",
         bundle=bundle,
         check=lambda: refuse(service.adapter.check(bundle)),

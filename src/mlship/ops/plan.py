@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlship.ops.context import Context
-from mlship.ops.service import open_service
+from mlship.ops.service import find_target, open_service
 from mlship.result import Result
 from mlship.target.deployment import Problem, ReleaseState
 from mlship.target.plan import Plan, save_plan
@@ -26,6 +26,7 @@ def plan(
     ctx: Context, target: str | None = None, ref: str | None = None, *, out: Path | None = None
 ) -> PlanReport:
     """Compare `ref` (None = what this project builds) with what the target runs; `out` saves the plan."""
+    target, _ = find_target(ctx, target)
     bundle = ctx.open_bundle(ref)
     service = open_service(ctx, target, bundle_name=bundle.reference.name)
     problems = service.adapter.check(bundle)

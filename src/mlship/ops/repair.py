@@ -22,7 +22,9 @@ def repair(ctx: Context, target: str | None = None) -> DeployReport:
     if observed.live is not None:
         done = roll_back_to(ctx, service, observed.live, why="repair")
     elif observed.exists:
-        rollout = Rollout(service.adapter, service.ledger, None, why="repair", progress=ctx.progress)
+        rollout = Rollout(
+            service.adapter, service.ledger, None, why="repair", progress=ctx.progress, timeout=ctx.timeout
+        )
         done = report(service, rollout.run())
     elif read_history(service.ledger):
         done = DeployReport(

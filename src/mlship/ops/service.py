@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlship.store import open_store
-from mlship.store.protocol import Store
-
 from mlship.config import TargetSection, data_dir
 from mlship.errors import UsageError
 from mlship.ops.context import Context
 from mlship.reference import check_name
+from mlship.store import open_store
+from mlship.store.protocol import Store
 from mlship.target.ledger import Ledger
 from mlship.target.loader import load_adapter
 from mlship.target.protocol import Adapter, Place

@@ -130,7 +130,7 @@ class HostedAdapter:
 
     def ledger_url(self) -> str:
         """Beside the releases' data, in the user's data folder."""
-        return (self.place.data / "ledger").as_uri().replace("file://", "dir://", 1)
+        return f"dir://{(self.place.data / 'ledger').absolute()}"
 
     def _fetched(self, path: str) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:

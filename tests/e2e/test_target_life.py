@@ -1,0 +1,252 @@
+"""A service's life on `local` by the command line alone: what it says and how it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlship.registry import open_registry
+from mlship.target.conformance import Bundles
+from mlship.target.conformance_bundles import build_bundles
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+MLSHIP = [sys.executable, "-m", "mlship.cli.main"]
+Run = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Bundles]:
+    folder = tmp_path_factory.mktemp("bundles")
+    url = f"dir://{folder}/registry"
+    return url, build_bundles(folder, open_registry(url))
+
+
+@pytest.fixture
+def run(tmp_path: Path, own_home: Path, registry: tuple[str, Bundles]) -> Iterator[Run]:
+    """`run("deploy", "local", ref)` gives the exit code and the envelope; the target is empty afterwards."""
+    environment = {**os.environ, "MLSHIP_REGISTRY": registry[0], "MLSHIP_HOME": str(own_home)}
+
+    def do(*words: str, given: str = "") -> tuple[int, dict[str, Any]]:
+        done = subprocess.run(
+            [*MLSHIP, *words, "--json"],
+            cwd=tmp_path, env=environment, input=given, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    yield do
+    if list((own_home / "ledger").glob("local/*")):
+        assert do("destroy", "local", "--yes", "--purge")[0] == 0
+    assert not (own_home / "targets" / "local" / "services" / "conform").exists()
+
+
+def deployed(run: Run, ref: str) -> dict[str, Any]:
+    code, said = run("deploy", "local", ref)
+    assert code == 0, said
+    return dict(said["result"])
+
+
+def test_plan_tells_changes_by_its_exit_code_and_can_be_saved(run: Run, tmp_path: Path) -> None:
+    words = ("plan", "local", "conform:first", "--detailed-exitcode")
+    assert run(*words, "--out", "plan.json")[0] == 3
+    assert run("deploy", "local", "--plan", "plan.json")[0] == 0
+    assert run(*words)[0] == 0
+    code, said = run("deploy", "local", "--plan", "plan.json")
+    assert (code, said["error"]["kind"]) == (6, "target")
+    assert "no longer fits" in said["error"]["what"]
+
+
+def test_upgrade_rollback_history(run: Run) -> None:
+    first = deployed(run, "conform:first")
+    second = deployed(run, "conform:second")
+    assert second["release"]["digest"] != first["release"]["digest"]
+    code, said = run("rollback", "local")
+    assert (code, said["result"]["release"]["digest"]) == (0, first["release"]["digest"])
+    _, told = run("history", "local")
+    assert [(r["why"], r["outcome"]) for r in told["result"]["rollouts"]] == [
+        ("deploy", "succeeded"),
+        ("deploy", "succeeded"),
+        ("rollback", "succeeded"),
+    ]
+    moment = told["result"]["rollouts"][1]["ended"]
+    assert run("history", "local", "--at", moment)[1]["result"]["live"]["number"] == 2
+    assert run("history", "local", "--at", "2001-01-01")[1]["result"]["live"] is None
+    assert run("history", "local", "--at", "soon")[0] == 2
+    assert run("rollback", "local", "--to", "7")[0] == 2
+
+
+def test_wrong_answers_are_rolled_back_with_8(run: Run) -> None:
+    first = deployed(run, "conform:first")
+    code, said = run("deploy", "local", "conform:answers-wrongly")
+    assert (code, said["error"]["kind"]) == (8, "unhealthy")
+    assert "row" in said["error"]["cause"] or "row" in said["error"]["what"]
+    code, told = run("status", "local")
+    assert (code, told["result"]["live"]["digest"]) == (0, first["release"]["digest"])
+    assert told["result"]["healthy"]
+
+
+@pytest.mark.parametrize("answer", ["deploy", "repair"])
+def test_killed_deploy_is_told_by_status_and_put_right(
+    run: Run, own_home: Path, registry: tuple[str, Bundles], answer: str
+) -> None:
+    first = deployed(run, "conform:first")
+    kill_at(own_home, "start", registry[0])
+    code, told = run("status", "local")
+    assert code == 0
+    assert told["result"]["interrupted"]["reference"].startswith("conform")
+    assert any("interrupted" in problem for problem in told["result"]["problems"])
+    assert told["result"]["live"]["digest"] == first["release"]["digest"]
+    words = ("deploy", "local", "conform:second") if answer == "deploy" else ("repair", "local")
+    code, said = run(*words)
+    assert code == 0, said
+    _, told = run("status", "local")
+    assert told["result"]["interrupted"] is None
+    assert len(told["result"]["releases"]) == (2 if answer == "deploy" else 1)
+
+
+def kill_at(home: Path, verb: str, registry: str) -> None:
+    """SIGKILL a deploy of the second bundle when the ledger says that it is at `verb`."""
+    environment = {**os.environ, "MLSHIP_HOME": str(home), "MLSHIP_REGISTRY": registry}
+    words = [*MLSHIP, "deploy", "local", "conform:second", "--json"]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) as child:
+        entries, seen = home / "ledger" / "local" / "conform" / "entries", set(home.rglob("entries/*"))
+        while child.poll() is None:
+            for path in set(entries.iterdir()) - seen:
+                entry = json.loads(path.read_bytes())
+                if entry["kind"] == "action" and entry["data"]["verb"] == verb:
+                    child.send_signal(signal.SIGKILL)
+            time.sleep(0.002)
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_lock_is_named_and_can_be_broken(run: Run, own_home: Path) -> None:
+    deployed(run, "conform:first")
+    code = (
+        "import sys,time\nfrom mlship.store import open_store\nfrom mlship.target.ledger import Ledger\n"
+        "from mlship.target.lock import locked\n"
+        "with locked(Ledger(open_store(sys.argv[1]), 'local/conform'), 'deploy'):\n"
+        " print('held', flush=True); time.sleep(100)"
+    )
+    url = f"dir://{own_home}/ledger"
+    with subprocess.Popen([sys.executable, "-c", code, url], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        exit_code, said = run("deploy", "local", "conform:second")
+        assert (exit_code, said["error"]["kind"]) == (7, "locked")
+        assert str(holder.pid) in said["error"]["cause"]
+        assert run("status", "local")[1]["result"]["lock"]["owner"]["pid"] == holder.pid
+        assert run("force-unlock", "local", "--yes")[0] == 0
+        deployed(run, "conform:second")
+        holder.kill()
+
+
+def test_one_flipped_bit_in_the_registry_ends_with_4_and_runs_nothing(
+    run: Run, registry: tuple[str, Bundles], own_home: Path
+) -> None:
+    first = deployed(run, "conform:first")
+    layer = next(x for x in registry[1].second.manifest.layers if x.role == "model")
+    blob = Path(registry[0].removeprefix("dir://"), "blobs", "sha256", layer.digest[7:])
+    good = blob.read_bytes()
+    blob.chmod(0o600)
+    try:
+        blob.write_bytes(good[:700] + bytes([good[700] ^ 1]) + good[701:])
+        code, said = run("deploy", "local", "conform:second")
+    finally:
+        blob.write_bytes(good)
+        blob.chmod(0o444)
+    assert (code, said["error"]["kind"]) == (4, "bundle")
+    _, told = run("status", "local")
+    assert [r["digest"] for r in told["result"]["releases"]] == [first["release"]["digest"]]
+
+
+@pytest.mark.parametrize("change", ["flip", "add", "remove"])
+def test_unpacked_files_are_verified_before_they_are_loaded(run: Run, own_home: Path, change: str) -> None:
+    """The layers of release 1 are changed on the host; a rollback to it must not load them."""
+    deployed(run, "conform:first")
+    deployed(run, "conform:second")
+    record = json.loads((own_home / "targets/local/services/conform/releases/1.json").read_bytes())
+    model = next(p for p in record["layers"].values() if (Path(p) / "model").is_dir())
+    target = Path(model, "model", "model.onnx")
+    target.parent.chmod(0o755)
+    target.chmod(0o644)
+    if change == "flip":
+        data = target.read_bytes()
+        target.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    elif change == "add":
+        target.with_name("more.bin").write_bytes(b"x")
+    else:
+        target.unlink()
+    code, said = run("rollback", "local")
+    assert code == 4, said
+    _, told = run("status", "local")
+    assert told["result"]["live"]["reference"].endswith(":second") or told["result"]["live"]["number"] == 2
+    assert told["result"]["healthy"]
+
+
+def test_a_port_that_is_taken_is_named(run: Run, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (tmp_path / "mlship.toml").write_text(
+            '[project]\nname = "conform"\n[model]\nsource = "m.joblib"\n'
+            f'[targets.local]\ntype = "local"\nport = {port}\n'
+        )
+        code, said = run("deploy", "local", "conform:first")
+    assert code in (6, 8)
+    assert str(port) in said["error"]["what"] + said["error"]["cause"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("deploy", "nowhere", "conform:first"), 2, "no target 'nowhere'"),
+        (("deploy", "local", "conform:none"), 5, "none"),
+        (("deploy", "local", "other:1"), 5, "other"),
+        (("deploy", "local", "Bad Name"), 2, "not a name"),
+        (("status", "local"), 2, "nothing was ever deployed"),
+        (("destroy", "local"), 2, ""),
+    ],
+)
+def test_wrong_words(run: Run, words: tuple[str, ...], code: int, says: str) -> None:
+    got, said = run(*words)
+    assert got == code, said
+    error = said["error"]
+    assert says in " ".join((error["what"], error["cause"], error["fix"]))
+
+
+def test_unknown_adapter_and_setting(run: Run, tmp_path: Path) -> None:
+    head = '[project]\nname = "conform"\n[model]\nsource = "m.joblib"\n'
+    (tmp_path / "mlship.toml").write_text(head + '[targets.far]\ntype = "teleport"\n')
+    code, said = run("deploy", "far", "conform:first")
+    assert (code, "teleport" in said["error"]["what"]) == (2, True)
+    (tmp_path / "mlship.toml").write_text(head + '[targets.local]\ntype = "local"\nprot = 1\n')
+    code, said = run("deploy", "local", "conform:first")
+    assert (code, "'port'" in said["error"]["fix"]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"a": 1.0}, "b"),
+        ({"a": 1.0, "b": None}, "b"),
+        ({"a": 1.0, "b": "two"}, "b"),
+        ({"a": 1.0, "b": 2.0, "c": 3.0}, "c"),
+    ],
+)
+def test_input_that_does_not_fit_names_the_column(run: Run, given: dict[str, Any], names: str) -> None:
+    deployed(run, "conform:first")
+    code, said = run("invoke", "local", "--data", json.dumps({"dataframe_records": [given]}))
+    assert (code, said["error"]["kind"]) == (2, "usage")
+    assert names in said["error"]["cause"]
