@@ -9,7 +9,8 @@ PY ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
-TESTBED_PACKAGES := wrk
+# What tests drive now; tests/conftest.py has the same list with how each is found.
+TESTBED_PACKAGES := mount
 
 # Only the lock decides what is installed: no user's uv settings, no other Python fetched behind our back.
 export UV_NO_CONFIG := 1

@@ -120,14 +120,13 @@ def running() -> Callable[[Path], dict[int, str]]:
 
 # Name -> is it here, and what to do when it is not.
 TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
-    "tmpfs": (_can_mount, "run the tests as root on a machine that may mount"),
-    "wrk": (lambda: shutil.which("wrk") is not None, "make testbed (as root)"),
+    "tmpfs": (_can_mount, "make testbed, and run the tests as root where mounting is allowed"),
 }
 
 
 @pytest.fixture(scope="session")
 def require() -> Callable[[str], None]:
-    """`require("wrk")` skips the test, saying what to install, or fails it where MLSHIP_REQUIRE names it.
+    """`require("tmpfs")` skips the test, saying what to install, or fails it where MLSHIP_REQUIRE names it.
 
     MLSHIP_REQUIRE is a list of names between commas; "all" names every one.
     """
