@@ -1,4 +1,4 @@
-"""The only file that is started by its path: `python -I -S -B -u …/boot.py VERB --OPTION VALUE…`.
+"""The only file that is started by its path: `python -I -S -B -u boot.py VERB --OPTION VALUE`.
 
 It puts its own package first on the search path (isolated Python puts nothing there) and imports only what
 the verb needs. Verbs: launch, work, supervise, host, record, serve.
@@ -11,7 +11,8 @@ OLDEST = (3, 9)
 _VERBS = ("launch", "work", "supervise", "host", "record", "serve")
 
 
-def main(arguments: list) -> int:  # type: ignore[type-arg]  # also for Pythons too old to run the rest
+def main(arguments):  # written so that Pythons too old for the rest can read it and say so
+    # type: (list[str]) -> int
     if sys.version_info < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:2])
         sys.stderr.write(
@@ -31,7 +32,8 @@ def main(arguments: list) -> int:  # type: ignore[type-arg]  # also for Pythons 
         return fault.exit_code
 
 
-def _run(verb: str, arguments: list) -> int:  # type: ignore[type-arg]
+def _run(verb, arguments):
+    # type: (str, list[str]) -> int
     if verb not in _VERBS:
         sys.stderr.write("boot.py knows " + ", ".join(_VERBS) + ", not " + repr(verb) + "\n")
         return 2

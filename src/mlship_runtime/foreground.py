@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from mlship_runtime import listening
 from mlship_runtime.control import fault_data
 from mlship_runtime.errors import RuntimeFault
-from mlship_runtime.launch import check_machine, own_command, read_record
+from mlship_runtime.launch import check_machine, own_command
 from mlship_runtime.loading import load
+from mlship_runtime.release_record import read_record
 
 if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
     from mlship_runtime.pipeline import Pipeline

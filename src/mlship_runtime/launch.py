@@ -13,9 +13,10 @@ from typing import Any
 from mlship_runtime import listening
 from mlship_runtime.control import fault_data, fault_of
 from mlship_runtime.errors import RuntimeFault, SiteError
-from mlship_runtime.files import read_json, write_json
+from mlship_runtime.files import write_json
 from mlship_runtime.layout import layout_of
 from mlship_runtime.platforms import misfit, this_platform
+from mlship_runtime.release_record import read_record
 from mlship_runtime.spawn import python_command
 from mlship_runtime.tree import open_tree
 from mlship_runtime.verify import verify_tree
@@ -35,16 +36,6 @@ def main(release: str, index: int) -> int:
         os.execv(command[0], command)  # noqa: S606  no shell: the interpreter that runs this
     except Exception as error:  # noqa: BLE001  whatever it is, the supervisor must learn it
         return report_failure(layout.failure(record["number"]), error)
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A release record; raises SiteError if there is none or a newer mlship wrote it."""
-    record = read_json(path)
-    if record is None:
-        raise SiteError(f"there is no release record {path}", fix="Stage the release first")
-    if record.get("schemaVersion", 0) > 1:
-        raise SiteError(f"{path} was made by a newer mlship", fix="Upgrade mlship here")
-    return record
 
 
 def check_machine(record: dict[str, Any]) -> None:

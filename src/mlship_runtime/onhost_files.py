@@ -7,8 +7,8 @@ from typing import Any
 
 from mlship_runtime.errors import SiteError
 from mlship_runtime.files import last_lines
-from mlship_runtime.launch import read_record
 from mlship_runtime.layout import Layout
+from mlship_runtime.release_record import read_record
 from mlship_runtime.tree import open_tree
 
 _REACH = 4 << 20  # bytes of a log that are looked at

@@ -8,9 +8,9 @@ from mlship_runtime import fence
 from mlship_runtime.control import Unreachable, fault_of, request
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.files import read_json
-from mlship_runtime.launch import read_record
 from mlship_runtime.layout import Layout, WorkerSockets
 from mlship_runtime.live import Live, read_live
+from mlship_runtime.release_record import read_record
 
 _PATIENCE = 3.0  # seconds for a process to answer
 _RANK = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import select
@@ -92,7 +91,7 @@ def do_settle(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
         time.sleep(_PAUSE)
     if status["live"] != number:
         raise NotReady(f"release {number} is not live", cause=f"{status['live']} is", fix="Shift to it first")
-    digest = asyncio.run(digest_on_port(reach(status["host"]), status["port"]))
+    digest = digest_on_port(reach(status["host"]), status["port"])
     return {"digest": digest, **_place(status)}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,8 @@ def _stage(layout: Layout, number: int, request: dict[str, Any]) -> dict[str, An
     layers = [layer for layer in manifest.layers_for(platform) if layer.is_tar]
     _check_room(site, [layer for layer in layers if not site.layer(layer.digest).exists()])
     python = str(request["settings"].get("python") or sys.executable)
+    if shutil.which(python) is None:
+        raise SiteError(f"there is no Python {python}", fix="Install it, or set `python` of the target")
     unpacked = [layer.digest for layer in layers if _unpack(site, layer, spec, python)]
     record = {
         "schemaVersion": 1,

@@ -11,10 +11,10 @@ from mlship_runtime.control import fault_data, fault_of
 from mlship_runtime.errors import NotReady, RuntimeFault
 from mlship_runtime.eventlog import EventLog
 from mlship_runtime.files import read_json
-from mlship_runtime.launch import read_record
 from mlship_runtime.layout import Layout
 from mlship_runtime.live import read_live, set_live
 from mlship_runtime.probe import digest_on_socket
+from mlship_runtime.release_record import read_record
 from mlship_runtime.running import RunningRelease
 from mlship_runtime.worker_handle import GRACE, WorkerHandle
 
@@ -56,7 +56,7 @@ class Service:
             release.proven = number == self.live or bool(states & {"serving", "ready"})
             release.start()
         for handle in strays:
-            self.see_off(handle, None, 0.0 if handle.state != "draining" else GRACE)
+            self.dismiss(handle)
         self._in_background(self._converge())
 
     async def start(self, number: int, timeout: float | None) -> RunningRelease:
@@ -103,6 +103,15 @@ class Service:
         departing = [h for h in self._known.values() if h.sockets.number == number and not h.gone.is_set()]
         await asyncio.gather(*(handle.end(drain) for handle in departing))
         self._forget()
+
+    def dismiss(self, handle: WorkerHandle) -> None:
+        """See off a worker that has no place here: one that drains goes on with that, others pass to the live
+        release what they have."""
+        release = self.running.get(self.live) if self.live is not None else None
+        deadline = 0.0
+        if handle.state == "draining" and self.layout.record(handle.sockets.number).exists():
+            deadline = self._prepare(handle.sockets.number).drain_timeout
+        self.see_off(handle, next(iter(release.handles), None) if release else None, deadline)
 
     def see_off(self, handle: WorkerHandle, heir: WorkerHandle | None, deadline: float) -> None:
         """Let a worker drain into `heir` (None: by closing) within `deadline` seconds; make sure it ends."""
@@ -156,7 +165,7 @@ class Service:
             self._drain_others(release, None)
 
     async def _check_answer(self, release: RunningRelease, handle: WorkerHandle) -> None:
-        digest = await digest_on_socket(handle.sockets.web)
+        digest = await asyncio.to_thread(digest_on_socket, handle.sockets.web)
         if digest != release.digest:
             raise NotReady(
                 f"release {release.number} answers as another bundle",

@@ -18,7 +18,8 @@ from typing import Any
 
 from mlship_runtime import listening
 from mlship_runtime.adoption import find_workers, listener_of
-from mlship_runtime.control import ControlServer, fault_data
+from mlship_runtime.control import fault_data
+from mlship_runtime.control_server import ControlServer
 from mlship_runtime.errors import RuntimeFault, SiteError
 from mlship_runtime.eventlog import EventLog, bound
 from mlship_runtime.files import as_site_errors, read_json, take_lock, write_json
@@ -98,7 +99,7 @@ async def _make_rounds(service: Service, events: EventLog) -> None:
                 bound(path)
             for worker in await find_workers(service.layout, service.known_pids()):
                 events.note("stray worker", release=worker.sockets.number, pid=worker.pid)
-                service.see_off(worker, None, 0.0)
+                service.dismiss(worker)
         except (OSError, RuntimeFault) as error:
             events.note("round failed", error=error)
 

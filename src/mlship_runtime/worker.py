@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlship_runtime import listening
-from mlship_runtime.control import ControlThread
-from mlship_runtime.errors import NotReady, SiteError
-from mlship_runtime.launch import check_machine, read_record, report_failure
+from mlship_runtime.control_server import ControlThread
+from mlship_runtime.errors import NotReady, RuntimeFault, SiteError
+from mlship_runtime.launch import check_machine, report_failure
 from mlship_runtime.layout import Layout, WorkerSockets, layout_of
 from mlship_runtime.loading import load
+from mlship_runtime.release_record import read_record
 
 if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
     from mlship_runtime.pipeline import Pipeline
@@ -33,8 +34,8 @@ def main(release: str, index: int, verified: str = "") -> int:
     record = read_record(Path(release))
     try:
         return _Worker(layout, record, index).run(verified)
-    except Exception as error:  # noqa: BLE001  whatever the release's code raises is its failure
-        return report_failure(layout.failure(record["number"]), error)
+    except RuntimeFault as fault:
+        return report_failure(layout.failure(record["number"]), fault)
 
 
 class _Worker:
@@ -43,6 +44,7 @@ class _Worker:
     def __init__(self, layout: Layout, record: dict[str, Any], index: int) -> None:
         self.state = "starting"
         self._record, self._index = record, index
+        self._failure = layout.failure(record["number"])
         self._sockets: WorkerSockets = layout.worker_sockets(record["number"], index, os.getpid())
         self._listener = listening.inherited()
         self._control = ControlThread(self._sockets.control, self._handle)
@@ -50,7 +52,7 @@ class _Worker:
         self._drain: asyncio.Task[None] | None = None
 
     def run(self, verified: str) -> int:
-        """Load, serve until drained, and leave no socket behind."""
+        """Load, serve until drained, and leave no socket behind; returns the exit code."""
         check_machine(self._record)
         self._control.start()
         try:
@@ -58,10 +60,12 @@ class _Worker:
             from mlship_runtime import server
 
             server.run(self._serve(pipeline))
+            return 0
+        except Exception as error:  # noqa: BLE001  whatever the release's code raises is its failure
+            return report_failure(self._failure, error)  # before the supervisor sees the end
         finally:
             self._sockets.unlink()
             self._control.close()
-        return 0
 
     async def _serve(self, pipeline: Pipeline) -> None:
         from mlship_runtime.application import Application

@@ -9,7 +9,8 @@ import signal
 import subprocess
 from typing import Any
 
-from mlship_runtime.control import Link, Unreachable
+from mlship_runtime.control import Unreachable
+from mlship_runtime.control_link import Link
 from mlship_runtime.errors import NotReady
 from mlship_runtime.layout import WorkerSockets
 

@@ -418,3 +418,11 @@ def infer(port: int, x: tuple[float, float] = (1.0, 2.0)) -> tuple[str, float]:
         return str(answer.headers["Mlship-Bundle"]), float(document["outputs"][0]["data"][0])
     finally:
         connection.close()
+
+
+def alive(pid: int) -> bool:
+    """A process that is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.targets.local.conftest import Load, Onhost, infer, infer_on, processes_of
+from tests.targets.local.conftest import Load, Onhost, alive, infer, infer_on, processes_of
 
 from mlship_runtime.control import request
 from mlship_runtime.layout import Site
@@ -364,11 +364,3 @@ def test_what_a_supervisor_does_is_written_down(onhost, make_bundle) -> None:
     events = [json.loads(line)["event"] for line in path.read_text().splitlines()]
     assert events[:2] == ["supervisor started", "worker started"]
     assert {"worker ready", "shifted"} <= set(events)
-
-
-def alive(pid: int) -> bool:
-    """A process that is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
