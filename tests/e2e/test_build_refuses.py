@@ -173,8 +173,18 @@ def test_a_reduction_that_needs_what_the_runtime_has_not(iris, build) -> None:
         build(root)
     assert str(caught.value) == (
         "the reduction 'step' imports 'scipy', which the bundle's runtime does not have. "
-        "Name the package in mlship.toml: [runtime] requirements"
+        "Name its package in mlship.toml: [runtime] requirements"
     )
+
+
+def test_a_reduction_that_needs_what_was_trimmed(iris, build) -> None:
+    """Here `trim = false` is the way out."""
+    toml = TOML + STEP + "[runtime]\n"
+    root = iris(toml, step="import numpy._core.tests\n" + PLAIN)
+    with pytest.raises(BuildError, match=r"or keep all of it: \[runtime\] trim = false"):
+        build(root)
+    iris(toml + "trim = false\n", step="import numpy._core.tests\n" + PLAIN)
+    assert build(root).spec.runtime["platforms"].popitem()[1]["trim"] == 0
 
 
 def test_a_reduction_that_knows_its_process(iris, build) -> None:

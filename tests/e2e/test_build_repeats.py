@@ -112,7 +112,14 @@ def test_another_folder_umask_seed_zone_and_processor(
     assert built.changed == ()
 
 
-def test_a_second_build_makes_no_runtime_layer_again(ready: Path, digest: str) -> None:
+def test_a_second_build_makes_no_runtime_layer_again_and_asks_no_index(
+    ready: Path, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*args: object, **options: object) -> None:
+        raise AssertionError("the index was asked")
+
+    monkeypatch.setattr("mlship.bundle.resolve._compile", asked)
+    monkeypatch.setattr("urllib.request.urlopen", asked)
     layers = Path(os.environ["MLSHIP_CACHE"], "layers")
     before = {path.name: path.stat().st_mtime_ns for path in layers.iterdir()}
     built = build(ready)

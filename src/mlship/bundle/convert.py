@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,13 @@ def convert(project: Project, examples: Examples) -> Converted:
         return _read(answer, Path(job["graph"]).read_bytes())
 
 
-def child_environment(*, keep_path: bool = True) -> dict[str, str]:
-    """This process's environment without Python's own settings; the hash seed is fixed.
+def child_environment() -> dict[str, str]:
+    """This process's environment with a fixed hash seed and without Python's other settings.
 
-    PYTHONPATH may be how a project finds its modules, so `keep_path` lets it through.
+    PYTHONPATH stays: it may be how the project finds its modules.
     """
-    kept = {"PYTHONPATH"} if keep_path else set()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") or k in kept}
-    return {**environment, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") or k == "PYTHONPATH"}
+    return {**kept, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _job(project: Project, examples: Examples, folder: Path) -> dict[str, Any]:
@@ -140,12 +139,11 @@ def _refusal(project: Project, answer: dict[str, Any]) -> BuildError:
 
 
 def _keep_trace(project: Project, text: str) -> None:
-    """What was said in full goes into the project's state folder, if that can be written."""
-    try:
+    """What was said in full goes into the project's state folder; where that cannot be written, the one line
+    that the user sees has to do."""
+    with suppress(OSError):
         project.state.mkdir(exist_ok=True)
         (project.state / _TRACE_NAME).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        sys.stderr.write(f"{text}\n(not kept: {error})\n")
 
 
 def _read(answer: dict[str, Any], graph: bytes) -> Converted:

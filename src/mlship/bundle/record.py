@@ -110,6 +110,7 @@ def _refusal(error: dict[str, str], reduction: str | None) -> BuildError:
         missing = cause.rpartition("'")[0].rpartition("'")[2]
         return BuildError(
             f"the reduction {reduction!r} imports {missing!r}, which the bundle's runtime does not have",
-            fix="Name the package in mlship.toml: [runtime] requirements",
+            fix="Name its package in mlship.toml: [runtime] requirements"
+            + (", or keep all of it: [runtime] trim = false" if "." in missing else ""),
         )
     return BuildError(what, cause=cause, fix=fix)

@@ -33,7 +33,7 @@ from mlship_runtime.spec import read_entries
 from mlship_runtime.verify import verify_layer
 
 OWN_LAYER = 8 << 20  # bytes of a wheel file above which it is a layer of its own
-_FORM = 1  # of the cached layers; another number makes them anew
+_FORM = 2  # of the cached layers; another number makes them anew
 _OTHERS = "packages"
 
 

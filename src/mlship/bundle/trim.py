@@ -17,7 +17,6 @@ _FOLDERS = (
     "numpy/_pyinstaller/",
     "numpy/distutils/",
     "numpy/doc/",
-    "numpy/f2py/",
     "onnxruntime/backend/",
     "onnxruntime/datasets/",
     "onnxruntime/quantization/",

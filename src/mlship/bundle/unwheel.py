@@ -18,6 +18,7 @@ from mlship_runtime.paths import PathSet
 _LIBRARIES = ("purelib", "platlib")
 _MAX_BYTES = 2 << 30  # of one wheel, unpacked
 _ENCRYPTED = 0x1
+_OPTIONAL = frozenset(("coloredlogs.pth",))  # of a package that older onnxruntimes need; it colours logs
 
 
 def wheel_files(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
@@ -41,7 +42,7 @@ def _entries(archive: zipfile.ZipFile, wheel: str) -> dict[str, zipfile.ZipInfo]
     paths, found, total = PathSet(), dict[str, zipfile.ZipInfo](), 0
     for entry in archive.infolist():
         place = _place(entry.filename)
-        if place is None or entry.is_dir():
+        if place is None or place in _OPTIONAL or entry.is_dir():
             continue
         if why := _objection(entry, place):
             raise BuildError(f"{wheel} cannot be packed: {place!a} {why}", fix="Use another version of it")
