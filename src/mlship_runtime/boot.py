@@ -57,8 +57,8 @@ def _run(verb, arguments):
     if verb == "serve":
         from mlship_runtime import foreground
 
-        where = options["host"], int(options["port"])
-        return foreground.main(options["release"], *where, options.get("verified", ""))
+        verified = options.get("verified", "")
+        return foreground.main(options["release"], options["host"], int(options["port"]), verified)
     from mlship_runtime import record
 
     return record.main(options["job"])

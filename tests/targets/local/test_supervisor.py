@@ -118,6 +118,24 @@ def test_one_of_two_workers_can_die(onhost, make_bundle) -> None:
         time.sleep(0.1)
 
 
+def test_a_live_release_that_cannot_come_back_says_why_and_goes_on_trying(onhost, make_bundle) -> None:
+    bundle = make_bundle(400.0)
+    port = onhost.deploy(1, bundle)["port"]
+    model = onhost.base / "layers" / bundle.layers[0].digest[7:] / "model" / "model.onnx"
+    whole = model.read_bytes()
+    model.chmod(0o644)
+    model.write_bytes(whole[:-1] + b"?")
+    os.kill(onhost.pids(1)[0], signal.SIGKILL)
+    end = time.monotonic() + 15
+    while (seen := onhost.observed(1))["errorKind"] != "bundle":
+        assert time.monotonic() < end, seen
+        time.sleep(0.1)
+    assert seen["state"] == "starting"
+    model.write_bytes(whole)
+    assert onhost.wait(1, "serving")["error"] is None
+    assert infer(port)[0] == bundle.digest
+
+
 def test_a_supervisor_dies_and_the_next_one_adopts(onhost, make_bundle) -> None:
     first, second = make_bundle(2.0), make_bundle(3.0)
     port = onhost.deploy(1, first, workers=2)["port"]
