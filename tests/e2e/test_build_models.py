@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import joblib
@@ -96,7 +97,7 @@ def test_columns_of_text_and_numbers(project, build) -> None:
     assert spec.assemble == {"age": ("age",), "plan": ("plan",), "load": ("load",)}
 
 
-@pytest.mark.parametrize("model", [LinearSVC(), IsolationForest(10, random_state=0)])
+@pytest.mark.parametrize("model", [LinearSVC(), IsolationForest(n_estimators=10, random_state=0)])
 def test_labels_without_probabilities(project, build, model) -> None:
     data = load_iris()
     root = project(TOML)
@@ -142,3 +143,26 @@ def test_wheels_for_another_platform_are_resolved_here(project, build) -> None:
     assert versions[0] == versions[1]
     assert {"numpy", "onnxruntime", "orjson", "msgspec", "httptools", "uvloop"} <= set(versions[0])
     assert len(built.manifest.platforms) == 2
+
+
+def test_a_scaler_before_a_forest_needs_double_precision(project, build, opened) -> None:
+    """In FP32 scaled values fall on other sides of the thresholds; the lock keeps what was found."""
+    root = project(
+        '[model]\nsource = "model:make"\n[golden]\nfrom = "rows.csv"\n',
+        model=(
+            "from sklearn.datasets import load_diabetes\n"
+            "from sklearn.ensemble import RandomForestRegressor\n"
+            "from sklearn.pipeline import make_pipeline\n"
+            "from sklearn.preprocessing import StandardScaler\n"
+            "def make():\n"
+            "    x, y = load_diabetes(return_X_y=True)\n"
+            "    return make_pipeline(StandardScaler(), RandomForestRegressor(20, random_state=0)).fit(x, y)\n"
+        ),
+    )
+    data = load_diabetes()
+    write_csv(root / "rows.csv", data.feature_names, data.data[:80])
+    built = build(root)
+    spec = opened(root, built).spec
+    assert spec.parity["maxAbs"] < 1e-3
+    assert json.loads((root / "mlship.lock").read_text())["model"]["precision"] == "FP64"
+    assert build(root, locked=True).digest == built.digest

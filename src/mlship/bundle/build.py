@@ -26,7 +26,7 @@ from mlship.bundle.lock import (
     write_atomically,
 )
 from mlship.bundle.platforms import named
-from mlship.bundle.proof import check_parity, check_reduced
+from mlship.bundle.proof import Disparity, check_parity, check_reduced
 from mlship.bundle.publish import BuildStore, publish
 from mlship.bundle.record import Recorded
 from mlship.bundle.runtime import Settled, for_this_machine, settle
@@ -42,6 +42,18 @@ from mlship_runtime.canonical import encode
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.manifest import Manifest, read_manifest
 from mlship_runtime.spec import Spec, read_spec
+
+PRECISIONS = ("FP32", "FP64")
+
+
+@dataclass(frozen=True)
+class _Proved:
+    """A conversion with its layers, what it answered and how far that is from the original."""
+
+    converted: Converted
+    own: list[Layer]
+    answers: Recorded
+    parity: LockedParity
 
 
 @dataclass(frozen=True)
@@ -146,9 +158,6 @@ class _Build:
         """The lock as it must be now, the bundle's layers, and what its spec says."""
         examples = read_examples(self.project)
         self.progress.say(f"Read {examples.rows} examples, {len(examples.schema)} columns")
-        self.progress.phase("convert")
-        converted = convert(self.project, examples)
-        self.progress.say(_conversion(converted))
         ground_floor = ground_floor_layer(self.folder)
         settled = settle(
             self.project,
@@ -157,11 +166,9 @@ class _Build:
             upgrade=self.upgrade,
             progress=self.progress,
         )
-        own = self._own_layers(converted)
         runtime = [ground_floor, *self._runtime_layers(settled)]
-        content = Content(self.project, examples, converted, settled.locked)
-        answers = self._try(content, [*own, ground_floor], settled)
-        parity = self._prove(converted, answers)
+        proved = self._first_proved(examples, ground_floor, settled)
+        converted, own, answers, parity = proved.converted, proved.own, proved.answers, proved.parity
         inputs = self._inputs(examples, own, settled.locked)
         kept = self.kept
         if kept and kept.golden and kept.parity and dict(kept.golden.inputs) == inputs:
@@ -179,7 +186,10 @@ class _Build:
         lock = Lock(
             runtime=settled.locked,
             model=LockedModel(
-                graph=converted.graph_digest, opset=converted.opset, converter=dict(converted.converter)
+                graph=converted.graph_digest,
+                precision=converted.precision,
+                opset=converted.opset,
+                converter=dict(converted.converter),
             ),
             parity=parity,
             golden=recorded,
@@ -189,11 +199,38 @@ class _Build:
         )
         return lock, layers, final
 
-    def _own_layers(self, converted: Converted) -> list[Layer]:
-        layers = [write_layer(self.folder / "model.tar", "model", [(MODEL_PATH, converted.graph)])]
+    def _first_proved(self, examples: Examples, ground_floor: Layer, settled: Settled) -> _Proved:
+        """The conversion in the first precision that is proved equal to the original; if none is, the error
+        of the first. A scaler in front of a forest often needs FP64, which costs the others speed."""
+        order = [self.kept.model.precision] if self.kept and self.kept.model else []
+        first: BuildError | None = None
+        for precision in dict.fromkeys([*order, *PRECISIONS]):
+            try:
+                return self._proved(examples, ground_floor, settled, precision)
+            except Disparity as error:
+                first = first or error
+                self.progress.say(f"Numbers in {precision} do not answer as the original")
+            except BuildError:
+                if first is None:
+                    raise
+        raise first or AssertionError("there is at least one precision")
+
+    def _proved(self, examples: Examples, ground_floor: Layer, settled: Settled, precision: str) -> _Proved:
+        folder = self.folder / precision
+        folder.mkdir()
+        self.progress.phase("convert")
+        converted = convert(self.project, examples, precision)
+        self.progress.say(_conversion(converted))
+        own = self._own_layers(converted, folder)
+        content = Content(self.project, examples, converted, settled.locked)
+        answers = self._try(content, [*own, ground_floor], settled, folder)
+        return _Proved(converted, own, answers, self._prove(converted, answers))
+
+    def _own_layers(self, converted: Converted, folder: Path) -> list[Layer]:
+        layers = [write_layer(folder / "model.tar", "model", [(MODEL_PATH, converted.graph)])]
         if converted.reduction:
             files = [(f"reduction/{place}", data) for place, data in converted.reduction.items()]
-            layers.append(write_layer(self.folder / "reduction.tar", "reduction", files))
+            layers.append(write_layer(folder / "reduction.tar", "reduction", files))
         return layers
 
     def _runtime_layers(self, settled: Settled) -> list[Layer]:
@@ -207,12 +244,12 @@ class _Build:
             self.progress.advance()
         return layers
 
-    def _try(self, content: Content, layers: Sequence[Layer], settled: Settled) -> Recorded:
+    def _try(self, content: Content, layers: Sequence[Layer], settled: Settled, folder: Path) -> Recorded:
         platform, wheels, urls = for_this_machine(settled)
         fetch(wheels, urls, settled.locked.python, self.progress)
         runtime = platform_layers(platform, wheels, settled.locked.trim)
         self.progress.phase("record")
-        answers = try_bundle(content, [*layers, *runtime], platform, self.folder)
+        answers = try_bundle(content, [*layers, *runtime], platform, folder)
         check_reduced(content.converted.reduced, answers.reduced)
         return answers
 

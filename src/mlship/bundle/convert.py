@@ -42,6 +42,7 @@ class Converted:
     reduced_schema: tuple[TensorSpec, ...]
     reduction: Mapping[str, bytes]
     framework: str
+    precision: str
     converter: Mapping[str, str]
     opset: int
     python: str
@@ -51,20 +52,21 @@ class Converted:
         return sha256(self.graph)
 
 
-def convert(project: Project, examples: Examples) -> Converted:
-    """Run the project's code on the examples and convert its model. Raises BuildError.
+def convert(project: Project, examples: Examples, precision: str) -> Converted:
+    """Run the project's code on the examples and convert its model to one that reads numbers in `precision`
+    (FP32 or FP64). Raises BuildError.
 
     Project code runs here and nowhere else on this side; no pickle is read by mlship's own process.
     """
     with tempfile.TemporaryDirectory(prefix="mlship-build-") as scratch:
         folder = Path(scratch)
-        job = _job(project, examples, folder)
+        job = _job(project, examples, precision, folder)
         job_file = folder / "job.json"
         job_file.write_text(json.dumps(job), encoding="utf-8")
         answer = _run(project, job_file, Path(job["result"]))
         if not answer["ok"]:
             raise _refusal(project, answer)
-        return _read(answer, Path(job["graph"]).read_bytes())
+        return _read(answer, Path(job["graph"]).read_bytes(), precision)
 
 
 def child_environment() -> dict[str, str]:
@@ -76,7 +78,7 @@ def child_environment() -> dict[str, str]:
     return {**kept, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _job(project: Project, examples: Examples, folder: Path) -> dict[str, Any]:
+def _job(project: Project, examples: Examples, precision: str, folder: Path) -> dict[str, Any]:
     model: dict[str, str] = {}
     if project.model.callable:
         model["module"], model["function"] = project.model.callable
@@ -89,6 +91,7 @@ def _job(project: Project, examples: Examples, folder: Path) -> dict[str, Any]:
         "result": str(folder / "result.json"),
         "graph": str(folder / "model.onnx"),
         "opset": OPSET,
+        "precision": precision,
         "model": model,
         "reduction": step
         and {"module": step.module, "function": step.function, "include": list(step.include)},
@@ -146,7 +149,7 @@ def _keep_trace(project: Project, text: str) -> None:
         (project.state / _TRACE_NAME).write_text(text + "\n", encoding="utf-8")
 
 
-def _read(answer: dict[str, Any], graph: bytes) -> Converted:
+def _read(answer: dict[str, Any], graph: bytes, precision: str) -> Converted:
     sources = {place: Path(path).read_bytes() for place, path in answer["sources"].items()}
     schema = tuple(
         TensorSpec(n, kind, tuple(shape), null) for n, kind, shape, null in answer["reducedSchema"]
@@ -165,6 +168,7 @@ def _read(answer: dict[str, Any], graph: bytes) -> Converted:
         reduced_schema=schema,
         reduction=sources,
         framework=answer["framework"],
+        precision=precision,
         converter=answer["converter"],
         opset=answer["opset"],
         python=answer["python"],

@@ -58,9 +58,10 @@ class LockedRuntime(_Part, frozen=True, kw_only=True):
 
 
 class LockedModel(_Part, frozen=True, kw_only=True):
-    """The converted graph's digest, and what converted it."""
+    """The converted graph's digest, in which precision it reads numbers, and what converted it."""
 
     graph: str
+    precision: str
     opset: int
     converter: dict[str, str]
 

@@ -11,6 +11,11 @@ from mlship.bundle.lock import LockedParity
 from mlship.errors import BuildError
 from mlship_runtime.golden import Comparison, Difference, compare
 
+
+class Disparity(BuildError):
+    """The converted model does not answer as the original."""
+
+
 _REDUCED = {"abs": 1e-9, "rel": 1e-6}
 _SHOWN = 5  # rows named in a message
 
@@ -80,21 +85,21 @@ def _as(reference: Tensor, output: Tensor) -> Tensor:
     return found
 
 
-def _disparity(found: Comparison, tolerance: Mapping[str, float]) -> BuildError:
+def _disparity(found: Comparison, tolerance: Mapping[str, float]) -> Disparity:
     form = next((d for d in found.differences if d.row is None), None)
     if form is not None:
-        return BuildError("the ONNX model answers in another form than the original", cause=str(form))
+        return Disparity("the ONNX model answers in another form than the original", cause=str(form))
     decided = [d for d in found.differences if not isinstance(d.expected, float)]
     if decided:
-        return BuildError(
+        return Disparity(
             f"the ONNX model decides otherwise than the original {_where(found, decided)}",
             cause=str(decided[0]),
-            fix="Give the model float32 features, as its ONNX form reads, and train it again",
+            fix="Train it on float32 features, or ship it as an ONNX model that you have checked",
         )
-    return BuildError(
+    return Disparity(
         f"the ONNX model's numbers are not the original's {_where(found)}",
         cause=f"{_worst(found)}, allowed are abs {tolerance['abs']:g} and rel {tolerance['rel']:g}",
-        fix="Give the model float32 features, or widen [model] tolerance if the error does not matter",
+        fix="Train it on float32 features, or widen [model] tolerance if the error does not matter",
     )
 
 

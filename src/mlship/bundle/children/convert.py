@@ -60,7 +60,7 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     else:
         from . import estimator
 
-        converted = estimator.convert(job["model"], features, job["opset"])
+        converted = estimator.convert(job["model"], features, job["opset"], job["precision"])
     Path(job["graph"]).write_bytes(converted.pop("graph"))
     return {
         **converted,

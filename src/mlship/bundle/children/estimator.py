@@ -8,15 +8,16 @@ import numpy as np
 
 from mlship_runtime.datatypes import Array, datatype_of
 
-from . import graph, loading
+from . import graph, loading, precise
 from .failure import Failure, reason
 from .features import Features
 
 ML_OPSET = 3
 
 
-def convert(source: dict[str, str], features: Features, opset: int) -> dict[str, Any]:
-    """Load the model, ask it about `features`, convert it. Raises Failure.
+def convert(source: dict[str, str], features: Features, opset: int, precision: str) -> dict[str, Any]:
+    """Load the model, ask it about `features`, convert it to a graph that reads numbers in `precision`.
+    Raises Failure.
 
     Returns graph (bytes), assemble, outputs (names), reference (tensors), margins, framework, converter,
     opset.
@@ -29,7 +30,7 @@ def convert(source: dict[str, str], features: Features, opset: int) -> dict[str,
     ordered = features.ordered(model)
     reference, margins = _answers(model, ordered)
     opset = min(opset, onnx.defs.onnx_opset_version(), skl2onnx.__max_supported_opset__)
-    converted, assemble = _to_onnx(model, ordered, opset)
+    converted, assemble = _to_onnx(model, ordered, opset, precision)
     names = _rename_outputs(converted, reference)
     return {
         "graph": graph.normalised(converted),
@@ -105,20 +106,25 @@ def _json(name: str, datatype: str, array: Array, data: list[Any]) -> dict[str, 
     return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": data}
 
 
-def _to_onnx(model: Any, features: Features, opset: int) -> tuple[Any, dict[str, list[str]]]:
+def _to_onnx(model: Any, features: Features, opset: int, precision: str) -> tuple[Any, dict[str, list[str]]]:
     """The graph, and which features each of its inputs is made of. Raises Failure with the converter's
     reason."""
-    from skl2onnx import to_onnx
+    import skl2onnx
     from sklearn.base import is_classifier
 
     options = {id(model): {"zipmap": False}} if is_classifier(model) else None
     opsets = {"": opset, "ai.onnx.ml": ML_OPSET}
     error: BaseException | None = None
     with graph.truth_as_whole_numbers():
-        for initial, assemble in _inputs(model, features):
+        for initial, assemble in _inputs(model, features, precision):
             for chosen in (options, None) if options else (None,):
                 try:
-                    found = to_onnx(model, initial_types=initial, options=chosen, target_opset=opsets)
+                    if precision == "FP64":
+                        last = {id(model.steps[-1][1]): {"zipmap": False}} if chosen else None
+                        return precise.to_onnx(model, initial, opsets, last), assemble
+                    found = skl2onnx.to_onnx(
+                        model, initial_types=initial, options=chosen, target_opset=opsets
+                    )
                 except NameError as fault:  # a classifier without that option has no ZipMap either
                     error = error or fault
                 except Exception as fault:
@@ -135,21 +141,28 @@ def _to_onnx(model: Any, features: Features, opset: int) -> tuple[Any, dict[str,
     ) from error
 
 
-def _inputs(model: Any, features: Features) -> list[tuple[list[tuple[str, Any]], dict[str, list[str]]]]:
+def _inputs(
+    model: Any, features: Features, precision: str
+) -> list[tuple[list[tuple[str, Any]], dict[str, list[str]]]]:
     """The ways to declare the graph's inputs, in the order in which they are tried."""
-    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+    from skl2onnx.common.data_types import (
+        DoubleTensorType,
+        FloatTensorType,
+        Int64TensorType,
+        StringTensorType,
+    )
+
+    number = {"FP32": FloatTensorType, "FP64": DoubleTensorType}[precision]
 
     if features.all_numeric and not _picks_by_name(model):
         name = features.matrix_name or _free_name(features.names)
         members = features.names
-        return [([(name, FloatTensorType([None, features.width]))], {name: members})]
+        return [([(name, number([None, features.width]))], {name: members})]
 
     def kind(array: Array, whole: bool) -> Any:
         if array.dtype.kind == "O":
             return StringTensorType([None, 1])
-        return (
-            Int64TensorType([None, 1]) if whole and array.dtype.kind in "iu" else FloatTensorType([None, 1])
-        )
+        return Int64TensorType([None, 1]) if whole and array.dtype.kind in "iu" else number([None, 1])
 
     if features.matrix_name is not None:
         width = features.width
