@@ -62,10 +62,9 @@ class _Worker:
             server.run(self._serve(pipeline))
             return 0
         except Exception as error:  # noqa: BLE001  whatever the release's code raises is its failure
-            return report_failure(self._failure, error)  # before the supervisor sees the end
-        finally:
+            return report_failure(self._failure, error)
+        finally:  # the control connection ends with the process: that is how its end is noticed
             self._sockets.unlink()
-            self._control.close()
 
     async def _serve(self, pipeline: Pipeline) -> None:
         from mlship_runtime.application import Application

@@ -291,9 +291,14 @@ class Onhost:
 
 
 @pytest.fixture(scope="session")
-def shared_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One base folder for many services, so that the big layer is unpacked only once."""
-    return tmp_path_factory.mktemp("base")
+def shared_base(tmp_path_factory: pytest.TempPathFactory, runtime_layers: tuple[Layer, ...]) -> Path:
+    """One base folder for many services. A record in it holds the runtime layers: they are unpacked once, and
+    stay when a test's service goes."""
+    base = tmp_path_factory.mktemp("base")
+    record = base / "services" / "anchor" / "releases" / "1.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"layers": {layer.digest: "" for layer in runtime_layers}}))
+    return base
 
 
 @pytest.fixture
