@@ -156,7 +156,8 @@ def test_a_scaler_before_a_forest_needs_double_precision(project, build, opened)
             "from sklearn.preprocessing import StandardScaler\n"
             "def make():\n"
             "    x, y = load_diabetes(return_X_y=True)\n"
-            "    return make_pipeline(StandardScaler(), RandomForestRegressor(20, random_state=0)).fit(x, y)\n"
+            "    forest = RandomForestRegressor(20, random_state=0)\n"
+            "    return make_pipeline(StandardScaler(), forest).fit(x, y)\n"
         ),
     )
     data = load_diabetes()
