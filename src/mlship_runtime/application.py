@@ -69,26 +69,16 @@ class Application:
         if handler is None:
             found = error_answer(405, "the method is not allowed here", route.allow)
         else:
-            found = self._guarded(handler, content_type, body)
+            try:
+                found = handler(content_type, body)
+            except Exception as error:  # noqa: BLE001  whatever is wrong, the client must get an answer
+                found = _failure(error)
         route.observe(found.status, perf_counter() - started)
         return found
 
     def refuse(self, status: int, message: str) -> Answer:
         self._refused.observe(status, 0.0)
         return error_answer(status, message)
-
-    def _guarded(self, handler: _Handler, content_type: bytes, body: bytes) -> Answer:
-        """Errors of the input are 400 and say why; others are 500, with the traceback in the log only."""
-        try:
-            return handler(content_type, body)
-        except BadInput as error:
-            return error_answer(400, str(error))
-        except (ReductionFailed, ModelFailed) as error:
-            traceback.print_exc(file=sys.stderr)
-            return error_answer(500, error.what)
-        except Exception as error:  # noqa: BLE001  whatever is wrong here, the client must get an answer
-            traceback.print_exc(file=sys.stderr)
-            return error_answer(500, f"the request could not be answered ({type(error).__name__})")
 
     def _all_routes(self, name: str, digest: str) -> dict[bytes, _Route]:
         infer, invoke = {b"POST": self._infer}, {b"POST": self._invoke}
@@ -126,8 +116,9 @@ class Application:
         return "nothing is served at this path"
 
     def _infer(self, content_type: bytes, body: bytes) -> Answer:
-        request, columns = self._codec.read(body)
-        return Answer(200, self._codec.write(request, self._predict(columns)))
+        codec = self._codec
+        request, columns = codec.read(body)
+        return Answer(200, codec.write(request, self._predict(columns)))
 
     def _invoke(self, content_type: bytes, body: bytes) -> Answer:
         kind = content_type.partition(b";")[0].strip().lower()
@@ -159,3 +150,13 @@ class Application:
 def _fixed(document: Mapping[str, Any]) -> _Handler:
     answer = Answer(200, orjson.dumps(document))
     return lambda content_type, body: answer
+
+
+def _failure(error: Exception) -> Answer:
+    """Errors of the input are 400 and say why; others are 500, with the traceback in the log only."""
+    if isinstance(error, BadInput):
+        return error_answer(400, str(error))
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    if isinstance(error, (ReductionFailed, ModelFailed)):
+        return error_answer(500, error.what)
+    return error_answer(500, f"the request could not be answered ({type(error).__name__})")

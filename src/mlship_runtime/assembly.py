@@ -8,17 +8,17 @@ import numpy as np
 
 from mlship_runtime.datatypes import Array
 from mlship_runtime.errors import BadInput
-from mlship_runtime.session import ModelInput
+from mlship_runtime.session import ModelTensor
 
 
 class Feed:
     """One input of the graph, cast to its type and rank. A missing text reaches it as the empty text."""
 
-    def __init__(self, node: ModelInput, columns: Sequence[str]) -> None:
+    def __init__(self, node: ModelTensor, columns: Sequence[str]) -> None:
         self.name = node.name
         self.columns = tuple(columns)
         self._dtype = node.dtype
-        self._rank = node.rank
+        self._rank = len(node.shape)
         self._texts = node.dtype.kind == "O"
 
     def assemble(self, arrays: Mapping[str, Array]) -> Array:
@@ -41,23 +41,24 @@ class Feed:
         return array
 
     def _side_by_side(self, parts: list[Array]) -> Array:
-        width = sum(1 if part.ndim == 1 else part.shape[1] for part in parts)
-        stacked = np.empty((len(parts[0]), width), self._dtype)
-        start = 0
-        for part in parts:
-            if part.ndim == 1:
-                stacked[:, start] = self._whole(part)
-                start += 1
-            else:
-                stacked[:, start : start + part.shape[1]] = self._whole(part)
-                start += part.shape[1]
-        return stacked
+        if parts[0].ndim == 1:
+            try:  # one call for all columns; it refuses when a later part is a matrix
+                table = np.concatenate(parts).reshape(len(parts), -1).T
+            except ValueError:
+                table = _wide(parts)
+        else:
+            table = _wide(parts)
+        return self._whole(table).astype(self._dtype, order="C")
 
     def _whole(self, part: Array) -> Array:
         """`part`, unless it is a float column with a missing value on its way into whole numbers."""
         if self._dtype.kind in "iub" and part.dtype.kind == "f" and not np.isfinite(part).all():
             raise BadInput(f"{self.name} is missing a value that the model needs", field=self.name)
         return part
+
+
+def _wide(parts: list[Array]) -> Array:
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
 
 def _without_none(array: Array) -> Array:

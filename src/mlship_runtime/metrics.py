@@ -36,10 +36,12 @@ class RouteMetrics:
         self.route = route
         self.codes: dict[int, int] = {}
         self.durations = Histogram()
+        self.observe_duration = self.durations.observe
 
     def observe(self, code: int, seconds: float) -> None:
-        self.codes[code] = self.codes.get(code, 0) + 1
-        self.durations.observe(seconds)
+        codes = self.codes
+        codes[code] = codes.get(code, 0) + 1
+        self.observe_duration(seconds)
 
 
 class Metrics:

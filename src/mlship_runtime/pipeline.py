@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from mlship_runtime.assembly import Feed
-from mlship_runtime.datatypes import Array
+from mlship_runtime.datatypes import Array, column_type
 from mlship_runtime.errors import InvalidBundle
 from mlship_runtime.reduction import Reduction, load_reduction
-from mlship_runtime.session import Session, read_hashed
+from mlship_runtime.session import ModelTensor, Session, read_hashed
 from mlship_runtime.spec import FileEntry, Spec, TensorSpec
 
 
@@ -36,28 +36,30 @@ class Pipeline:
         spec = tree.spec
         self.digest = tree.digest
         self.spec = spec
-        self._session = Session(read_hashed(tree.path(spec.model["path"]), _entry_of(spec)), threads)
-        self._names = [output.name for output in spec.outputs] or list(self._session.output_names)
-        self._session.check_outputs(self._names)
+        model = read_hashed(tree.path(spec.model["path"]), _entry_of(spec))
+        self._session = Session(model, [output.name for output in spec.outputs], threads)
         self._reduction = _reduction_of(tree)
         self._feeds = tuple(Feed(node, spec.assemble.get(node.name, ())) for node in self._session.inputs)
         self._check_sources()
+        # Inputs that are the model's own, name by name and type by type, need no assembling.
+        self._direct = self._reduction is None and _same(spec.inputs, self._session.inputs)
 
     def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs for `columns` (checked: see `columns.check_columns`), batch first, in schema order.
         Raises ReductionFailed, ModelFailed, and BadInput for numbers too large for the model's type."""
-        return self.run(self.reduce(columns))
+        return self.run(columns if self._direct else self.reduce(columns))
 
     def reduce(self, columns: Mapping[str, Array]) -> Mapping[str, Array]:
         """What the model reads: the reduction's result, or `columns` themselves where there is none."""
         if self._reduction is None:
             return columns
+        columns = {spec.name: columns[spec.name] for spec in self.spec.inputs}  # the order is the schema's
         return self._reduction(columns, len(next(iter(columns.values()))))
 
     def run(self, reduced: Mapping[str, Array]) -> dict[str, Array]:
         """The model's outputs for what `reduce` gave."""
-        outputs = self._session.run(self._names, {feed.name: feed.assemble(reduced) for feed in self._feeds})
-        return dict(zip(self._names, outputs))
+        feed = reduced if self._direct else {each.name: each.assemble(reduced) for each in self._feeds}
+        return dict(zip(self._session.names, self._session.run(feed)))
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -95,6 +97,14 @@ def _reduction_of(tree: Unpacked) -> Reduction | None:
     if description is None:
         return None
     return load_reduction(tree.roots_of("reduction"), description, tree.spec.reduced)
+
+
+def _same(inputs: Sequence[TensorSpec], nodes: Sequence[ModelTensor]) -> bool:
+    """Whether columns of the schema can go into the model as they are."""
+    columns = {spec.name: (column_type(spec), len(spec.shape)) for spec in inputs}
+    return columns == {node.name: (node.dtype, len(node.shape)) for node in nodes} and not any(
+        spec.nullable and spec.datatype == "BYTES" for spec in inputs
+    )
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 import socket
 import sys
@@ -193,8 +194,10 @@ class Server:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run `coroutine` on uvloop where there is one, with as many open files as the system allows this
-    process."""
+    """Run `coroutine` on uvloop where there is one. Call it when everything is loaded: what is in memory now
+    is left out of garbage collection, and the process may open as many files as the system allows it."""
+    gc.collect()
+    gc.freeze()
     _raise_open_files()
     try:
         import uvloop

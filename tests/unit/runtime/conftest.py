@@ -1,10 +1,12 @@
-"""A whole bundle, unpacked, around a tiny ONNX graph (`make_tree`), and servers on real sockets (`start`)."""
+"""A whole bundle, unpacked, around a tiny ONNX graph (`make_tree`), servers on real
+sockets (`start`), and applications to ask (`matrix`, `table`)."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import itertools
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -19,8 +21,10 @@ from onnx import TensorProto, helper
 
 from mlship_runtime import canonical
 from mlship_runtime.answer import Answer, error_answer
+from mlship_runtime.application import Application
 from mlship_runtime.limits import Limits
 from mlship_runtime.manifest import digest_of
+from mlship_runtime.pipeline import Pipeline
 from mlship_runtime.server import Server
 from mlship_runtime.spec import TensorSpec, read_spec
 from mlship_runtime.tree import BundleTree
@@ -202,3 +206,59 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RunningServe
     yield make
     for each in running:
         each.stop()
+
+
+class Asked:
+    """An application, asked without a socket: (status, document) of each answer."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    def get(self, path: str) -> tuple[int, Any]:
+        return self._said(self.application.answer(b"GET", path.encode(), b"", b""))
+
+    def post(self, path: str, document: Any, content_type: bytes = b"application/json") -> tuple[int, Any]:
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return self._said(self.application.answer(b"POST", path.encode(), content_type, body))
+
+    def infer(self, *tensors: Any, **more: Any) -> tuple[int, Any]:
+        return self.post("/v2/models/tiny/infer", {"inputs": list(tensors), **more})
+
+    def predictions(self, document: Any, content_type: bytes = b"application/json") -> Any:
+        status, answer = self.post("/invocations", document, content_type)
+        assert status == 200, answer
+        return answer["predictions"]
+
+    def _said(self, answer: Answer) -> tuple[int, Any]:
+        return answer.status, json.loads(answer.body)
+
+
+REDUCE = """
+import numpy as np
+
+def reduce(columns):
+    if (columns["age"] == 13).any():
+        raise LookupError("a secret of the reduction")
+    if (columns["age"] == 14).any():
+        return {"X": np.zeros((1, 9))}
+    known = np.array([name == "known" for name in columns["word"]], float)
+    return {"X": np.stack([columns["age"] + np.nan_to_num(columns["height"]), known * 100], 1)}
+"""
+
+
+@pytest.fixture
+def matrix(make_tree: Callable[..., BundleTree]) -> Asked:
+    """Release 3: one input X FP32 [-1, 2]; outputs label and sum."""
+    return Asked(Application(Pipeline(make_tree()), release=3))
+
+
+@pytest.fixture
+def table(make_tree: Callable[..., BundleTree]) -> Asked:
+    """Columns age INT64, height FP64 nullable, word BYTES nullable; a reduction to X; label and sum."""
+    columns = (
+        tensor("age", "INT64"),
+        tensor("height", "FP64", nullable=True),
+        tensor("word", "BYTES", nullable=True),
+    )
+    tree = make_tree(inputs=columns, reduction=REDUCE, reduced=(tensor("X", "FP64", (-1, 2)),))
+    return Asked(Application(Pipeline(tree)))

@@ -61,6 +61,13 @@ def test_a_reduction_that_fails_or_returns_something_else(make_tree, line, said)
     assert said in str(caught.value)
 
 
+def test_a_reduction_sees_the_columns_in_the_order_of_the_schema(make_tree):
+    code = "import numpy as np\ndef reduce(columns):\n    return {'X': np.stack(list(columns.values()), 1)}\n"
+    inputs = (tensor("a"), tensor("b"))
+    pipeline = Pipeline(make_tree(inputs=inputs, reduction=code, reduced=(tensor("X", "FP64", (-1, 2)),)))
+    assert pipeline.reduce({"b": np.array([2.0]), "a": np.array([1.0])})["X"].tolist() == [[1.0, 2.0]]
+
+
 def test_an_unrecorded_reduction_may_return_what_it_likes(make_tree):
     code = "def reduce(columns):\n    return {'anything': columns['a']}\n"
     pipeline = Pipeline(

@@ -1,0 +1,106 @@
+"""/invocations: every form of the same rows, and what is said of forms that are none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mlship_runtime.application import Application
+from mlship_runtime.pipeline import Pipeline
+from mlship_runtime.spec import TensorSpec
+
+DEEP = b"[" * 50000 + b"1" + b"]" * 50000
+
+
+class TestInvocations:
+    FORMS = (
+        {"instances": [[1, 2], [3, 4]]},
+        {"inputs": [[1, 2], [3, 4]]},
+        {"inputs": {"X": [[1, 2], [3, 4]]}},
+        {"instances": [{"X": [1, 2]}, {"X": [3, 4]}]},
+        {"dataframe_split": {"columns": ["p", "q"], "data": [[1, 2], [3, 4]], "index": [0, 1]}},
+        {"dataframe_split": {"data": [[1, 2], [3, 4]]}},
+        {"dataframe_records": [{"p": 1, "q": 2}, {"p": 3, "q": 4}]},
+    )
+
+    @pytest.mark.parametrize("document", FORMS)
+    def test_forms_for_a_matrix(self, matrix, document):
+        assert matrix.predictions(document) == [
+            {"label": [1], "sum": [3.0]},
+            {"label": [1], "sum": [7.0]},
+        ]
+
+    RECORDS = (
+        {"age": 40, "height": None, "word": "known"},
+        {"age": 2, "height": 0.5, "word": None},
+    )
+    SPLIT = {"columns": ["word", "age", "height"], "data": [["known", 40, None], [None, 2, 0.5]]}
+    TABLES = (
+        {"instances": RECORDS},
+        {"inputs": {"age": [40, 2], "height": [None, 0.5], "word": ["known", None]}},
+        {"dataframe_split": SPLIT},
+        {"dataframe_records": RECORDS},
+    )
+
+    @pytest.mark.parametrize("document", TABLES)
+    def test_forms_for_columns(self, table, document):
+        assert [prediction["sum"] for prediction in table.predictions(document)] == [[140.0], [2.5]]
+
+    @pytest.mark.parametrize("content_type", [b"text/csv", b"Text/CSV; charset=utf-8"])
+    def test_csv(self, table, content_type):
+        text = b"age,height,word\n40,,known\n2,0.5,\n"
+        assert [row["sum"] for row in table.predictions(text, content_type)] == [[140.0], [2.5]]
+
+    def test_one_output_is_a_plain_list(self, make_tree):
+        tree = make_tree(outputs=(TensorSpec("sum", "FP32", (-1, 1), nullable=False),))
+        application = Application(Pipeline(tree))
+        answer = application.answer(b"POST", b"/invocations", b"", b'{"instances": [[1, 2]]}')
+        assert json.loads(answer.body) == {"predictions": [[3.0]]}
+
+    BAD = (
+        (b"", "the body is not JSON"),
+        ([], "the body is no invocation"),
+        ({}, "the body is no invocation"),
+        ({"instances": [], "inputs": []}, "the body is no invocation"),
+        ({"instances": [], "params": {}}, "the body is no invocation"),
+        ({"instances": []}, "instances is not a list of rows"),
+        ({"instances": [[1, 2, 3]]}, "row 0 of instances is not an object"),
+        ({"inputs": [1]}, "inputs is not an object of columns"),
+        ({"inputs": {"age": [1]}}, "height is missing"),
+        ({"inputs": {"size": [1]}}, "size is not an input of this model: it reads age, height, word"),
+        ({"inputs": {"age": 1}}, "age: shape [] does not fit [-1]"),
+        ({"inputs": {"age": []}}, "age: shape [0] holds no values"),
+        ({"dataframe_split": []}, "dataframe_split is not an object"),
+        ({"dataframe_split": {"data": []}}, "dataframe_split does not name its columns"),
+        (
+            {"dataframe_split": {"columns": ["age", "age"], "data": []}},
+            "dataframe_split names a column twice",
+        ),
+        (
+            {"dataframe_split": {"columns": ["age"], "data": [[1, 2]]}},
+            "row 0 of dataframe_split does not have 1",
+        ),
+        (
+            {"dataframe_split": {"columns": [], "data": [], "dtypes": 1}},
+            "dataframe_split has an unknown part",
+        ),
+        ({"dataframe_records": [{"age": 1}, {"height": 1}]}, "age is not in every row of dataframe_records"),
+        ({"dataframe_records": [{"age": 1}, 2]}, "row 1 of dataframe_records is not an object"),
+        ({"dataframe_records": [{"age": 1, "height": 2, "word": 3}]}, "word, row 0 is 3, not a text"),
+        (b'{"instances": %b}' % DEEP, "the body is nested too deeply"),
+    )
+
+    @pytest.mark.parametrize(("document", "says"), BAD, ids=[str(index) for index in range(len(BAD))])
+    def test_a_bad_request(self, table, document, says):
+        status, answer = table.post("/invocations", document)
+        assert status == 400
+        assert answer["error"].startswith(says)
+
+    def test_csv_that_is_not_utf_8(self, table):
+        assert table.post("/invocations", b"age\n\xff\n", b"text/csv")[0] == 400
+
+    def test_another_content_type(self, table):
+        status, answer = table.post("/invocations", b"x", b"application/x-npy")
+        assert status == 415
+        assert "text/csv" in answer["error"]
