@@ -10,7 +10,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mlship.store import open_store
-
 from mlship.target.ledger import Ledger
 
 

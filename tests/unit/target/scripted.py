@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mlship.bundle.open import OpenBundle
-
 from mlship.errors import MlshipError, TargetError
 from mlship.host.http import Request, Response
 from mlship.target.deployment import Deployment, LayerRef, Problem, Proof, ReleaseState, Wanted
