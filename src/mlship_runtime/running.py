@@ -52,7 +52,7 @@ class RunningRelease:
         self.error: RuntimeFault | None = None
         self._listener, self._events, self._spawned = listener, events, spawned
         self._python = str(record["settings"].get("python") or python)
-        self._timeout = float(record["settings"].get("readyTimeout", 60))
+        self.ready_timeout = float(record["settings"].get("readyTimeout", 60))
         self._slots = [Slot(index) for index in range(max(1, int(record["settings"].get("workers", 1))))]
         self._settled: asyncio.Future[RuntimeFault | None] | None = None
 
@@ -90,13 +90,14 @@ class RunningRelease:
 
     def start(self, timeout: float | None = None) -> None:
         """Fill the slots; a worker that is not ready after `timeout` seconds fails the release."""
-        self._timeout = timeout or self._timeout
+        self.ready_timeout = timeout or self.ready_timeout
         self._settled = asyncio.get_running_loop().create_future()
         for slot in self._slots:
             slot.task = asyncio.ensure_future(self._keep(slot))
 
     async def settled(self) -> RuntimeFault | None:
-        """Wait until all workers are ready (None) or the release has failed or been stopped (why)."""
+        """Wait until all workers are ready (None) or the release has failed or been stopped (why). One that
+        was ready before never fails: its workers are replaced for as long as it takes."""
         if self._settled is None:
             return NotReady(f"release {self.number} was not started")
         return await asyncio.shield(self._settled)
@@ -150,13 +151,14 @@ class RunningRelease:
                 return self._fail(late or self._reason(handle))
             sound = asyncio.get_running_loop().time() - began > _SOUND
             slot.handle, deaths = None, 0 if sound else deaths + 1
+            self._unsettle()
             slot.restarts += 1
             await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** max(0, deaths - 1)))
 
     async def _one_life(self, handle: WorkerHandle) -> RuntimeFault | None:
         """From start to end of one worker; returns a fault if it was killed because it never became ready."""
         try:
-            await asyncio.wait_for(handle.until_ready(), self._timeout)
+            await asyncio.wait_for(handle.until_ready(), self.ready_timeout)
             if self.accepting:
                 await handle.accept()
         except asyncio.TimeoutError:
@@ -196,13 +198,18 @@ class RunningRelease:
         for handle in self.detach(fault):
             handle.kill()
 
+    def _unsettle(self) -> None:
+        """A worker is missing again: whoever asks waits for the one that replaces it."""
+        if self._settled and self._settled.done():
+            self._settled = asyncio.get_running_loop().create_future()
+
     def _settle(self, fault: RuntimeFault | None) -> None:
         if self._settled and not self._settled.done():
             self._settled.set_result(fault)
 
     def _late(self) -> RuntimeFault:
         return NotReady(
-            f"release {self.number} was not ready after {self._timeout:g} s",
+            f"release {self.number} was not ready after {self.ready_timeout:g} s",
             cause=(last_lines(self.layout.log(self.number), 1) or ["it wrote no log"])[0],
             fix="Look at its log, or raise `readyTimeout`",
         )

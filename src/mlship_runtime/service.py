@@ -18,6 +18,7 @@ from mlship_runtime.release_record import read_record
 from mlship_runtime.running import RunningRelease
 from mlship_runtime.worker_handle import GRACE, WorkerHandle
 
+_SLACK = 3.0  # seconds after which a worker that is late has been ended
 _UNDO_DRAIN = 5.0  # seconds for connections that a release took before its switch failed
 
 
@@ -66,7 +67,10 @@ class Service:
             self.layout.failure(number).unlink(missing_ok=True)
             release = self.running[number] = self._prepare(number)
             release.start(timeout)
-        fault = await release.settled()
+        try:
+            fault = await asyncio.wait_for(release.settled(), (timeout or release.ready_timeout) + _SLACK)
+        except asyncio.TimeoutError:
+            fault = NotReady(f"release {number} is not ready", cause="its workers end again and again")
         if fault:
             raise fault
         return release
