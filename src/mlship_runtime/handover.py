@@ -21,6 +21,9 @@ VERSION = b"\x01"
 _KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_STREAM
 _GREETING = 2.0  # seconds within which the receiver must say its version
 _RETRY = 0.005
+_STALL = (
+    2.0  # seconds without room in the channel, after which the receiver counts as gone: clients are waiting
+)
 # ETOOMANYREFS: more descriptors in flight than RLIMIT_NOFILE allows an unprivileged user
 _FULL = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ETOOMANYREFS)
 
@@ -46,8 +49,12 @@ class Sender:
         self._sent = sent
         self._failed = failed
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._moved = self._loop.time()
 
     def offer(self, connection: Leaver) -> None:
+        if not self.waiting:
+            self._moved = self._loop.time()
         self.waiting.append(connection)
         if self._timer is None:
             self._send_waiting()
@@ -65,12 +72,13 @@ class Sender:
                 try:
                     socket.send_fds(self._channel, [VERSION], [connection.fileno()])
                 except OSError as error:
-                    if error.errno in _FULL:
-                        self._timer = asyncio.get_running_loop().call_later(_RETRY, self._send_waiting)
+                    if error.errno in _FULL and self._loop.time() < self._moved + _STALL:
+                        self._timer = self._loop.call_later(_RETRY, self._send_waiting)
                     else:
                         self._failed()
                     return
             self.waiting.popleft()
+            self._moved = self._loop.time()
             if connection.can_leave:
                 self._sent(connection)
 

@@ -47,7 +47,9 @@ class Pipeline:
     def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs for `columns` (checked: see `columns.check_columns`), batch first, in schema order.
         Raises ReductionFailed, ModelFailed, and BadInput for numbers too large for the model's type."""
-        return self.run(columns if self._direct else self.reduce(columns))
+        if self._direct:
+            return dict(zip(self._session.names, self._session.run(columns)))
+        return self.run(self.reduce(columns))
 
     def reduce(self, columns: Mapping[str, Array]) -> Mapping[str, Array]:
         """What the model reads: the reduction's result, or `columns` themselves where there is none."""
@@ -58,7 +60,7 @@ class Pipeline:
 
     def run(self, reduced: Mapping[str, Array]) -> dict[str, Array]:
         """The model's outputs for what `reduce` gave."""
-        feed = reduced if self._direct else {each.name: each.assemble(reduced) for each in self._feeds}
+        feed = {each.name: each.assemble(reduced) for each in self._feeds}
         return dict(zip(self._session.names, self._session.run(feed)))
 
     @property

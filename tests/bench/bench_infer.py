@@ -239,9 +239,12 @@ def main() -> int:
     for name, label in LABELS.items():
         ratios = [costs[name] / costs["no model"] for costs in rounds]
         print(f"{label:32}{shown([costs[name] for costs in rounds])} µs, ratio {shown(ratios)}")
-    ratio = statistics.median(costs["matrix"] / costs["no model"] for costs in rounds)
+    least = {name: min(costs[name] for costs in rounds) for name in LABELS}
+    ratio = least["matrix"] / least["no model"]
     held = ratio <= LIMIT
-    print(f"one-row infer / no model: {ratio:.2f}, limit {LIMIT}: {'held' if held else 'BROKEN'}")
+    print(
+        f"one-row infer / no model, the least of each: {ratio:.2f}, limit {LIMIT}: {'held' if held else 'BROKEN'}"
+    )
     return 0 if held else 1
 
 

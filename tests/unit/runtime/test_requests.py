@@ -1,0 +1,77 @@
+"""Bytes to requests: however they are cut, and whatever they are."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mlship_runtime.limits import Limits
+from mlship_runtime.requests import Refusal, RequestReader
+
+LIMITS = Limits(header=300, target=40, body=60)
+UPGRADE = b"POST /u HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhi"
+WHOLE = [
+    b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"POST /p?q=1 HTTP/1.1\r\nHost: h\r\nContent-Type: text/csv\r\nContent-Length: 5\r\n\r\na,b\r\n",
+    b"POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n",
+    b"GET /k HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    b"POST /e HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+    UPGRADE,
+    UPGRADE.replace(
+        b"Content-Length: 2\r\n\r\nhi", b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+    ),
+]
+BROKEN = [
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET /" + b"x" * 100 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"x" * 500 + b"\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 61\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"BREW / HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00",
+]
+
+
+def read(parts):
+    """The requests taken, then the status of the refusal if there was one, then whether one is half read."""
+    taken = []
+    reader = RequestReader(LIMITS, lambda *request: taken.append(request), lambda: None)
+    try:
+        for part in parts:
+            reader.feed(part)
+    except Refusal as refusal:
+        return taken, refusal.status, None
+    return taken, None, reader.busy
+
+
+def cut(data, places):
+    ends = sorted({min(place, len(data)) for place in places} | {0, len(data)})
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+@given(st.lists(st.sampled_from(WHOLE), min_size=1, max_size=5), st.lists(st.integers(0, 600), max_size=12))
+def test_requests_are_the_same_however_they_are_cut(messages, places):
+    data = b"".join(messages)
+    taken, refused, busy = read([data])
+    assert (len(taken), refused, busy) == (len(messages), None, False)
+    assert read(cut(data, places)) == (taken, refused, busy)
+
+
+@given(st.sampled_from(WHOLE), st.sampled_from(BROKEN), st.lists(st.integers(0, 900), max_size=12))
+def test_the_same_refusal_comes_however_it_is_cut(before, broken, places):
+    data = before + broken + WHOLE[0]
+    assert read(cut(data, places)) == read([data])
+
+
+@given(st.lists(st.one_of(st.sampled_from(WHOLE + BROKEN), st.binary(max_size=40)), max_size=6))
+@example([b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n", b"\x00", b"\r\n", b"\x00"])
+def test_whatever_comes_is_taken_or_refused(parts):
+    read(parts)
+
+
+def test_one_byte_at_a_time():
+    data = b"".join(WHOLE)
+    assert read(data[place : place + 1] for place in range(len(data))) == read([data])
