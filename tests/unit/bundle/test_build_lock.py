@@ -33,7 +33,9 @@ LOCK = Lock(
         trim=1,
         platforms={"linux-amd64-cp311-gnu2.28": (WHEEL,)},
     ),
-    model=LockedModel(graph="sha256:" + "1" * 64, precision="FP32", opset=18, converter={"skl2onnx": "1.20.0"}),
+    model=LockedModel(
+        graph="sha256:" + "1" * 64, precision="FP32", opset=18, converter={"skl2onnx": "1.20.0"}
+    ),
     parity=LockedParity(rows=10, max_abs=1e-7, max_rel=1e-6),
     golden=LockedGolden(
         inputs={"examples": "sha256:x"},

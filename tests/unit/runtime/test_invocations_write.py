@@ -12,8 +12,13 @@ from mlship_runtime import invocations
 
 @pytest.mark.parametrize("kind", [np.int64, np.longlong, np.int8, np.uint16, np.bool_])
 def test_every_integer_kind_beside_another_output(kind: type) -> None:
-    answer = invocations.write({"label": np.array([1, 0], kind), "p": np.array([[0.5, np.nan], [1, 0]], "f4")})
-    assert json.loads(answer)["predictions"] == [{"label": 1, "p": [0.5, None]}, {"label": 0, "p": [1.0, 0.0]}]
+    answer = invocations.write(
+        {"label": np.array([1, 0], kind), "p": np.array([[0.5, np.nan], [1, 0]], "f4")}
+    )
+    assert json.loads(answer)["predictions"] == [
+        {"label": 1, "p": [0.5, None]},
+        {"label": 0, "p": [1.0, 0.0]},
+    ]
 
 
 def test_a_single_output_stands_for_itself() -> None:
