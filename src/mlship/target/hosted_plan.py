@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlship.target.deployment import Deployment, ReleaseState, Wanted
 from mlship.target.plan import Action, Phase
 
@@ -22,7 +24,7 @@ def _keep(
     wanted: Wanted, observed: Deployment, live: ReleaseState, *, port: int, host: str
 ) -> tuple[Action, ...]:
     """The wanted release is live: only mend what is not as it should be."""
-    actions = [*_clean(observed, spare=None)]
+    actions = [*_clean(observed, spare=None, needed=())]
     holder = bool(observed.facts.get("supervisor"))
     others = any(r.state in _ACTIVE and r.served and r is not live for r in observed.releases)
     if not holder:
@@ -71,7 +73,7 @@ def _replace(wanted: Wanted, observed: Deployment, *, port: int, host: str) -> t
     hold = [] if observed.facts.get("supervisor") else [_open(wanted.service, port, host)]
     prove = _on_release("prove", "prove", number, f"release {number} with the golden examples", "POST infer")
     return (
-        *_clean(observed, spare),
+        *_clean(observed, spare, needed=[layer.digest for layer in wanted.layers]),
         *sends,
         stage,
         *hold,
@@ -89,14 +91,18 @@ def _reusable(wanted: Wanted, observed: Deployment) -> ReleaseState | None:
     return max(fits, key=lambda r: r.number, default=None)
 
 
-def _clean(observed: Deployment, spare: ReleaseState | None) -> list[Action]:
-    """Remove what earlier, broken-off rollouts left: releases that never had traffic."""
+def _clean(observed: Deployment, spare: ReleaseState | None, needed: Sequence[str]) -> list[Action]:
+    """Remove what earlier, broken-off rollouts left: releases that never had traffic.
+
+    Layers that are `needed` stay, for those that are there are not sent again.
+    """
     left = [
         r.number
         for r in observed.releases
         if not r.served and r.number != observed.live_number and r is not spare
     ]
-    return [_remove("clean", "clean", left, "left by an interrupted rollout")] if left else []
+    why = "left by an interrupted rollout"
+    return [_remove("clean", "clean", left, why, keep=needed)] if left else []
 
 
 def _retire(keep: int, observed: Deployment, leaving: ReleaseState | None) -> list[Action]:
@@ -144,7 +150,7 @@ def _on_release(verb: str, phase: Phase, number: int, subject: str, command: str
     )
 
 
-def _remove(name: str, phase: Phase, numbers: list[int], why: str) -> Action:
+def _remove(name: str, phase: Phase, numbers: list[int], why: str, keep: Sequence[str] = ()) -> Action:
     text = ", ".join(str(n) for n in numbers)
     return Action(
         name=name,
@@ -152,7 +158,7 @@ def _remove(name: str, phase: Phase, numbers: list[int], why: str) -> Action:
         verb="remove",
         subject=f"release {text} ({why})",
         command=f"host remove {text}",
-        arguments={"releases": numbers},
+        arguments={"releases": numbers, "keep": list(keep)},
     )
 
 

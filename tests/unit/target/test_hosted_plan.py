@@ -160,3 +160,10 @@ def test_basis_moves_with_releases_not_with_health() -> None:
     assert (
         one.basis != observed(release(1, A, "serving"), release(2, B, "staged", served=False), live=1).basis
     )
+
+
+def test_cleaning_up_spares_layers_that_are_not_sent_again() -> None:
+    left = observed(release(1, A, "serving"), release(2, B, "failed", served=False), live=1)
+    clean, *rest = plan_hosted(wanted(), left, port=0, host="h")
+    assert clean.arguments["keep"] == [MODEL, RUNTIME]
+    assert RUNTIME not in [action.arguments.get("digest") for action in rest if action.verb == "send"]
