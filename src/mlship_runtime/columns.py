@@ -55,6 +55,9 @@ def read_csv(source: str | os.PathLike[str], inputs: Sequence[TensorSpec]) -> di
     where that is not nullable it is the empty text. A single input [-1, n] takes n columns of any names, in
     their order. Raises BadInput that names line and column."""
     text = source if isinstance(source, str) else _read_text(Path(source))
+    if "\0" in text:  # Python before 3.11 refuses it, later ones take it: the same everywhere
+        line = text[: text.index("\0")].count("\n") + 1
+        raise BadInput(f"line {line} of the CSV is not well formed", cause="it holds a NUL character")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, [])
