@@ -242,9 +242,8 @@ def main() -> int:
     least = {name: min(costs[name] for costs in rounds) for name in LABELS}
     ratio = least["matrix"] / least["no model"]
     held = ratio <= LIMIT
-    print(
-        f"one-row infer / no model, the least of each: {ratio:.2f}, limit {LIMIT}: {'held' if held else 'BROKEN'}"
-    )
+    verdict = "held" if held else "BROKEN"
+    print(f"one-row infer / no model, the least of each: {ratio:.2f}, limit {LIMIT}: {verdict}")
     return 0 if held else 1
 
 
