@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlship.errors import BuildError
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.bundle.spec import TensorSpec
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TRUTH = {"true": True, "false": False}
-_MISSING = frozenset(("", "na", "nan", "null", "none"))  # as mlship_runtime.columns reads them
+_MISSING = frozenset(("", "na", "nan", "null", "none"))  # as mlship_runtime.model.columns reads them
 _INTEGERS = {
     f"{sign}INT{bits}": (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     for sign in ("", "U")

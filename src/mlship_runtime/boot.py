@@ -38,28 +38,28 @@ def _run(verb, arguments):
         sys.stderr.write("boot.py knows " + ", ".join(_VERBS) + ", not " + repr(verb) + "\n")
         return 2
     if verb == "host":
-        from mlship_runtime import onhost
+        from mlship_runtime.onhost import command as onhost
 
         return onhost.main(arguments[1] if len(arguments) > 1 else "")
     options = {name[2:]: value for name, value in zip(arguments[1::2], arguments[2::2])}
     if verb == "launch":
-        from mlship_runtime import launch
+        from mlship_runtime.supervision import launch
 
         return launch.main(options["release"], int(options["index"]))
     if verb == "work":
-        from mlship_runtime import worker
+        from mlship_runtime.supervision import worker
 
         return worker.main(options["release"], int(options["index"]), options.get("verified", ""))
     if verb == "supervise":
-        from mlship_runtime import supervisor
+        from mlship_runtime.supervision import supervisor
 
         return supervisor.main(options["service"])
     if verb == "serve":
-        from mlship_runtime import foreground
+        from mlship_runtime.supervision import foreground
 
         verified = options.get("verified", "")
         return foreground.main(options["release"], options["host"], int(options["port"]), verified)
-    from mlship_runtime import record
+    from mlship_runtime.model import record
 
     return record.main(options["job"])
 

@@ -80,8 +80,8 @@ def train() -> bytes:
 
 
 def unpack(folder: Path, model: bytes, *, columns: bool, reduction: bool) -> Unpacked:
-    from mlship_runtime import canonical
-    from mlship_runtime.spec import read_spec
+    from mlship_runtime.bundle import canonical
+    from mlship_runtime.bundle.spec import read_spec
 
     folder.mkdir()
     for path, data in (("model/model.onnx", model), ("reduction/bench_reduction.py", REDUCTION.encode())):
@@ -114,9 +114,9 @@ def digest(data: bytes) -> str:
 
 def applications(scratch: str, model: bytes) -> dict[str, Any]:
     """What the server process offers, by name."""
-    from mlship_runtime.answer import Answer
-    from mlship_runtime.application import Application
-    from mlship_runtime.pipeline import Pipeline
+    from mlship_runtime.model.pipeline import Pipeline
+    from mlship_runtime.serving.answer import Answer
+    from mlship_runtime.serving.application import Application
 
     class WithoutModel(Application):
         """The same routes, metrics and answer; what is said was decided before."""
@@ -137,7 +137,7 @@ def applications(scratch: str, model: bytes) -> dict[str, Any]:
 
 def serve(channel: Connection, scratch: str, model: bytes) -> None:
     """The server process: says its ports, then its CPU seconds whenever asked."""
-    from mlship_runtime.server import Server, run
+    from mlship_runtime.serving.server import Server, run
 
     offered = applications(scratch, model)
 

@@ -10,7 +10,7 @@ from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
 from mlship.bundle.source import BundleSink
 from mlship.digest import sha256
-from mlship_runtime import canonical
+from mlship_runtime.bundle import canonical
 
 LINUX, MACOS = "linux-amd64-cp311-gnu2.28", "macos-arm64-cp311-14"
 GOLDEN = {

@@ -13,9 +13,9 @@ import msgspec
 from mlship.bundle.fault import as_bundle_error
 from mlship.bundle.manifest import layer_descriptor
 from mlship.errors import BuildError
-from mlship_runtime.paths import PathSet
-from mlship_runtime.spec import FileEntry
-from mlship_runtime.ustar import CHUNK, END, header, padding
+from mlship_runtime.bundle.paths import PathSet
+from mlship_runtime.bundle.spec import FileEntry
+from mlship_runtime.bundle.ustar import CHUNK, END, header, padding
 
 Content = bytes | Path | Callable[[], bytes]  # the last is called when its turn comes
 

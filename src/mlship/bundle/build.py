@@ -38,10 +38,10 @@ from mlship.digest import sha256
 from mlship.errors import BuildError
 from mlship.progress import SILENT, Progress
 from mlship.reference import Reference
-from mlship_runtime.canonical import encode
+from mlship_runtime.bundle.canonical import encode
+from mlship_runtime.bundle.manifest import Manifest, read_manifest
+from mlship_runtime.bundle.spec import Spec, read_spec
 from mlship_runtime.errors import RuntimeFault
-from mlship_runtime.manifest import Manifest, read_manifest
-from mlship_runtime.spec import Spec, read_spec
 
 PRECISIONS = ("FP32", "FP64")
 

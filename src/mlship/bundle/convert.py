@@ -21,7 +21,7 @@ from mlship.bundle.examples import Examples, Tensor
 from mlship.config import Project, interpreter
 from mlship.digest import sha256
 from mlship.errors import BuildError
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.bundle.spec import TensorSpec
 
 OPSET = 18  # read by every onnxruntime since 1.15
 _TRACE_NAME = "build-error.log"

@@ -15,8 +15,8 @@ from mlship.bundle.golden import tolerances
 from mlship.bundle.lock import LockedParity, LockedRuntime
 from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
 from mlship.config import Project
-from mlship_runtime.canonical import encode
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.bundle.canonical import encode
+from mlship_runtime.bundle.spec import TensorSpec
 
 MODEL_PATH = "model/model.onnx"
 GOLDEN_PATH = "golden/golden.json"

@@ -16,8 +16,8 @@ from mlship.config import Project
 from mlship.digest import sha256
 from mlship.errors import BuildError
 from mlship.schema import infer, read_column, read_table
-from mlship_runtime import canonical
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.spec import TensorSpec
 
 MAX_ROWS = 10_000  # of a longer file, rows evenly spread over it are taken
 Tensor = dict[str, Any]  # {name, datatype, shape: [rows, …], data: flat, None = missing}

@@ -16,7 +16,7 @@ from mlship.bundle.resolve import Wheel
 from mlship.config import Project
 from mlship.digest import sha256
 from mlship.errors import BuildError
-from mlship_runtime.canonical import encode
+from mlship_runtime.bundle.canonical import encode
 
 SCHEMA = 1
 

@@ -1,4 +1,4 @@
-"""Writes what `mlship_runtime.manifest` reads: the ModelPack manifest, its config, its descriptors."""
+"""Writes what `mlship_runtime.bundle.manifest` reads: the ModelPack manifest, its config, its descriptors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from mlship.bundle.fault import as_bundle_error
 from mlship.digest import sha256
 from mlship.errors import BundleError
-from mlship_runtime import canonical
-from mlship_runtime.manifest import (
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.manifest import (
     ANY_PLATFORM,
     ARTIFACT_TYPE,
     CONFIG_TYPE,

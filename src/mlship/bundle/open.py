@@ -15,13 +15,13 @@ from mlship.digest import checked
 from mlship.errors import BundleError
 from mlship.progress import SILENT, Progress
 from mlship.reference import Reference
-from mlship_runtime import canonical
-from mlship_runtime.agreement import check_agreement
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.agreement import check_agreement
+from mlship_runtime.bundle.extract import hashed_chunks, indexed_members
+from mlship_runtime.bundle.manifest import Descriptor, Manifest, read_manifest
+from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, Spec, read_spec
+from mlship_runtime.bundle.ustar import ChunkStream, tar_size
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.extract import hashed_chunks, indexed_members
-from mlship_runtime.manifest import Descriptor, Manifest, read_manifest
-from mlship_runtime.spec import MAX_SPEC_BYTES, Spec, read_spec
-from mlship_runtime.ustar import ChunkStream, tar_size
 
 MAX_JSON = MAX_SPEC_BYTES
 

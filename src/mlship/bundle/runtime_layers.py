@@ -25,12 +25,12 @@ from mlship.bundle.wheels import wheel_path
 from mlship.config import cache_dir
 from mlship.digest import hex_of, sha256
 from mlship.errors import BuildError
-from mlship_runtime.canonical import encode
+from mlship_runtime.bundle.canonical import encode
+from mlship_runtime.bundle.extract import extract_layer
+from mlship_runtime.bundle.manifest import ANY_PLATFORM
+from mlship_runtime.bundle.spec import read_entries
+from mlship_runtime.bundle.verify import verify_layer
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.extract import extract_layer
-from mlship_runtime.manifest import ANY_PLATFORM
-from mlship_runtime.spec import read_entries
-from mlship_runtime.verify import verify_layer
 
 OWN_LAYER = 8 << 20  # bytes of a wheel file above which it is a layer of its own
 _FORM = 2  # of the cached layers; another number makes them anew

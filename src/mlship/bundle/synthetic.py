@@ -7,7 +7,7 @@ from typing import Any
 
 from mlship.config import Project
 from mlship.config.sections import ColumnSection
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.bundle.spec import TensorSpec
 
 ROWS = 256
 _MISSING_SHARE = 0.05

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlship.errors import BuildError
+from mlship_runtime.bundle.paths import PathSet
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.paths import PathSet
 
 _LIBRARIES = ("purelib", "platlib")
 _MAX_BYTES = 2 << 30  # of one wheel, unpacked

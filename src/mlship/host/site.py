@@ -51,7 +51,7 @@ class Site:
         """
         if self._boot is None:
             files = ground_floor()
-            name = sha256(b"".join(path.name.encode() + path.read_bytes() for path in files))[7:23]
+            name = _content_name(files)
             folder = PurePosixPath(self.base, "tools", name, "mlship_runtime")
             self._boot = str(folder / "boot.py")
             self._send_missing(files, folder)
@@ -65,6 +65,12 @@ class Site:
         for path in files:
             self.host.put(path, str(folder / path.relative_to(root).as_posix()))
         self.host.put(root / "__init__.py", str(marker))
+
+
+def _content_name(files: list[Path]) -> str:
+    root = _package_folder()
+    content = (path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() for path in files)
+    return sha256(b"\0".join(content))[7:23]
 
 
 def ground_floor() -> list[Path]:

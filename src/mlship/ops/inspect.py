@@ -6,8 +6,8 @@ from typing import Any
 
 from mlship.ops.context import Context
 from mlship.result import Result
-from mlship_runtime.manifest import Descriptor
-from mlship_runtime.spec import Spec, TensorSpec
+from mlship_runtime.bundle.manifest import Descriptor
+from mlship_runtime.bundle.spec import Spec, TensorSpec
 
 
 class Layer(Result, frozen=True, kw_only=True):

@@ -22,11 +22,11 @@ from mlship.host.site import Site
 from mlship.ops.context import Context
 from mlship.result import to_json
 from mlship.target.hosted_platform import fitting_platform
-from mlship_runtime.control import fault_of
+from mlship_runtime.bundle.extract import extract_layer
+from mlship_runtime.bundle.ustar import ChunkStream
 from mlship_runtime.errors import InvalidBundle, RuntimeFault
-from mlship_runtime.extract import extract_layer
-from mlship_runtime.spawn import BOOT, clean_environment, python_command
-from mlship_runtime.ustar import ChunkStream
+from mlship_runtime.supervision.control import fault_of
+from mlship_runtime.supervision.spawn import BOOT, clean_environment, python_command
 
 LOOPBACK = "127.0.0.1"
 _SETTINGS: dict[str, Any] = {"workers": 1, "readyTimeout": 60.0, "drainTimeout": 5.0, "environment": {}}

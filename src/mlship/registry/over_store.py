@@ -17,9 +17,9 @@ from mlship.registry import unknown
 from mlship.registry.protocol import Tagged
 from mlship.store.folder import FolderStore
 from mlship.store.protocol import Store
-from mlship_runtime import canonical
-from mlship_runtime.fields import Fields
-from mlship_runtime.manifest import Manifest, read_manifest
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.fields import Fields
+from mlship_runtime.bundle.manifest import Manifest, read_manifest
 
 TAG_SCHEMA = 1
 

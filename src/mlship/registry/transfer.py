@@ -13,7 +13,7 @@ from mlship.errors import TagMovedError
 from mlship.progress import SILENT, Progress
 from mlship.registry.protocol import HasFiles, Registry, Tagged, TakesFiles
 from mlship.result import Result
-from mlship_runtime.manifest import Descriptor, read_manifest
+from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 
 
 class Copied(Result, frozen=True, kw_only=True):

@@ -24,8 +24,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import mlship_runtime
-from mlship_runtime import canonical, ustar
-from mlship_runtime.manifest import ARTIFACT_TYPE, CONFIG_TYPE, LAYER_TYPES, MANIFEST_TYPE, digest_of
+from mlship_runtime.bundle import canonical, ustar
+from mlship_runtime.bundle.manifest import ARTIFACT_TYPE, CONFIG_TYPE, LAYER_TYPES, MANIFEST_TYPE, digest_of
 from mlship_runtime.platforms import this_platform
 
 PYTHON = str(Path(sys.executable).resolve())
@@ -87,7 +87,8 @@ def runtime_layers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layer, ...
     """This ground floor as the layer for any platform, and this environment's packages as another."""
     folder = tmp_path_factory.mktemp("layers")
     sources = {
-        f"runtime/any/mlship_runtime/{path.name}": path.read_bytes() for path in GROUND_FLOOR.glob("*.py")
+        f"runtime/any/mlship_runtime/{path.relative_to(GROUND_FLOOR).as_posix()}": path.read_bytes()
+        for path in GROUND_FLOOR.rglob("*.py")
     }
     site, files = Path(sysconfig.get_path("purelib")), {}
     for package in PACKAGES:

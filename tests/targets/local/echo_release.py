@@ -9,8 +9,8 @@ import socket
 import sys
 import time
 
-from mlship_runtime.answer import Answer, error_answer
-from mlship_runtime.server import Server, run
+from mlship_runtime.serving.answer import Answer, error_answer
+from mlship_runtime.serving.server import Server, run
 
 BUSY = 0.0003  # seconds of work per request: an idle server hides every fault
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from mlship_runtime.manifest import digest_of
+from mlship_runtime.bundle.manifest import digest_of
 
 
 def test_layers_are_unpacked_once_and_verified_again(onhost, make_bundle) -> None:

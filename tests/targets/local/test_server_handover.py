@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from mlship_runtime.acceptor import listen_unix
-from mlship_runtime.handover import VERSION
+from mlship_runtime.serving.acceptor import listen_unix
+from mlship_runtime.serving.handover import VERSION
 
 RELEASE = str(Path(__file__).with_name("echo_release.py"))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.targets.local.conftest import Load, Onhost, alive, infer, infer_on, processes_of
 
-from mlship_runtime.control import request
-from mlship_runtime.layout import Site
+from mlship_runtime.supervision.control import request
+from mlship_runtime.supervision.layout import Site
 
 SLEEPS = "import time\ntime.sleep(3600)\ndef reduce(columns):\n    return columns\n"
 CRASHES = "import os\nos.kill(os.getpid(), 11)\n"

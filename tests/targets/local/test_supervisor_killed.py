@@ -13,9 +13,9 @@ import time
 import pytest
 from tests.targets.local.conftest import Load, Onhost, alive, infer, processes_of
 
-from mlship_runtime.control import Unreachable, request
 from mlship_runtime.errors import RuntimeFault
-from mlship_runtime.layout import Site
+from mlship_runtime.supervision.control import Unreachable, request
+from mlship_runtime.supervision.layout import Site
 
 
 @pytest.mark.faults

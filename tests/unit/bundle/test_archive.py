@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from mlship.bundle.archive import Content, write_layer
 from mlship.errors import BuildError, BundleError
-from mlship_runtime.extract import extract_layer
-from mlship_runtime.ustar import members, tar_size
-from mlship_runtime.verify import verify_layer
+from mlship_runtime.bundle.extract import extract_layer
+from mlship_runtime.bundle.ustar import members, tar_size
+from mlship_runtime.bundle.verify import verify_layer
 
 FILES: dict[str, Content] = {
     "model/model.onnx": b"\x08\x08" * 600,

@@ -11,7 +11,7 @@ from mlship.bundle.examples import Examples
 from mlship.bundle.proof import check_parity, check_reduced, hanging_rows
 from mlship.config import parse_project
 from mlship.errors import BuildError
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.bundle.spec import TensorSpec
 
 LIMIT = {"abs": 1e-4, "rel": 1e-4}
 

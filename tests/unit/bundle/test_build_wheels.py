@@ -16,7 +16,7 @@ from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers, un
 from mlship.bundle.unwheel import wheel_files
 from mlship.errors import BuildError
 from mlship.progress import SILENT
-from mlship_runtime.manifest import digest_of
+from mlship_runtime.bundle.manifest import digest_of
 
 LINUX = wanted("linux/amd64", "3.11")
 

@@ -15,9 +15,9 @@ from sample_bundle import LINUX, MACOS, make_layers, make_spec
 
 from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
 from mlship.digest import sha256
-from mlship_runtime import canonical
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.manifest import read_manifest
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.manifest import read_manifest
 
 Json = Any
 

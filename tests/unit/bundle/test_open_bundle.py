@@ -18,8 +18,8 @@ from mlship.digest import sha256
 from mlship.errors import BundleError, RegistryError
 from mlship.reference import Reference, parse_reference
 from mlship.registry.over_store import StoreRegistry, open_folder
-from mlship_runtime import canonical
-from mlship_runtime.manifest import read_manifest
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.manifest import read_manifest
 
 
 @pytest.fixture

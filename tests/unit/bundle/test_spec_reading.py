@@ -14,11 +14,11 @@ from sample_bundle import LINUX, make_layers, make_spec
 
 from mlship.bundle.archive import Layer
 from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
-from mlship_runtime import canonical
-from mlship_runtime.agreement import check_agreement
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.agreement import check_agreement
+from mlship_runtime.bundle.manifest import read_manifest
+from mlship_runtime.bundle.spec import TensorSpec, read_spec
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.manifest import read_manifest
-from mlship_runtime.spec import TensorSpec, read_spec
 
 Json = Any
 

@@ -12,13 +12,13 @@ import pytest
 from sample_bundle import GOLDEN, LINUX, MACOS, make_bundle
 
 from mlship.registry import open_registry
-from mlship_runtime import canonical
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.extract import extract_layer
+from mlship_runtime.bundle.manifest import read_manifest
+from mlship_runtime.bundle.spec import read_spec
+from mlship_runtime.bundle.tree import open_tree
+from mlship_runtime.bundle.verify import verify_tree
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.extract import extract_layer
-from mlship_runtime.manifest import read_manifest
-from mlship_runtime.spec import read_spec
-from mlship_runtime.tree import open_tree
-from mlship_runtime.verify import verify_tree
 
 Release = dict[str, Any]
 

@@ -12,7 +12,7 @@ from mlship.errors import BundleError, RegistryError, TagMovedError
 from mlship.reference import Reference, parse_reference
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.protocol import HasFiles, Registry, TakesFiles
-from mlship_runtime.manifest import read_manifest
+from mlship_runtime.bundle.manifest import read_manifest
 
 NOWHERE = "sha256:" + "0" * 64
 

@@ -12,7 +12,7 @@ from mlship.errors import BundleError, RegistryError, TagMovedError
 from mlship.reference import parse_reference
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.transfer import Copied, copy
-from mlship_runtime.manifest import read_manifest
+from mlship_runtime.bundle.manifest import read_manifest
 
 
 class Streaming:

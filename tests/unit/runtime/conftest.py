@@ -19,15 +19,15 @@ import pytest
 import uvloop
 from onnx import TensorProto, helper
 
-from mlship_runtime import canonical
-from mlship_runtime.answer import Answer, error_answer
-from mlship_runtime.application import Application
-from mlship_runtime.limits import Limits
-from mlship_runtime.manifest import digest_of
-from mlship_runtime.pipeline import Pipeline
-from mlship_runtime.server import Server
-from mlship_runtime.spec import TensorSpec, read_spec
-from mlship_runtime.tree import BundleTree
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.manifest import digest_of
+from mlship_runtime.bundle.spec import TensorSpec, read_spec
+from mlship_runtime.bundle.tree import BundleTree
+from mlship_runtime.model.pipeline import Pipeline
+from mlship_runtime.serving.answer import Answer, error_answer
+from mlship_runtime.serving.application import Application
+from mlship_runtime.serving.limits import Limits
+from mlship_runtime.serving.server import Server
 
 _fresh = itertools.count()
 
@@ -121,7 +121,7 @@ def _index(layer: dict[str, bytes]) -> list[list[Any]]:
 
 
 def _manifest(document: dict[str, Any], digests: dict[str, str]) -> dict[str, Any]:
-    from mlship_runtime.manifest import ARTIFACT_TYPE, CONFIG_TYPE, LAYER_TYPES, MANIFEST_TYPE
+    from mlship_runtime.bundle.manifest import ARTIFACT_TYPE, CONFIG_TYPE, LAYER_TYPES, MANIFEST_TYPE
 
     layers = []
     for role, digest in [*digests.items(), ("spec", digest_of(canonical.encode(document)))]:

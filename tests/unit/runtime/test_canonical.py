@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship_runtime import canonical
+from mlship_runtime.bundle import canonical
 from mlship_runtime.errors import InvalidBundle
 
 scalars = (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship_runtime.columns import check_columns, read_csv, read_examples
+from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.model.columns import check_columns, read_csv, read_examples
 
 
 def spec_of(name="age", datatype="FP64", shape=(-1,), nullable=False):

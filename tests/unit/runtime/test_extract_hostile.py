@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlship_runtime.bundle.extract import extract_layer
+from mlship_runtime.bundle.spec import FileEntry
+from mlship_runtime.bundle.ustar import END, header, members, padding
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.extract import extract_layer
-from mlship_runtime.spec import FileEntry
-from mlship_runtime.ustar import END, header, members, padding
 
 FILES = {"model/a": b"a" * 700, "model/b": b"", "model/c": b"c" * 512}
 ENTRIES = tuple(FileEntry(p, len(d), hashlib.sha256(d).hexdigest()) for p, d in FILES.items())

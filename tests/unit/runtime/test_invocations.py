@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from mlship_runtime.application import Application
-from mlship_runtime.pipeline import Pipeline
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.bundle.spec import TensorSpec
+from mlship_runtime.model.pipeline import Pipeline
+from mlship_runtime.serving.application import Application
 
 DEEP = b"[" * 50000 + b"1" + b"]" * 50000
 

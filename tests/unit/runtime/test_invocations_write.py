@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mlship_runtime import invocations
+from mlship_runtime.serving import invocations
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.longlong, np.int8, np.uint16, np.bool_])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mlship_runtime.bundle.paths import MAX_ENTRIES, PathSet, check_path
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.paths import MAX_ENTRIES, PathSet, check_path
 
 GOOD = [
     "a",

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput, InvalidBundle
-from mlship_runtime.pipeline import Pipeline
-from mlship_runtime.reduction import ReductionFailed
-from mlship_runtime.session import ModelFailed
-from mlship_runtime.spec import TensorSpec
+from mlship_runtime.model.pipeline import Pipeline
+from mlship_runtime.model.reduction import ReductionFailed
+from mlship_runtime.model.session import ModelFailed
 
 
 def tensor(name, datatype="FP64", shape=(-1,), nullable=False):

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mlship_runtime.limits import Limits
-from mlship_runtime.requests import Refusal, RequestReader
+from mlship_runtime.serving.limits import Limits
+from mlship_runtime.serving.requests import Refusal, RequestReader
 
 LIMITS = Limits(header=300, target=40, body=60)
 UPGRADE = b"POST /u HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhi"

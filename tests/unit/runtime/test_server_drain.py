@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mlship_runtime.acceptor import listen_unix
-from mlship_runtime.handover import VERSION
-from mlship_runtime.limits import Limits
+from mlship_runtime.serving.acceptor import listen_unix
+from mlship_runtime.serving.handover import VERSION
+from mlship_runtime.serving.limits import Limits
 
 REQUEST = b"GET /%b HTTP/1.1\r\nHost: here\r\n\r\n"
 

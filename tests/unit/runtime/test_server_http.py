@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from mlship_runtime.application import Application
-from mlship_runtime.limits import Limits
-from mlship_runtime.pipeline import Pipeline
+from mlship_runtime.model.pipeline import Pipeline
+from mlship_runtime.serving.application import Application
+from mlship_runtime.serving.limits import Limits
 
 SMALL = Limits(header=1000, target=200, body=500, linger=0.3)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from mlship_runtime.control import Unreachable, fault_data, fault_of, request_socket
-from mlship_runtime.control import request as ask
-from mlship_runtime.control_link import Link
-from mlship_runtime.control_server import ControlServer, ControlThread
 from mlship_runtime.errors import Fenced, InvalidBundle, NotReady, SiteError
+from mlship_runtime.supervision.control import Unreachable, fault_data, fault_of, request_socket
+from mlship_runtime.supervision.control import request as ask
+from mlship_runtime.supervision.control_link import Link
+from mlship_runtime.supervision.control_server import ControlServer, ControlThread
 
 
 @pytest.fixture

@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 import mlship_runtime
-from mlship_runtime import fence
 from mlship_runtime.errors import Fenced, SiteError
-from mlship_runtime.eventlog import EventLog, bound
 from mlship_runtime.files import (
     as_site_errors,
     last_lines,
@@ -27,8 +25,10 @@ from mlship_runtime.files import (
     write_atomic,
     write_json,
 )
-from mlship_runtime.layout import Site
-from mlship_runtime.live import forget, read_live, set_live
+from mlship_runtime.supervision import fence
+from mlship_runtime.supervision.eventlog import EventLog, bound
+from mlship_runtime.supervision.layout import Site
+from mlship_runtime.supervision.live import forget, read_live, set_live
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_beside(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlship_runtime import layout as place
 from mlship_runtime.errors import SiteError
-from mlship_runtime.layout import Site, hex_of, layout_of, private_folder
+from mlship_runtime.supervision import layout as place
+from mlship_runtime.supervision.layout import Site, hex_of, layout_of, private_folder
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-a", "A", "a" * 64, "a\n"])

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import mlship_runtime
-from mlship_runtime import listening
 from mlship_runtime.errors import SiteError
-from mlship_runtime.spawn import clean_environment
+from mlship_runtime.supervision import listening
+from mlship_runtime.supervision.spawn import clean_environment
 
 
 def test_a_free_port_is_chosen_and_nobody_shares_it() -> None:
@@ -53,14 +53,14 @@ def test_a_socket_goes_from_standard_input_to_descriptor_three() -> None:
     """As `launch` does it: take, then become another program."""
     program = (
         "import sys, os; sys.path.insert(0, sys.argv[1])\n"
-        "from mlship_runtime import listening\n"
+        "from mlship_runtime.supervision import listening\n"
         "if len(sys.argv) == 2:\n"
         "    listening.take_from_stdin()\n"
         "    os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', AGAIN, sys.argv[1], 'again'])\n"
     )
     again = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from mlship_runtime import listening\n"
+        "from mlship_runtime.supervision import listening\n"
         "print(listening.inherited().getsockname()[1], end='')\n"
     )
     root = str(Path(mlship_runtime.__file__).parent.parent)

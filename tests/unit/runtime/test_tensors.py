@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship_runtime.datatypes import EXACT_WHOLE, NUMPY_TYPES, column_type, datatype_of, is_float, is_whole
+from mlship_runtime.bundle.spec import DATATYPES, TensorSpec
 from mlship_runtime.errors import BadInput
-from mlship_runtime.spec import DATATYPES, TensorSpec
-from mlship_runtime.tensors import decode_tensor, from_tensors, to_tensors
+from mlship_runtime.model.datatypes import (
+    EXACT_WHOLE,
+    NUMPY_TYPES,
+    column_type,
+    datatype_of,
+    is_float,
+    is_whole,
+)
+from mlship_runtime.model.tensors import decode_tensor, from_tensors, to_tensors
 
 
 def values_of(datatype, nullable):

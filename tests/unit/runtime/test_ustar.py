@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlship_runtime.bundle.ustar import END, ChunkStream, MemberReader, header, members, padding, tar_size
 from mlship_runtime.errors import InvalidBundle
-from mlship_runtime.ustar import END, ChunkStream, MemberReader, header, members, padding, tar_size
 
 LONG = "runtime/linux-amd64-cp311-gnu2.28/" + "/".join(["scikit_learn-1.7.2.dist-info"] * 4) + "/METADATA"
 FILES = {"a.txt": b"hello", "empty": b"", "größe/ß": b"x" * 512, LONG: b"y" * 513, "z" * 100: b"!"}

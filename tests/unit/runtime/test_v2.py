@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship_runtime.application import Application
+from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
-from mlship_runtime.pipeline import Pipeline
-from mlship_runtime.spec import TensorSpec
-from mlship_runtime.tensors import from_tensors
-from mlship_runtime.v2 import InferCodec
+from mlship_runtime.model.pipeline import Pipeline
+from mlship_runtime.model.tensors import from_tensors
+from mlship_runtime.serving.application import Application
+from mlship_runtime.serving.v2 import InferCodec
 
 
 def x(data, shape=(1, 2), datatype="FP32", name="X"):

@@ -40,8 +40,8 @@ def main(job: dict[str, Any]) -> None:
 
 
 def _work(job: dict[str, Any]) -> dict[str, Any]:
-    from mlship_runtime.spec import TensorSpec
-    from mlship_runtime.tensors import from_tensors
+    from mlship_runtime.bundle.spec import TensorSpec
+    from mlship_runtime.model.tensors import from_tensors
 
     from . import reducing, taken
     from .features import Features

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlship_runtime.datatypes import Array, datatype_of
+from mlship_runtime.model.datatypes import Array, datatype_of
 
 from . import graph, loading, precise
 from .failure import Failure, reason

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mlship_runtime.datatypes import Array, datatype_of
-from mlship_runtime.tensors import json_values
+from mlship_runtime.model.datatypes import Array, datatype_of
+from mlship_runtime.model.tensors import json_values
 
 from .failure import Failure
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlship_runtime.datatypes import Array, datatype_of
+from mlship_runtime.model.datatypes import Array, datatype_of
 
 from . import modules
 from .failure import Failure, reason

@@ -1,0 +1,186 @@
+"""The spec of a bundle (`mlship.json`): schema, reduction, runtime, golden, and the index of every file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlship_runtime.bundle import canonical
+from mlship_runtime.bundle.fields import Fields
+from mlship_runtime.bundle.paths import PathSet, check_path
+from mlship_runtime.errors import InvalidBundle
+
+SPEC_PLACE = "mlship.json"
+SPEC_SCHEMA = 1
+MAX_SPEC_BYTES = 16 << 20
+_INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+DATATYPES = frozenset({"BOOL", "FP16", "FP32", "FP64", "BYTES"} | _INTEGERS)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named tensor: V2 `datatype`, `shape` with -1 for free dimensions, batch first."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a layer: its path, size in bytes and sha256 (64 hexadecimal digits)."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked spec. `model`, `reduction`, `golden`, `parity`, `runtime` are the JSON objects as written."""
+
+    document: Mapping[str, Any]
+    name: str
+    version: str
+    labels: Mapping[str, str]
+    engine: str
+    model: Mapping[str, Any]
+    reduction: Mapping[str, Any] | None
+    assemble: Mapping[str, tuple[str, ...]]
+    inputs: tuple[TensorSpec, ...]
+    reduced: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    golden: Mapping[str, Any]
+    tolerance: Mapping[str, Mapping[str, float]]
+    parity: Mapping[str, Any]
+    runtime: Mapping[str, Any]
+    files: Mapping[str, tuple[FileEntry, ...]]
+
+
+def read_spec(data: bytes) -> Spec:
+    """Read `mlship.json`; raises InvalidBundle that names the field at fault. Unknown fields are let be."""
+    top = Fields(canonical.decode(data, max_bytes=MAX_SPEC_BYTES), SPEC_PLACE)
+    top.schema_version(SPEC_SCHEMA)
+    schema = top.object("schema")
+    golden = top.object("golden")
+    golden.number("rows")
+    return Spec(
+        document=top.values,
+        name=top.text("name", 63),
+        version=top.text("version", 128),
+        labels=top.texts("labels"),
+        engine=_engine(top),
+        model=_model(top.object("model")),
+        reduction=None if top.get("reduction") is None else _reduction(top.object("reduction")),
+        assemble=_assemble(top.object("assemble")),
+        inputs=_tensors(schema, "inputs"),
+        reduced=_tensors(schema, "reduced"),
+        outputs=_tensors(schema, "outputs"),
+        golden={**golden.values, "path": check_path(golden.text("path"))},
+        tolerance=_tolerance(golden.object("tolerance")),
+        parity=top.object("parity").values,
+        runtime=_runtime(top.object("runtime")),
+        files=_files(top.object("files")),
+    )
+
+
+def _engine(top: Fields) -> str:
+    engine = top.text("engine")
+    if engine != "onnx":
+        raise top.wrong("engine", f"is {engine[:40]!r}: unknown, or of a newer mlship")
+    return engine
+
+
+def _model(fields: Fields) -> Mapping[str, Any]:
+    check_path(fields.text("path"))
+    fields.text("framework")
+    fields.texts("converter")
+    fields.number("opset")
+    return fields.values
+
+
+def _reduction(fields: Fields) -> Mapping[str, Any]:
+    fields.constant("kind", "python")
+    for key in ("module", "function"):
+        if not all(part.isidentifier() for part in fields.text(key).split(".")):
+            raise fields.wrong(key, "is not a Python name")
+    return fields.values
+
+
+def _assemble(fields: Fields) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name in fields.values:
+        columns = fields.array(name)
+        if not columns or not all(isinstance(column, str) for column in columns):
+            raise fields.wrong(name, "is not a list of columns")
+        found[name] = tuple(columns)
+    return found
+
+
+def _tensors(schema: Fields, key: str) -> tuple[TensorSpec, ...]:
+    found = tuple(_tensor(fields) for fields in schema.objects(key))
+    if len({tensor.name for tensor in found}) != len(found):
+        raise schema.wrong(key, "names a tensor twice")
+    return found
+
+
+def _tensor(fields: Fields) -> TensorSpec:
+    datatype = fields.text("datatype")
+    if datatype not in DATATYPES:
+        raise fields.wrong("datatype", f"is {datatype[:40]!r}")
+    shape = fields.array("shape")
+    if not all(type(size) is int and size >= -1 for size in shape):
+        raise fields.wrong("shape", "is not a list of sizes (-1 for free ones)")
+    return TensorSpec(fields.text("name"), datatype, tuple(shape), fields.truth("nullable"))
+
+
+def _tolerance(fields: Fields) -> Mapping[str, Mapping[str, float]]:
+    found = {}
+    for name in fields.values:
+        limits = fields.object(name)
+        found[name] = {"abs": limits.measure("abs"), "rel": limits.measure("rel")}
+    return found
+
+
+def _runtime(fields: Fields) -> Mapping[str, Any]:
+    fields.text("python")
+    platforms = fields.object("platforms")
+    for name in platforms.values:
+        for requirement in platforms.object(name).objects("requirements"):
+            for key in ("name", "version", "file", "sha256"):
+                requirement.text(key)
+    return fields.values
+
+
+def _files(fields: Fields) -> dict[str, tuple[FileEntry, ...]]:
+    found = {}
+    for digest in fields.values:
+        if not _DIGEST.fullmatch(digest):
+            raise fields.wrong(digest, "is not a digest of a layer")
+        found[digest] = read_entries(fields.array(digest), f"{fields.place}: {digest[:19]}")
+    return found
+
+
+def read_entries(rows: Any, place: str = "the file index") -> tuple[FileEntry, ...]:
+    """The index of one layer from its JSON rows `[path, size, sha256]`; raises InvalidBundle, also when they
+    are not sorted by the bytes of their paths."""
+    paths, entries, last = PathSet(), [], b""
+    for row in rows:
+        if not isinstance(row, list) or len(row) != 3:
+            raise InvalidBundle(f"{place}: a row is not [path, size, sha256]")
+        path, size, sha256 = row
+        if not isinstance(path, str) or type(size) is not int or size < 0:
+            raise InvalidBundle(f"{place}: a row is not [path, size, sha256]")
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            raise InvalidBundle(f"{place}: the sha256 of {path[:250]!a} is none")
+        paths.add(path)
+        if path.encode("utf-8") <= last:
+            raise InvalidBundle(f"{place}: {path!a} is out of order")
+        last = path.encode("utf-8")
+        entries.append(FileEntry(path, size, sha256))
+    return tuple(entries)

@@ -1,0 +1,66 @@
+"""The model's inputs from named arrays: the array of the same name, or else columns side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mlship_runtime.errors import BadInput
+from mlship_runtime.model.datatypes import Array
+from mlship_runtime.model.session import ModelTensor
+
+
+class Feed:
+    """One input of the graph, cast to its type and rank. A missing text reaches it as the empty text."""
+
+    def __init__(self, node: ModelTensor, columns: Sequence[str]) -> None:
+        self.name = node.name
+        self.columns = tuple(columns)
+        self._dtype = node.dtype
+        self._rank = len(node.shape)
+        self._texts = node.dtype.kind == "O"
+
+    def assemble(self, arrays: Mapping[str, Array]) -> Array:
+        """The input for one batch; raises BadInput for values that the graph's type cannot hold."""
+        array = arrays.get(self.name)
+        if array is None or array.dtype != self._dtype:
+            try:
+                with np.errstate(over="raise"):
+                    if array is None:
+                        array = self._side_by_side([arrays[name] for name in self.columns])
+                    else:
+                        array = self._whole(array).astype(self._dtype)
+            except FloatingPointError:
+                what = f"{self.name} holds a number too large for {self._dtype}"
+                raise BadInput(what, field=self.name) from None
+        if self._texts:
+            array = _without_none(array)
+        if array.ndim == 1 and self._rank == 2:
+            return array.reshape(-1, 1)
+        return array
+
+    def _side_by_side(self, parts: list[Array]) -> Array:
+        if parts[0].ndim == 1:
+            try:  # one call for all columns; it refuses when a later part is a matrix
+                table = np.concatenate(parts).reshape(len(parts), -1).T
+            except ValueError:
+                table = _wide(parts)
+        else:
+            table = _wide(parts)
+        return self._whole(table).astype(self._dtype, order="C")
+
+    def _whole(self, part: Array) -> Array:
+        """`part`, unless it is a float column with a missing value on its way into whole numbers."""
+        if self._dtype.kind in "iub" and part.dtype.kind == "f" and not np.isfinite(part).all():
+            raise BadInput(f"{self.name} is missing a value that the model needs", field=self.name)
+        return part
+
+
+def _wide(parts: list[Array]) -> Array:
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
+
+def _without_none(array: Array) -> Array:
+    flat = ["" if text is None else text for text in array.ravel().tolist()]
+    return np.array(flat, object).reshape(array.shape)

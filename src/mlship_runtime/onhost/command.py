@@ -1,0 +1,93 @@
+"""The far side of every command on a host: JSON request on standard input, JSON answer on standard output.
+
+Verbs that read: facts, observe, path, logs. Verbs that change, and refuse a fence number lower than one
+seen: receive, stage, open, start, shift, settle, stop, remove, destroy. A refusal is an answer ({ok: false,
+error}) and ends with exit code 0; any other exit code means that this program broke.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+from mlship_runtime.errors import RuntimeFault, SiteError
+from mlship_runtime.files import last_lines, site_error
+from mlship_runtime.supervision import fence
+from mlship_runtime.supervision.control import fault_data
+from mlship_runtime.supervision.layout import Layout, Site
+
+_READING = {
+    "facts": "facts",
+    "observe": "observe",
+    "path": "files",
+    "logs": "files",
+}
+_CHANGING = {
+    "receive": "stage",
+    "stage": "stage",
+    "open": "service",
+    "start": "service",
+    "shift": "service",
+    "settle": "service",
+    "stop": "stop",
+    "remove": "remove",
+    "destroy": "remove",
+}
+_LOG_LINES = 20
+
+Verb = Callable[[Layout, dict], dict]  # type: ignore[type-arg]  # evaluated at run time, also by Python 3.9
+
+
+def main(verb: str) -> int:
+    """Answer the request on standard input."""
+    given = sys.stdin.buffer.read()
+    answer = answer_to(verb, given)
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def answer_to(verb: str, given: bytes) -> dict[str, Any]:
+    """The answer to one request, `given` as JSON."""
+    layout, request = None, {}
+    try:
+        request = _request(given)
+        layout = Site(Path(request["base"]).resolve()).service(request["service"])
+        return {"ok": True, **_run(verb, layout, request)}
+    except RuntimeFault as fault:
+        return {"ok": False, "error": {**fault_data(fault), "log": _log_of(layout, request, verb)}}
+    except OSError as error:
+        return {"ok": False, "error": fault_data(site_error(f"{verb} failed on the host", error))}
+    except KeyError as error:
+        return {"ok": False, "error": fault_data(SiteError(f"the request for {verb} lacks {error}"))}
+
+
+def _run(verb: str, layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
+    name = _READING.get(verb) or _CHANGING.get(verb)
+    if name is None:
+        raise SiteError(f"the host knows no command {verb[:40]!r}", fix="Use one mlship on both sides")
+    if verb in _CHANGING:
+        fence.admit(layout, request.get("fence"))
+    function: Verb = getattr(importlib.import_module(f"mlship_runtime.onhost.{name}"), f"do_{verb}")
+    return function(layout, request)
+
+
+def _request(given: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(given)
+    except ValueError as error:
+        raise SiteError("the request is not JSON", cause=str(error)) from error
+    if not isinstance(request, dict) or not str(request.get("base", "")).startswith("/"):
+        raise SiteError("the request has no absolute `base`")
+    return request
+
+
+def _log_of(layout: Layout | None, request: dict[str, Any], verb: str) -> list[str]:
+    """What the release wrote last, where that may tell why it failed."""
+    number = request.get("release")
+    if layout is None or verb not in ("start", "shift") or not isinstance(number, int):
+        return []
+    return last_lines(layout.log(number), _LOG_LINES)

@@ -1,0 +1,104 @@
+"""What a service is and does, from its files and processes. Changes nothing, works when all is down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlship_runtime.errors import RuntimeFault
+from mlship_runtime.files import read_json
+from mlship_runtime.supervision import fence
+from mlship_runtime.supervision.control import Unreachable, fault_of, request
+from mlship_runtime.supervision.layout import Layout, WorkerSockets
+from mlship_runtime.supervision.live import Live, read_live
+from mlship_runtime.supervision.release_record import read_record
+
+_PATIENCE = 3.0  # seconds for a process to answer
+_RANK = (
+    "serving",
+    "starting",
+    "ready",
+    "draining",
+)  # of several states of workers, the first names the release
+
+
+def do_observe(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
+    """Service, supervisor, live release, layers, and every release with its state and workers."""
+    settings, live = read_json(layout.settings), read_live(layout)
+    supervisor = supervisor_status(layout)
+    running = {entry["number"]: entry for entry in (supervisor["releases"] if supervisor else _found(layout))}
+    known = supervisor or settings or {}
+    pid = supervisor["pid"] if supervisor else None
+    return {
+        "service": {"name": layout.name, **(settings or {})} if layout.folder.is_dir() else None,
+        "fence": fence.highest(layout),
+        "supervisor": {"pid": pid, "alive": supervisor is not None},
+        "live": live.release,
+        "host": known.get("host"),
+        "port": known.get("port"),
+        "layers": sorted(
+            f"sha256:{path.name}" for path in layout.site.layers.glob("*") if len(path.name) == 64
+        ),
+        "releases": [_release(layout, number, running.get(number), live) for number in layout.numbers()],
+    }
+
+
+def supervisor_status(layout: Layout) -> dict[str, Any] | None:
+    """What the supervisor says, None if there is none."""
+    try:
+        return request(layout.supervisor_socket, {"verb": "status"}, _PATIENCE)
+    except Unreachable:
+        return None
+
+
+def worker_status(sockets: WorkerSockets) -> dict[str, Any] | None:
+    """What a worker says, None if it is gone; one that does not answer counts as starting."""
+    try:
+        return request(sockets.control, {"verb": "status"}, _PATIENCE)
+    except Unreachable as fault:
+        return {"state": "starting"} if "does not answer" in fault.what else None
+
+
+def _found(layout: Layout) -> list[dict[str, Any]]:
+    """The workers as the supervisor would list them, asked one by one since it is gone."""
+    releases: dict[int, dict[str, Any]] = {}
+    for sockets in layout.found_workers():
+        status = worker_status(sockets)
+        if status is None:
+            continue
+        worker = {"index": sockets.index, "pid": sockets.pid, "restarts": 0, "socket": str(sockets.web)}
+        entry = releases.setdefault(sockets.number, {"number": sockets.number, "error": None, "workers": []})
+        entry["workers"].append({**worker, "state": status["state"]})
+    for entry in releases.values():
+        entry["state"] = min((worker["state"] for worker in entry["workers"]), key=_RANK.index)
+    return list(releases.values())
+
+
+def _release(layout: Layout, number: int, running: dict[str, Any] | None, live: Live) -> dict[str, Any]:
+    record = read_record(layout.record(number))
+    state, error, workers = "staged", None, []
+    if running:
+        state, error, workers = running["state"], running["error"], running["workers"]
+    if state in ("staged", "stopped"):
+        state, error = _state_at_rest(layout, number)
+    shown = {name: record[name] for name in ("digest", "reference", "settings", "settingsDigest", "platform")}
+    return {
+        **shown,
+        "number": number,
+        "state": state,
+        "served": number in live.served,
+        "error": str(fault_of(error)) if error else None,
+        "errorKind": error["kind"] if error else None,
+        "workers": [worker for worker in workers if worker["pid"] is not None],
+        "logs": str(layout.log(number)),
+    }
+
+
+def _state_at_rest(layout: Layout, number: int) -> tuple[str, dict[str, Any] | None]:
+    """A release without workers: it failed, was stopped, or was never started."""
+    try:
+        failure = read_json(layout.failure(number))
+    except RuntimeFault as fault:
+        return "failed", {"kind": fault.kind, "what": fault.what, "cause": fault.cause}
+    if failure:
+        return "failed", failure.get("error") or {}
+    return ("stopped" if layout.log(number).exists() else "staged"), None

@@ -1,0 +1,153 @@
+"""Opens a service's port, starts releases, moves traffic: orders to the supervisor, started if need be."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mlship_runtime.errors import NotReady, RuntimeFault, SiteError
+from mlship_runtime.files import as_site_errors, last_lines, make_folder, read_json, write_json
+from mlship_runtime.onhost.observe import supervisor_status
+from mlship_runtime.supervision.control import Unreachable, fault_of, request
+from mlship_runtime.supervision.layout import Layout
+from mlship_runtime.supervision.listening import reach
+from mlship_runtime.supervision.probe import digest_on_port
+from mlship_runtime.supervision.spawn import BOOT, start_supervisor
+
+_START_WAIT = 30.0  # seconds for a supervisor to hold its port
+_READY_WAIT = 60.0  # seconds for a release, unless the request says otherwise
+_SHIFT_WAIT = 45.0
+_PAUSE = 0.1  # seconds between two looks
+
+
+def do_open(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
+    """Make sure that a supervisor of this version holds `host`:`port` (0: a free port, chosen once)."""
+    host, port = str(given["host"]), int(given["port"])
+    with as_site_errors(f"{layout.name} cannot be opened"):
+        for folder in (layout.logs, layout.releases):
+            make_folder(folder)
+        before = read_json(layout.settings)
+        status = supervisor_status(layout)
+        if status:
+            _check_place(layout, status, host, port)
+            if status["code"] == str(BOOT):
+                return _place(status)
+            _dismiss(layout, given)
+        kept = before["port"] if before and port == 0 and before["host"] == host else port
+        wanted = {**(before or {}), "schemaVersion": 1, "host": host, "port": kept}
+        if given.get("python"):
+            wanted["python"] = given["python"]
+        if wanted != before:
+            write_json(layout.settings, wanted)
+        try:
+            return _start(layout)
+        except RuntimeFault:
+            if before and wanted != before:
+                write_json(layout.settings, before)
+            raise
+
+
+def do_start(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
+    """Run `release` until it is ready, for at most `timeout` seconds; raises why it failed."""
+    _ensure(layout)
+    timeout = float(given.get("timeout") or _READY_WAIT)
+    order = {"verb": "start", "release": given["release"], "timeout": timeout, "fence": given.get("fence")}
+    answer = request(layout.supervisor_socket, order, timeout + 10)
+    return {"state": answer["state"], "workers": answer["workers"]}
+
+
+def do_shift(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
+    """Give the port to `release`; the others drain for at most `drain` seconds."""
+    _ensure(layout)
+    order = {
+        "verb": "shift",
+        "release": given["release"],
+        "drain": given.get("drain"),
+        "fence": given.get("fence"),
+    }
+    answer = request(layout.supervisor_socket, order, _SHIFT_WAIT)
+    return {"live": answer["live"], "draining": answer["draining"]}
+
+
+def do_settle(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
+    """Wait until no release but `release` answers any more; returns the digest that the port answers with."""
+    _ensure(layout)
+    number, end = int(given["release"]), time.monotonic() + float(given.get("timeout", _READY_WAIT))
+    while True:
+        status = request(layout.supervisor_socket, {"verb": "status"})
+        others = [release["number"] for release in status["releases"] if _has_traffic(release, number)]
+        if not others:
+            break
+        if time.monotonic() > end:
+            raise NotReady(
+                f"releases {others} have not given up their connections", fix="Wait, then try again"
+            )
+        time.sleep(_PAUSE)
+    if status["live"] != number:
+        raise NotReady(f"release {number} is not live", cause=f"{status['live']} is", fix="Shift to it first")
+    digest = digest_on_port(reach(status["host"]), status["port"])
+    return {"digest": digest, **_place(status)}
+
+
+def _has_traffic(release: dict[str, Any], number: int) -> bool:
+    states = {worker["state"] for worker in release["workers"]}
+    return "draining" in states or (release["number"] != number and "serving" in states)
+
+
+def _ensure(layout: Layout) -> None:
+    """A supervisor must be there; one that died is replaced."""
+    if supervisor_status(layout) is None:
+        if read_json(layout.settings) is None:
+            raise SiteError(f"{layout.name} has no port yet", fix="Open it first")
+        with as_site_errors(f"{layout.name} cannot be opened"):
+            _start(layout)
+
+
+def _start(layout: Layout) -> dict[str, Any]:
+    child = start_supervisor(str(Path(sys.executable).resolve()), layout)
+    said = _first_line(child)
+    child.returncode = 0  # it is to outlive this process, which must not wait for it
+    if not said:
+        line = (last_lines(layout.events, 1) or ["it said nothing"])[0]
+        raise SiteError(f"the supervisor of {layout.name} did not start", cause=line)
+    answer = json.loads(said)
+    if answer["ok"]:
+        return _place(answer)
+    status = supervisor_status(layout)  # somebody else may have been faster
+    if status:
+        return _place(status)
+    raise fault_of(answer["error"])
+
+
+def _first_line(child: subprocess.Popen[bytes]) -> bytes:
+    """What the supervisor says once it holds the port or has failed; empty if it dies or takes too long."""
+    assert child.stdout is not None  # noqa: S101  it was asked for
+    with child.stdout as stream:
+        readable, _, _ = select.select([stream], [], [], _START_WAIT)
+        return stream.readline() if readable else b""
+
+
+def _dismiss(layout: Layout, given: dict[str, Any]) -> None:
+    """Let a supervisor of another version go; its workers stay, and so does their socket."""
+    with contextlib.suppress(Unreachable):
+        request(layout.supervisor_socket, {"verb": "leave", "fence": given.get("fence")})
+
+
+def _check_place(layout: Layout, status: dict[str, Any], host: str, port: int) -> None:
+    known = str((read_json(layout.settings) or {}).get("host", host))
+    if port not in (0, status["port"]) or known != host:
+        raise SiteError(
+            f"{layout.name} holds {known}:{status['port']}, not {host}:{port}",
+            cause="a running service keeps its port",
+            fix="Set the old one, or destroy the service and deploy again",
+        )
+
+
+def _place(status: dict[str, Any]) -> dict[str, Any]:
+    return {"host": status["host"], "port": status["port"]}

@@ -1,0 +1,179 @@
+"""Brings a release onto the host: what was sent is hashed, unpacked, verified and compiled, then recorded.
+
+Nothing shows under its final name before all of it is right; repeating the command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mlship_runtime.bundle.agreement import check_agreement
+from mlship_runtime.bundle.extract import extract_layer
+from mlship_runtime.bundle.manifest import Descriptor, read_manifest
+from mlship_runtime.bundle.spec import Spec, read_spec
+from mlship_runtime.bundle.verify import verify_layer
+from mlship_runtime.errors import InvalidBundle, SiteError
+from mlship_runtime.files import (
+    as_site_errors,
+    locked,
+    make_folder,
+    read_json,
+    remove,
+    sync_folder,
+    write_json,
+)
+from mlship_runtime.onhost.sweep import sweep_unfinished
+from mlship_runtime.supervision import fence
+from mlship_runtime.supervision.layout import Layout, Site, hex_of
+from mlship_runtime.supervision.spawn import clean_environment, python_command
+
+_CODE_ROLES = ("runtime", "reduction")
+_LOCK_WAIT = 600.0  # seconds: another service may be staging
+_SPARE = 16 << 20  # bytes that stay free: records, logs, byte code
+_FROM_REQUEST = ("digest", "reference", "settings", "settingsDigest", "platform")
+
+
+def do_receive(layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
+    """Check the content of incoming/`file` against `digest` and `size`, and keep it as a blob."""
+    site, digest, name = layout.site, request["digest"], request["file"]
+    if "/" in name or name.startswith("."):
+        raise SiteError(f"{name[:80]!r} is not the name of a file in incoming")
+    with as_site_errors(f"{digest} cannot be kept"):
+        make_folder(site.blobs)
+        path = site.incoming / name
+        if path.exists() and path.stat().st_size != request["size"]:
+            raise SiteError(
+                f"{path} has {path.stat().st_size} bytes, not {request['size']}", fix="Send it again"
+            )
+        _document(site, digest, path)
+    return {"digest": digest, "size": request["size"]}
+
+
+def do_stage(layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
+    """Stage release number `release` from what lies in incoming and what is here already."""
+    site, number = layout.site, int(request["release"])
+    with as_site_errors(f"release {number} cannot be staged"):
+        for folder in (site.blobs, site.layers, site.pycache, layout.releases, layout.logs):
+            make_folder(folder)
+        with locked(site.lock, str(site.base), _LOCK_WAIT):
+            fence.admit(layout, request.get("fence"))
+            sweep_unfinished(site)
+            return _stage(layout, number, request)
+
+
+def _stage(layout: Layout, number: int, request: dict[str, Any]) -> dict[str, Any]:
+    site, digest, platform = layout.site, request["digest"], request["platform"]
+    _check_free_number(layout, number, request)
+    manifest = read_manifest(_document(site, digest))
+    spec = read_spec(_document(site, manifest.spec_layer.digest))
+    check_agreement(manifest, spec)
+    if platform not in manifest.platforms:
+        raise InvalidBundle(
+            f"the bundle has no runtime for {platform}", cause=f"only {', '.join(manifest.platforms)}"
+        )
+    layers = [layer for layer in manifest.layers_for(platform) if layer.is_tar]
+    _check_room(site, [layer for layer in layers if not site.layer(layer.digest).exists()])
+    python = str(request["settings"].get("python") or sys.executable)
+    if shutil.which(python) is None:
+        raise SiteError(f"there is no Python {python}", fix="Install it, or set `python` of the target")
+    unpacked = [layer.digest for layer in layers if _unpack(site, layer, spec, python)]
+    record = {
+        "schemaVersion": 1,
+        "number": number,
+        "service": layout.name,
+        **{name: request[name] for name in _FROM_REQUEST},
+        "manifest": str(site.blob(digest)),
+        "spec": str(site.blob(manifest.spec_layer.digest)),
+        "layers": {layer.digest: str(site.layer(layer.digest)) for layer in layers},
+    }
+    write_json(layout.record(number), record)
+    return {"release": number, "unpacked": unpacked, "present": len(layers) - len(unpacked)}
+
+
+def _check_free_number(layout: Layout, number: int, request: dict[str, Any]) -> None:
+    before = read_json(layout.record(number))
+    if before and any(before[name] != request[name] for name in ("digest", "settingsDigest", "platform")):
+        raise SiteError(
+            f"release {number} of {layout.name} is another one", fix="Stage it under a new number"
+        )
+
+
+def _document(site: Site, digest: str, sent: Path | None = None) -> bytes:
+    """A manifest or spec by its digest, from the blobs or from what was sent (which becomes a blob)."""
+    blob, sent = site.blob(digest), sent or site.incoming / hex_of(digest)
+    for path in (sent, blob):
+        with contextlib.suppress(FileNotFoundError):
+            data = path.read_bytes()
+            if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+                remove(path)
+                raise InvalidBundle(f"{path.name} is not what its digest says", fix="Send it again")
+            if path != blob:
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+                path.replace(blob)
+                sync_folder(site.blobs)
+            return data
+    raise SiteError(f"{digest[:19]}… is not on the host", fix="Send it first")
+
+
+def _check_room(site: Site, missing: list[Descriptor]) -> None:
+    """The tars are here already; what is needed is the room to unpack them."""
+    space = os.statvfs(site.base)
+    free, need = space.f_bavail * space.f_frsize, sum(layer.size for layer in missing)
+    if missing and free < need + _SPARE:
+        raise SiteError(
+            f"{site.base} has no room for the release",
+            cause=f"{free:,} bytes are free, {need + _SPARE:,} are needed",
+            fix="Free space there and try again",
+        )
+
+
+def _unpack(site: Site, layer: Descriptor, spec: Spec, python: str) -> bool:
+    """Make sure that the layer is unpacked and right; True if that took unpacking it now."""
+    root, sent, entries = (
+        site.layer(layer.digest),
+        site.incoming / hex_of(layer.digest),
+        spec.files[layer.digest],
+    )
+    if root.exists():
+        try:
+            verify_layer(str(root), entries)
+        except InvalidBundle as fault:
+            remove(root)  # so that the next deploy sends it again
+            raise InvalidBundle(
+                f"the unpacked layer {layer.title} was damaged: {fault.what}",
+                cause=fault.cause,
+                fix="It was removed: deploy again to send it anew",
+            ) from fault
+        remove(sent)
+        return False
+    try:
+        stream = sent.open("rb")
+    except FileNotFoundError:
+        raise SiteError(f"the layer {layer.title} is not on the host", fix="Send it first") from None
+    with stream:
+        extract_layer(stream, str(root), entries, layer.digest)
+    remove(sent)
+    if layer.role in _CODE_ROLES:
+        compile_code(site, root, python)
+    return True
+
+
+def compile_code(site: Site, root: Path, python: str) -> None:
+    """Write the byte code of the Python files below `root` into the cache beside the layers, with the
+    interpreter that will run it. What does not compile is left to fail where it is imported."""
+    command = [*python_command(python, site.pycache), "-m", "compileall", "-q", str(root)]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            command, env=clean_environment(), cwd="/", check=False, timeout=300, capture_output=True
+        )
+    for path in site.cache_of(root).rglob("*.pyc"):
+        with path.open("rb") as file:  # half a file after a power cut would break the import
+            os.fsync(file.fileno())

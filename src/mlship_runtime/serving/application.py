@@ -1,0 +1,163 @@
+"""What a release answers: V2, /invocations, /ping, health and metrics, over one pipeline. No sockets."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, Callable
+from urllib.parse import quote, unquote_to_bytes
+
+import orjson
+
+from mlship_runtime import __version__
+from mlship_runtime.errors import BadInput
+from mlship_runtime.model.datatypes import Array
+from mlship_runtime.model.pipeline import Pipeline
+from mlship_runtime.model.reduction import ReductionFailed
+from mlship_runtime.model.session import ModelFailed
+from mlship_runtime.serving import invocations
+from mlship_runtime.serving.answer import Answer, error_answer
+from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
+from mlship_runtime.serving.v2 import InferCodec
+
+_Handler = Callable[[bytes, bytes], Answer]
+_CSV_TYPES = (b"text/csv", b"application/csv")
+_JSON_TYPES = (b"application/json", b"")
+
+
+class _Route:
+    """One path: its handlers by method (HEAD as GET), its metrics, the methods it allows."""
+
+    def __init__(self, metrics: RouteMetrics, handlers: Mapping[bytes, _Handler]) -> None:
+        self.observe = metrics.observe
+        self.handlers = dict(handlers)
+        if b"GET" in handlers:
+            self.handlers[b"HEAD"] = handlers[b"GET"]
+        self.allow = b"Allow: " + b", ".join(sorted(self.handlers)) + b"\r\n"
+
+
+class Application:
+    """Answers for one release, which is number `release` of its service. `ready` is what the health routes
+    say; set it to False before a drain so that a load balancer goes elsewhere."""
+
+    def __init__(self, pipeline: Pipeline, release: int = 0, *, ready: bool = True) -> None:
+        spec, digest = pipeline.spec, pipeline.digest
+        self.ready = ready
+        self.connections = 0
+        self.headers = (
+            f"Mlship-Bundle: {digest}\r\nMlship-Release: {release}\r\n"
+            f"X-Amzn-SageMaker-Custom-Attributes: mlship-bundle={digest}\r\n"
+        ).encode("latin-1")
+        self._pipeline = pipeline
+        self._codec = InferCodec(spec.name, digest, spec.inputs, spec.outputs)
+        build = {"digest": digest, "release": str(release), "runtime": __version__}
+        self._metrics = Metrics(spec.name, spec.version, build)
+        self._unknown = self._metrics.route("unknown")
+        self._refused = self._metrics.route("refused")
+        self._routes = self._all_routes(spec.name, digest)
+
+    def answer(self, method: bytes, target: bytes, content_type: bytes, body: bytes) -> Answer:
+        """The answer to one request; see `answer.Application`."""
+        started = perf_counter()
+        route = self._routes.get(target) or self._find(target)
+        if route is None:
+            found = error_answer(404, self._not_found(target))
+            self._unknown.observe(404, perf_counter() - started)
+            return found
+        handler = route.handlers.get(method)
+        if handler is None:
+            found = error_answer(405, "the method is not allowed here", route.allow)
+        else:
+            try:
+                found = handler(content_type, body)
+            except Exception as error:  # noqa: BLE001  whatever is wrong, the client must get an answer
+                found = _failure(error)
+        route.observe(found.status, perf_counter() - started)
+        return found
+
+    def refuse(self, status: int, message: str) -> Answer:
+        self._refused.observe(status, 0.0)
+        return error_answer(status, message)
+
+    def _all_routes(self, name: str, digest: str) -> dict[bytes, _Route]:
+        infer, invoke = {b"POST": self._infer}, {b"POST": self._invoke}
+        metadata, ready = _fixed(self._pipeline.metadata), self._model_ready
+        about = _fixed({"name": "mlship", "version": __version__, "extensions": []})
+        model = f"/v2/models/{quote(name, safe='')}"
+        routes: dict[bytes, _Route] = {}
+        for path, label, handlers in (
+            ("/v2", "server", {b"GET": about}),
+            ("/v2/health/live", "live", {b"GET": _fixed({"live": True})}),
+            ("/v2/health/ready", "ready", {b"GET": self._ready}),
+            (model, "metadata", {b"GET": metadata}),
+            (f"{model}/ready", "model_ready", {b"GET": ready}),
+            (f"{model}/infer", "infer", infer),
+            (f"{model}/versions/{digest}", "metadata", {b"GET": metadata}),
+            (f"{model}/versions/{digest}/ready", "model_ready", {b"GET": ready}),
+            (f"{model}/versions/{digest}/infer", "infer", infer),
+            ("/invocations", "invocations", invoke),
+            ("/ping", "ping", {b"GET": self._ready}),
+            ("/healthz", "live", {b"GET": _fixed({"live": True})}),
+            ("/readyz", "ready", {b"GET": self._ready}),
+            ("/metrics", "metrics", {b"GET": self._show_metrics}),
+        ):
+            routes[path.encode()] = _Route(self._metrics.route(label), handlers)
+        return routes
+
+    def _find(self, target: bytes) -> _Route | None:
+        """The route of a target with a query, or with other characters quoted than we would."""
+        path = target.partition(b"?")[0]
+        return self._routes.get(path) or self._routes.get(quote(unquote_to_bytes(path), safe="/:").encode())
+
+    def _not_found(self, target: bytes) -> str:
+        if target.startswith(b"/v2/models/"):
+            return f"only {self._pipeline.spec.name} ({self._pipeline.digest}) is served here"
+        return "nothing is served at this path"
+
+    def _infer(self, content_type: bytes, body: bytes) -> Answer:
+        codec = self._codec
+        request, columns = codec.read(body)
+        return Answer(200, codec.write(request, self._predict(columns)))
+
+    def _invoke(self, content_type: bytes, body: bytes) -> Answer:
+        kind = content_type.partition(b";")[0].strip().lower()
+        if kind in _CSV_TYPES:
+            columns = invocations.read_text(body, self._pipeline.spec.inputs)
+        elif kind in _JSON_TYPES:
+            columns = invocations.read_json(body, self._pipeline.spec.inputs)
+        else:
+            return error_answer(415, "the content type is neither application/json nor text/csv")
+        return Answer(200, invocations.write(self._predict(columns)))
+
+    def _predict(self, columns: dict[str, Array]) -> dict[str, Array]:
+        started = perf_counter()
+        results = self._pipeline.predict(columns)
+        self._metrics.model_durations.observe(perf_counter() - started)
+        return results
+
+    def _ready(self, content_type: bytes, body: bytes) -> Answer:
+        return Answer(200 if self.ready else 503, orjson.dumps({"ready": self.ready}))
+
+    def _model_ready(self, content_type: bytes, body: bytes) -> Answer:
+        document = {"name": self._pipeline.spec.name, "ready": self.ready}
+        return Answer(200 if self.ready else 503, orjson.dumps(document))
+
+    def _show_metrics(self, content_type: bytes, body: bytes) -> Answer:
+        return Answer(200, self._metrics.render(self.connections), CONTENT_TYPE)
+
+
+def _fixed(document: Mapping[str, Any]) -> _Handler:
+    answer = Answer(200, orjson.dumps(document))
+    return lambda content_type, body: answer
+
+
+def _failure(error: Exception) -> Answer:
+    """Errors of the input are 400 and say why; others are 500, with the traceback in the log only."""
+    if isinstance(error, BadInput):
+        return error_answer(400, str(error))
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    if isinstance(error, (ReductionFailed, ModelFailed)):
+        return error_answer(500, error.what)
+    return error_answer(500, f"the request could not be answered ({type(error).__name__})")

@@ -1,0 +1,163 @@
+"""Bytes to whole HTTP/1.1 requests: httptools (llhttp) parses, the limits and what HTTP asks of a server
+are here."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import httptools
+
+from mlship_runtime.serving.answer import CLOSE, KEEP, KEEP_1_0
+from mlship_runtime.serving.limits import Limits
+
+Take = Callable[[bytes, bytes, bytes, bytes, bytes], None]
+
+
+class Refusal(Exception):
+    """What came is no proper request, or too large a one: `status` and `message` are the answer, the
+    last one."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+class RequestReader:
+    """Calls `take(method, target, content_type, body, connection)` for each request, in order, while
+    `feed` runs; `connection` is the answer's header line for it. After a request that asked to close,
+    the rest is ignored. Calls `go_on()` when a client waits for "100 Continue"."""
+
+    def __init__(self, limits: Limits, take: Take, go_on: Callable[[], None]) -> None:
+        self.busy = False  # a message has begun and is not complete
+        self._limits = limits
+        self._take = take
+        self._go_on = go_on
+        self._parser = httptools.HttpRequestParser(self)
+        self._refusal: Refusal | None = None
+        self._ended = False
+        self._new = self._in_head = self._has_host = self._expects = False
+        self._head_size = self._body_size = self._fed = 0
+        self._target = self._content_type = self._length = self._coding = b""
+        self._body: list[bytes] = []
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they come; raises Refusal, after which nothing more may be fed."""
+        while data:
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_upgrade() + data[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserError as error:
+                self._fail(error)
+                return
+        if self.busy:
+            self._count(len(data))
+
+    def _fail(self, error: httptools.HttpParserError) -> None:
+        if self._ended:  # bytes behind a request that asked to close
+            return
+        if self._refusal is not None:
+            raise self._refusal from None
+        if isinstance(error, httptools.HttpParserCallbackError):
+            raise error
+        raise Refusal(400, f"this is not HTTP/1.1: {error}") from error
+
+    def _without_upgrade(self) -> bytes:
+        """The head of a request that offers another protocol (h2c, as Java's client does), without the
+        offer: the parser stops behind such a head and would take the body for the other protocol."""
+        parser = self._parser
+        lines = [b"%b %b HTTP/%b" % (parser.get_method(), self._target, parser.get_http_version().encode())]
+        for name, value in (
+            (b"Content-Type", self._content_type),
+            (b"Content-Length", self._length),
+            (b"Transfer-Encoding", self._coding),
+            (b"Connection", b"keep-alive" if parser.should_keep_alive() else b"close"),
+        ):
+            if value:
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"Host: known", b"", b""])
+
+    def _count(self, size: int) -> None:
+        """Bound what an unfinished message may hold in the parser's own buffers, where callbacks do not
+        see it."""
+        if self._new:
+            self._new = False
+            return
+        self._fed += size
+        if self._in_head and self._fed > self._limits.header:
+            raise Refusal(431, "the header of the request is too large")
+        if self._fed > self._limits.header + 2 * self._limits.body:
+            raise Refusal(413, "the body of the request is too large")
+
+    def _refuse(self, status: int, message: str) -> Refusal:
+        self._refusal = Refusal(status, message)
+        return self._refusal
+
+    # The callbacks of httptools, in the order in which they come.
+
+    def on_message_begin(self) -> None:
+        self.busy = self._new = self._in_head = True
+        self._target = self._content_type = self._length = self._coding = b""
+        self._head_size = self._body_size = self._fed = 0
+        self._body = []
+        self._has_host = self._expects = False
+
+    def on_url(self, part: bytes) -> None:
+        self._target = self._target + part if self._target else part
+        if len(self._target) > self._limits.target:
+            raise self._refuse(414, "the target of the request is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > self._limits.header:
+            raise self._refuse(431, "the header of the request is too large")
+        name = name.lower()
+        if name == b"host":
+            self._has_host = True
+        elif name == b"content-type":
+            self._content_type = value
+        elif name == b"content-length":
+            self._length = value
+            if int(value) > self._limits.body:
+                raise self._refuse(413, "the body of the request is too large")
+        elif name == b"transfer-encoding":
+            self._coding = value
+        elif name == b"expect":
+            self._expects = True
+            if value.lower() != b"100-continue":
+                raise self._refuse(417, "only 100-continue can be expected")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        parser = self._parser
+        if parser.get_method() == b"CONNECT":
+            raise self._refuse(501, "this is no proxy")
+        version = parser.get_http_version()
+        if version == "1.1":
+            if not self._has_host:
+                raise self._refuse(400, "the request names no host")
+            if self._expects:
+                self._go_on()
+        elif version != "1.0":
+            raise self._refuse(505, "this server speaks HTTP/1.1")
+
+    def on_body(self, part: bytes) -> None:
+        self._body_size += len(part)
+        if self._body_size > self._limits.body:
+            raise self._refuse(413, "the body of the request is too large")
+        self._body.append(part)
+
+    def on_message_complete(self) -> None:
+        parser, parts = self._parser, self._body
+        if self._ended or parser.should_upgrade():
+            return
+        self.busy = False
+        if not parser.should_keep_alive():
+            self._ended = True
+            connection = CLOSE
+        else:
+            connection = KEEP if parser.get_http_version() == "1.1" else KEEP_1_0
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._take(parser.get_method(), self._target, self._content_type, body, connection)

@@ -1,0 +1,54 @@
+"""Turns a release record into a proved pipeline: verified, loaded, equal to its golden examples."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlship_runtime.bundle.tree import BundleTree, open_tree
+from mlship_runtime.bundle.verify import verify_tree
+from mlship_runtime.errors import NotReady, SiteError
+from mlship_runtime.golden import compare
+
+if TYPE_CHECKING:  # numpy and all that comes with it are the bundle's: not before it is verified
+    from mlship_runtime.model.pipeline import Pipeline
+
+
+def load(record: Mapping[str, Any], verified: str = "") -> Pipeline:
+    """The pipeline of a release. `verified` is the digest of a tree that need not be verified again.
+
+    Raises InvalidBundle for files that are not as indexed, NotReady if it answers differently than at
+    build, and whatever the release's own code raises."""
+    if not (sys.flags.isolated and sys.flags.no_site):
+        raise SiteError("a release must not see the host's packages", fix="Start Python with -I -S")
+    tree = open_tree(record)
+    if verified != tree.digest:
+        verify_tree(tree)
+    sys.path[:0] = tree.search_path(record["platform"])
+    from mlship_runtime.model.pipeline import Pipeline
+
+    pipeline = Pipeline(tree, threads=1)
+    check_golden(pipeline, tree)
+    return pipeline
+
+
+def check_golden(pipeline: Pipeline, tree: BundleTree) -> None:
+    """Raise NotReady with the first difference unless the golden examples come back as recorded."""
+    from mlship_runtime.model.columns import check_columns
+    from mlship_runtime.model.tensors import from_tensors, to_tensors
+
+    spec = tree.spec
+    golden = json.loads(Path(tree.path(spec.golden["path"])).read_bytes())
+    columns = check_columns(from_tensors(golden["inputs"], spec.inputs), spec.inputs)
+    answered = to_tensors(pipeline.predict(columns), spec.outputs)
+    compared = compare(golden["outputs"], answered, spec.tolerance)
+    if not compared.equal:
+        count = len(compared.differences)
+        raise NotReady(
+            f"{spec.name} answers differently here than at build ({count} of its golden answers)",
+            cause=str(compared.differences[0]),
+            fix="Look for what its reduction takes from the host: environment, files, time",
+        )
