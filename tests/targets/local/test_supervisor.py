@@ -294,7 +294,7 @@ def test_nothing_of_a_damaged_runtime_is_executed(lonely: Onhost, make_bundle, t
     lonely("open", host="127.0.0.1", port=0)
     (runtime,) = [layer for layer in bundle.layers if layer.platform == "any"]
     package = lonely.base / "layers" / runtime.digest[7:] / "runtime" / "any" / "mlship_runtime"
-    for name in ("boot.py", "worker.py", "verify.py"):
+    for name in ("boot.py", "supervision/worker.py", "bundle/verify.py"):
         (package / name).chmod(0o644)
         (package / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
     assert lonely.refused("start", release=1, timeout=30)["kind"] == "bundle"
