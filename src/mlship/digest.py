@@ -48,5 +48,4 @@ def checked(chunks: Iterable[bytes], digest: str, size: int | None = None) -> It
         raise BundleError(
             f"content of {digest[:19]}… is not what its digest says",
             cause="the bytes were damaged or exchanged where they are stored",
-            fix="Push or pull the bundle again from a place that has it whole",
         )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlship.bundle.fault import as_bundle_error
+from mlship.bundle.fault import as_bundle_error, damage_placed
 from mlship.bundle.manifest import check_config
 from mlship.bundle.source import BundleSource
 from mlship.digest import checked
@@ -21,7 +20,6 @@ from mlship_runtime.bundle.extract import hashed_chunks, indexed_members
 from mlship_runtime.bundle.manifest import Descriptor, Manifest, read_manifest
 from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, Spec, read_spec
 from mlship_runtime.bundle.ustar import ChunkStream, tar_size
-from mlship_runtime.errors import InvalidBundle
 
 MAX_JSON = MAX_SPEC_BYTES
 
@@ -42,8 +40,7 @@ class OpenBundle:
         if it is not what its digest says."""
         if digest == self.digest:
             return iter((self.manifest_bytes,))
-        blob = self._descriptor(digest)
-        return checked(self._stored(blob), blob.digest, blob.size)
+        return _sound(self.registry, self.reference.name, self._descriptor(digest))
 
     def fetch(self, digest: str, folder: Path) -> Path:
         """`blob` as a new file in `folder`, checked."""
@@ -75,11 +72,8 @@ class OpenBundle:
         return golden
 
     def _files(self, layer: Descriptor) -> Iterator[Any]:
-        entries = self.spec.files[layer.digest]
-        return indexed_members(ChunkStream(self._stored(layer)), entries, layer.digest)
-
-    def _stored(self, blob: Descriptor) -> Iterator[bytes]:
-        return self.registry.read_blob(self.reference.name, blob.digest, blob.size)
+        stored = self.registry.read_blob(self.reference.name, layer.digest, layer.size)
+        return indexed_members(ChunkStream(stored), self.spec.files[layer.digest], layer.digest)
 
     def _descriptor(self, digest: str) -> Descriptor:
         for blob in self.manifest.blobs:
@@ -127,7 +121,7 @@ def _verify_layer(bundle: OpenBundle, layer: Descriptor) -> int:
     entries = bundle.spec.files[layer.digest]
     if tar_size(entry.size for entry in entries) != layer.size:
         raise BundleError(f"{layer.title} cannot hold what its index lists", cause="the sizes do not add up")
-    with _placed(bundle.registry, layer):
+    with damage_placed(bundle.registry.url, layer):
         for entry, reader in bundle._files(layer):
             for _ in hashed_chunks(entry, reader):
                 continue
@@ -139,21 +133,12 @@ def _read_small(registry: BundleSource, name: str, blob: Descriptor) -> bytes:
         raise BundleError(
             f"{blob.title or 'the config'} is too large", cause=f"at most {MAX_JSON} bytes are read"
         )
-    with _placed(registry, blob):
-        return b"".join(checked(registry.read_blob(name, blob.digest, blob.size), blob.digest, blob.size))
+    return b"".join(_sound(registry, name, blob))
 
 
-@contextmanager
-def _placed(registry: BundleSource, blob: Descriptor) -> Iterator[None]:
-    """Say of damage where it lies: a blob that is there is not sent again, so it has to go first."""
-    try:
-        yield
-    except (InvalidBundle, BundleError) as fault:
-        raise BundleError(
-            f"{blob.title or 'the config'} in {registry.url} is damaged: {fault.what}",
-            cause=fault.cause,
-            fix=f"Remove {blob.digest} there, then push or pull it again from where it is whole",
-        ) from fault
+def _sound(registry: BundleSource, name: str, blob: Descriptor) -> Iterator[bytes]:
+    with damage_placed(registry.url, blob):
+        yield from checked(registry.read_blob(name, blob.digest, blob.size), blob.digest, blob.size)
 
 
 def _decoded(data: bytes) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlship.bundle.fault import as_bundle_error
+from mlship.bundle.fault import as_bundle_error, damage_placed
 from mlship.errors import TagMovedError
 from mlship.progress import SILENT, Progress
 from mlship.registry.protocol import HasFiles, Registry, Tagged, TakesFiles
@@ -68,11 +68,13 @@ def _copy_blob(
     if isinstance(source, HasFiles) and isinstance(destination, TakesFiles):
         file = source.file_of_blob(name, blob.digest)
         if file is not None:
-            destination.adopt_blob(name, blob.digest, blob.size, file)
+            with damage_placed(source.url, blob):
+                destination.adopt_blob(name, blob.digest, blob.size, file)
             progress.advance(blob.size)
             return
     chunks = _counted(source.read_blob(name, blob.digest, blob.size), progress)
-    destination.write_blob(name, blob.digest, blob.size, chunks)
+    with damage_placed(source.url, blob):
+        destination.write_blob(name, blob.digest, blob.size, chunks)
 
 
 def _counted(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
