@@ -1,5 +1,6 @@
 # Everything a person or CI runs, each target doing all its set-up by itself. Needs Python >= 3.11, make and git.
-# PY names another interpreter (make test PY=python3.12), ARGS goes to pytest or to the demo (make test ARGS='-k host').
+# PY names another interpreter (make test PY=python3.12), ARGS goes to pytest or to the demo (make test ARGS='-k host'),
+# JOBS says how many tests run at once (make test JOBS=0: one after the other, as a debugger wants it).
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -7,6 +8,7 @@ SHELL := /bin/bash
 
 PY ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 ARGS ?=
+JOBS ?= auto
 BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
@@ -32,7 +34,7 @@ demo: $(READY) ## the whole story on real data, in two minutes: train, build, de
 	@$(BIN)/python demo/run.py $(ARGS)
 
 test: $(READY) ## unit tests, the conformance kit on `local`, the commands of the docs, and what servers are here (< 10 min)
-	$(BIN)/pytest -m "$(NOT_QUICK)" $(ARGS)
+	$(BIN)/pytest -m "$(NOT_QUICK)" -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts, generated docs
 	$(BIN)/ruff check

@@ -233,7 +233,8 @@ def test_an_interpreter_without_the_converter(iris, refused, tmp_path: Path) -> 
     refused(root, "has no numpy and no scikit-learn and no skl2onnx and no onnx", f"{python} -m pip install")
 
 
-def test_a_package_that_no_index_has(iris, build) -> None:
+def test_a_package_that_no_index_has(iris, build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
     root = iris(TOML + '[runtime]\nrequirements = ["numpy==0.0.1.dev999"]\n')
     with pytest.raises(BuildError, match=r"no set of wheels for .*: there is no version of numpy==0\.0\.1"):
         build(root)

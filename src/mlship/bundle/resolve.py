@@ -22,6 +22,8 @@ from mlship.errors import BuildError
 
 RUNTIME = ("httptools", "msgspec", "numpy", "onnxruntime", "orjson", "uvloop")
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+# No other Python fetched behind our back; and its messages on one line, however narrow the terminal is.
+_UV_SETTINGS = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_WRAP": "1"}
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 
@@ -112,7 +114,7 @@ def _compile(
         capture_output=True,
         check=False,
         cwd=constraints.parent,
-        env={**os.environ, **_index(), "UV_PYTHON_DOWNLOADS": "never", **(environment or {})},
+        env={**os.environ, **_index(), **_UV_SETTINGS, **(environment or {})},
     )
     if done.returncode:
         cause, hint = _explain(done.stderr.decode(errors="replace"))
