@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 LIMIT = 3.0  # times the server without a model
-ROUNDS = 5
+ROUNDS = 7
 SLICES = 6
 REQUESTS = 2_000
 PATH = "/v2/models/bench/infer"
@@ -176,7 +176,8 @@ def body_of(name: str) -> bytes:
 
 def drive(port: int, body: bytes, requests: int) -> None:
     """Ask `requests` times over 16 connections, one request at a time on each; every answer must be the
-    same."""
+    same. It polls: a driver that sleeps must be woken, at the cost of the server that answers it, and only
+    a slow server lets it sleep."""
     head = f"POST {PATH} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     clients = {client.fileno(): client for client in (connect(port) for _ in range(CONNECTIONS))}
@@ -186,7 +187,7 @@ def drive(port: int, body: bytes, requests: int) -> None:
             ready.register(descriptor, selectors.EVENT_READ)
             os.write(descriptor, request)
         while left > 0:
-            for key, _ in ready.select():
+            for key, _ in ready.select(0):
                 answer = os.read(key.fd, 65536)
                 expected = expected or answer
                 if answer != expected:
@@ -239,11 +240,10 @@ def main() -> int:
     for name, label in LABELS.items():
         ratios = [costs[name] / costs["no model"] for costs in rounds]
         print(f"{label:32}{shown([costs[name] for costs in rounds])} µs, ratio {shown(ratios)}")
-    least = {name: min(costs[name] for costs in rounds) for name in LABELS}
-    ratio = least["matrix"] / least["no model"]
+    ratio = statistics.median(costs["matrix"] / costs["no model"] for costs in rounds)
     held = ratio <= LIMIT
     verdict = "held" if held else "BROKEN"
-    print(f"one-row infer / no model, the least of each: {ratio:.2f}, limit {LIMIT}: {verdict}")
+    print(f"one-row infer / no model, median of {ROUNDS} rounds: {ratio:.2f}, limit {LIMIT}: {verdict}")
     return 0 if held else 1
 
 
