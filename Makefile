@@ -23,7 +23,7 @@ LOCK_WITH := --no-config --universal --generate-hashes --python-version 3.11 --n
 # Kept out of `make test`: they take long, or have their own target.
 NOT_QUICK := not faults and not slow and not packaging
 
-.PHONY: help venv demo test check bench faults slow packaging testbed docs lock upgrade format clean
+.PHONY: help venv demo test check bench faults slow evidence packaging testbed docs lock upgrade format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,14 @@ faults: $(READY) ## kill, cut and fill up everything, at every point
 
 slow: $(READY) ## what takes minutes
 	@$(BIN)/pytest -m slow $(ARGS) || { [ $$? = 5 ] && echo 'no test is marked slow'; }
+
+evidence: $(READY) ## run the faults and the bench in full and keep what they say, with the commit, in docs/evidence
+	@git diff --quiet HEAD || { echo "commit first: evidence names the commit it is of" >&2; exit 1; }
+	@for lane in faults bench; do \
+	  { git log -1 --format='commit %H, %cs'; uname -sm; nproc; } | paste -sd' ' > docs/evidence/$$lane.part; \
+	  $(MAKE) --no-print-directory $$lane ARGS='-v --no-header' 2>&1 | tee -a docs/evidence/$$lane.part; \
+	  mv docs/evidence/$$lane.part docs/evidence/$$lane.txt; \
+	done
 
 packaging: $(READY) ## wheel, sdist and editable install, each in an environment of its own
 	$(BIN)/pytest -m packaging $(ARGS)
