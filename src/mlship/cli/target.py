@@ -9,7 +9,7 @@ import typer
 
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
-from mlship.cli.words import Bundle, Release, Target, Yes, target_first
+from mlship.cli.words import Bundle, LockTimeout, Release, Target, Yes, target_first
 from mlship.errors import EXIT_CHANGES_PENDING
 from mlship.result import Result
 
@@ -58,6 +58,7 @@ def deploy(
             "--plan", metavar="FILE", help="A saved plan; refused if it no longer fits.", show_default=False
         ),
     ] = None,
+    lock_timeout: LockTimeout = 0.0,
 ) -> Result:
     """Make a target run a bundle, proved there before it switches.
 
@@ -66,7 +67,7 @@ def deploy(
     """
     from mlship.ops import deploy as op
 
-    return op.deploy(run.context, target_first("deploy", target), bundle, plan_file)
+    return op.deploy(run.context, target_first("deploy", target), bundle, plan_file, lock_wait=lock_timeout)
 
 
 @verb("""
@@ -133,6 +134,7 @@ def rollback(
         str | None,
         typer.Option("--to", metavar="N|REF", help="A release's number, or a bundle.", show_default=False),
     ] = None,
+    lock_timeout: LockTimeout = 0.0,
 ) -> Result:
     """Go back to an earlier release.
 
@@ -140,15 +142,15 @@ def rollback(
     """
     from mlship.ops import rollback as op
 
-    return op.rollback(run.context, target, to)
+    return op.rollback(run.context, target, to, lock_wait=lock_timeout)
 
 
 @verb("mlship repair prod")
-def repair(run: Run, target: Target = None) -> Result:
+def repair(run: Run, target: Target = None, lock_timeout: LockTimeout = 0.0) -> Result:
     """Finish or undo what an interrupted deploy left."""
     from mlship.ops import repair as op
 
-    return op.repair(run.context, target)
+    return op.repair(run.context, target, lock_wait=lock_timeout)
 
 
 @verb("mlship force-unlock prod")
@@ -172,6 +174,7 @@ def destroy(
     target: Target = None,
     yes: Yes = False,
     purge: Annotated[bool, typer.Option("--purge", help="Remove the history, too.")] = False,
+    lock_timeout: LockTimeout = 0.0,
 ) -> Result:
     """Remove a service from a target.
 
@@ -181,4 +184,4 @@ def destroy(
 
     what = "the service and its history" if purge else "the service"
     run.confirm(f"Remove {what} from {target or 'the target'}?", yes=yes)
-    return op.destroy(run.context, target, purge)
+    return op.destroy(run.context, target, purge, lock_wait=lock_timeout)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlship.cli.blocks import Block, Facts, Line, Table
 from mlship.cli.views import brief, short, size
+
+_DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
+_WIDTH = 72  # of what an action runs, in characters
 
 if TYPE_CHECKING:
     from mlship.ops.deploy import DeployReport
@@ -169,5 +173,11 @@ def _actions(title: str, actions: Sequence[Action]) -> Table:
     return Table(
         title,
         ("phase", "action", "what it runs"),
-        [(x.phase, f"{x.verb} {x.subject}", x.command) for x in actions],
+        [(x.phase, f"{x.verb} {x.subject}", _in_short(x.command)) for x in actions],
     )
+
+
+def _in_short(command: str) -> str:
+    """A command for a table; the whole one is in `--json` and in a saved plan."""
+    text = _DIGEST.sub(r"\1…", command)
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

@@ -48,6 +48,10 @@ Release = Annotated[
     int | None,
     typer.Option("--release", metavar="N", min=1, help="A release by its number.", show_default=False),
 ]
+LockTimeout = Annotated[
+    float,
+    typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="Wait so long for another rollout to end."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

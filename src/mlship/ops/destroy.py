@@ -19,11 +19,19 @@ class Destroyed(Result, frozen=True, kw_only=True):
     actions: tuple[Action, ...]
 
 
-def destroy(ctx: Context, target: str | None = None, purge: bool = False) -> Destroyed:
+def destroy(
+    ctx: Context, target: str | None = None, purge: bool = False, *, lock_wait: float = 0.0
+) -> Destroyed:
     """Stop and remove every release of the service; only the ledger stays, and with `purge` nothing."""
     service = open_service(ctx, target)
     rollout = Rollout(
-        service.adapter, service.ledger, None, why="destroy", progress=ctx.progress, timeout=ctx.timeout
+        service.adapter,
+        service.ledger,
+        None,
+        why="destroy",
+        progress=ctx.progress,
+        lock_wait=lock_wait,
+        timeout=ctx.timeout,
     )
     rolled = rollout.run()
     if purge:

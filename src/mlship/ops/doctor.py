@@ -17,7 +17,7 @@ from mlship.host.http import Request
 from mlship.ops.context import Context
 from mlship.ops.service import Service, open_service
 from mlship.result import Result
-from mlship.target.golden import DIGEST_HEADER, prove_by_invoking
+from mlship.target.golden import DIGEST_HEADER
 
 
 class Check(Result, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ def _served(service: Service, wanted: str) -> str:
 
 
 def _golden(service: Service, release: int) -> str:
-    proof = prove_by_invoking(service.adapter, service.adapter.golden(release), release)
+    proof = service.adapter.prove(release, service.adapter.golden(release))
     if not proof.holds:
         raise MlshipError(f"{len(proof.differences)} answers differ", cause=proof.differences[0])
     return f"{proof.rows} rows answered as at build, largest error {proof.max_abs:.1e}"

@@ -8,10 +8,11 @@ from mlship.ops.deploy import DeployReport, report
 from mlship.ops.rollback import roll_back_to
 from mlship.ops.service import open_service
 from mlship.target.history import read_history
+from mlship.target.journal import unfinished
 from mlship.target.rollout import Rollout, observe
 
 
-def repair(ctx: Context, target: str | None = None) -> DeployReport:
+def repair(ctx: Context, target: str | None = None, *, lock_wait: float = 0.0) -> DeployReport:
     """Bring the service back to what is live, or was last, and remove what does not belong to it.
 
     A rollout that was broken off before its shift is undone; one broken off after it is finished. A service
@@ -20,10 +21,16 @@ def repair(ctx: Context, target: str | None = None) -> DeployReport:
     service = open_service(ctx, target)
     observed = observe(service.adapter, service.ledger)
     if observed.live is not None:
-        done = roll_back_to(ctx, service, observed.live, why="repair")
-    elif observed.exists:
+        done = roll_back_to(ctx, service, observed.live, why="repair", lock_wait=lock_wait)
+    elif observed.exists or unfinished(service.ledger):
         rollout = Rollout(
-            service.adapter, service.ledger, None, why="repair", progress=ctx.progress, timeout=ctx.timeout
+            service.adapter,
+            service.ledger,
+            None,
+            why="repair",
+            progress=ctx.progress,
+            lock_wait=lock_wait,
+            timeout=ctx.timeout,
         )
         done = report(service, rollout.run())
     elif read_history(service.ledger):

@@ -12,7 +12,9 @@ from mlship.target.journal import Why
 from mlship.target.rollout import Rollout
 
 
-def rollback(ctx: Context, target: str | None = None, to: str | None = None) -> DeployReport:
+def rollback(
+    ctx: Context, target: str | None = None, to: str | None = None, *, lock_wait: float = 0.0
+) -> DeployReport:
     """Go back to the release before the live one, or to `to` (a release number, a reference or a digest).
 
     Nothing is sent: the release must still be on the target. Raises UsageError that lists those that are.
@@ -20,10 +22,12 @@ def rollback(ctx: Context, target: str | None = None, to: str | None = None) -> 
     service = open_service(ctx, target)
     observed = service.adapter.observe()
     chosen = _choose(observed, to)
-    return roll_back_to(ctx, service, chosen, why="rollback")
+    return roll_back_to(ctx, service, chosen, why="rollback", lock_wait=lock_wait)
 
 
-def roll_back_to(ctx: Context, service: Service, release: ReleaseState, *, why: Why) -> DeployReport:
+def roll_back_to(
+    ctx: Context, service: Service, release: ReleaseState, *, why: Why, lock_wait: float = 0.0
+) -> DeployReport:
     """A rollout of what a release that is on the target consists of."""
     wanted = Wanted(
         reference=release.reference,
@@ -36,7 +40,13 @@ def roll_back_to(ctx: Context, service: Service, release: ReleaseState, *, why: 
         keep=service.adapter.place.keep,
     )
     rollout = Rollout(
-        service.adapter, service.ledger, wanted, why=why, progress=ctx.progress, timeout=ctx.timeout
+        service.adapter,
+        service.ledger,
+        wanted,
+        why=why,
+        progress=ctx.progress,
+        lock_wait=lock_wait,
+        timeout=ctx.timeout,
     )
     return report(service, rollout.run())
 

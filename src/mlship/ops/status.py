@@ -29,7 +29,7 @@ def status(ctx: Context, target: str | None = None) -> Status:
     service = open_service(ctx, target)
     seen = service.adapter.observe()
     lock = read_lock(service.ledger)
-    held = lock if lock is not None and lock.held else None
+    held = lock if lock is not None and lock.held and not owner_is_gone(lock) else None
     broken = _interrupted(read_history(service.ledger), held)
     return Status(
         target=service.target,
@@ -48,7 +48,7 @@ def _interrupted(history: list[RolloutRecord], lock: LockRecord | None) -> Rollo
     """The last rollout, if it has no end and nobody is still at it."""
     if not history or history[-1].outcome != UNFINISHED:
         return None
-    return history[-1] if lock is None or owner_is_gone(lock) else None
+    return history[-1] if lock is None else None
 
 
 def _say(broken: RolloutRecord | None) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ class Invoker(Protocol):
         ...
 
 
-def prove_by_invoking(adapter: Invoker, golden: Mapping[str, Any], release: int) -> Proof:
+def prove_by_invoking(adapter: Invoker, release: int, golden: Mapping[str, Any]) -> Proof:
     """Send the golden rows to `release` and compare the answers with those recorded at build.
 
     Raises UnhealthyError if the release refuses them. The digest in the Proof is the one that it answered
@@ -73,6 +73,6 @@ def _ask(adapter: Invoker, inputs: list[Any], release: int) -> Response:
         raise UnhealthyError(
             f"the candidate refused the golden examples with status {answer.status}",
             cause=answer.body[:300].decode(errors="replace"),
-            fix="See mlship logs",
+            fix=f"See mlship logs --release {release}",
         )
     return answer

@@ -13,7 +13,7 @@ UNFINISHED = "unfinished"
 
 class RolloutRecord(Result, frozen=True, kw_only=True):
     """One rollout. `outcome` is succeeded, rolled-back, not-restored, interrupted, or unfinished while it
-    has no end; `live` is what it left live.
+    has no end; `live` is what it left live; `log` is what a release that failed had written.
     """
 
     rollout: int
@@ -30,6 +30,7 @@ class RolloutRecord(Result, frozen=True, kw_only=True):
     error: str
     stopped_at: str
     live: dict[str, Any] | None
+    log: tuple[str, ...] = ()
 
 
 def read_history(ledger: Ledger) -> list[RolloutRecord]:
@@ -75,6 +76,7 @@ def _record(entries: list[Entry]) -> RolloutRecord:
         error=last.data["error"] if ended else "",
         stopped_at="" if ended else _where(last),
         live=last.data["live"] if ended else data["before"],
+        log=tuple(last.data.get("log", ())) if ended else (),
     )
 
 

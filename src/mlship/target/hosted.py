@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,8 @@ from mlship.target.deployment import Deployment, Endpoint, LayerRef, Problem, Pr
 from mlship.target.hosted_plan import plan_hosted
 from mlship.target.hosted_settings import HostedSettings
 from mlship.target.plan import Action
-from mlship.target.protocol import Given, Place
+from mlship.target.protocol import Given, Offer, Place
+from mlship_runtime.supervision.listening import reach
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 class HostedAdapter:
     """Runs a service under a base folder of a host, by far-side commands of the ground floor."""
+
+    offers: frozenset[Offer] = frozenset({"logs"})
 
     def __init__(self, place: Place, settings: HostedSettings, host: Host, *, base: str, python: str) -> None:
         self.place, self.settings, self.host = place, settings, host
@@ -101,17 +105,17 @@ class HostedAdapter:
                 raise TargetError(
                     f"nothing is live on {self.place.name}", fix="Deploy something first: mlship deploy"
                 )
-            return request(self.host, f"tcp:{seen.facts['host']}:{seen.facts['port']}", asked)
+            return request(self.host, f"tcp:{reach(seen.facts['host'])}:{seen.facts['port']}", asked)
         sockets = seen.facts["sockets"].get(str(release))
         if not sockets:
             raise TargetError(f"release {release} does not run on {self.place.name}", fix="See mlship status")
         return request(self.host, f"unix:{sockets[0]}", asked)
 
-    def prove(self, golden: Mapping[str, Any], release: int) -> Proof:
+    def prove(self, release: int, golden: Mapping[str, Any]) -> Proof:
         """Through the candidate's own socket, which has no traffic."""
         from mlship.target.golden import prove_by_invoking
 
-        return prove_by_invoking(self, golden, release)
+        return prove_by_invoking(self, release, golden)
 
     def golden(self, release: int) -> Mapping[str, Any]:
         """Read from the release's unpacked golden layer, whose files were verified when they were staged."""
@@ -122,10 +126,14 @@ class HostedAdapter:
     def logs(self, release: int | None, lines: int) -> Iterator[str]:
         """The end of a release's log file (of the live one, or else of the last)."""
         seen = self.observe()
-        number = release or seen.live_number or max((r.number for r in seen.releases), default=0)
+        number = release or seen.live_number or max((r.number for r in seen.releases), default=None)
+        if number is None:
+            raise TargetError(
+                f"nothing runs on {self.place.name} as {self.place.service}", fix="mlship deploy"
+            )
         path = seen.facts["logs"].get(str(number))
         if path is None:
-            raise TargetError(f"release {number} has no log on {self.place.name}", fix="See mlship status")
+            raise TargetError(f"release {number} has no log on {self.place.name}", fix="See mlship history")
         yield from self.site.call("logs", file=path, lines=lines)["lines"]
 
     def ledger_url(self) -> str:
@@ -212,7 +220,16 @@ def _release(seen: Mapping[str, Any]) -> ReleaseState:
 
 
 def _endpoints(seen: Mapping[str, Any]) -> tuple[Endpoint, ...]:
-    return (Endpoint(kind="internal", url=f"http://{seen['host']}:{seen['port']}"),)
+    host, port = seen["host"], seen["port"]
+    address = f"[{reach(host)}]" if ":" in host else reach(host)
+    return (Endpoint(kind="internal" if _is_loopback(host) else "external", url=f"http://{address}:{port}"),)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _problems(live: ReleaseState | None, supervised: bool) -> tuple[str, ...]:

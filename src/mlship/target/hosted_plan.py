@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from mlship.target.deployment import Deployment, ReleaseState, Wanted
+from mlship.result import to_json
+from mlship.target.deployment import Deployment, LayerRef, ReleaseState, Wanted
 from mlship.target.plan import Action, Phase
 
 _ACTIVE = ("starting", "ready", "serving", "draining")
@@ -43,42 +45,14 @@ def _replace(wanted: Wanted, observed: Deployment, *, port: int, host: str) -> t
     spare = _reusable(wanted, observed)
     number = spare.number if spare else observed.last_number + 1
     missing = [layer for layer in wanted.layers if layer.digest not in observed.present]
-    sends = [
-        Action(
-            name=f"send-{layer.digest[7:19]}",
-            phase="stage",
-            verb="send",
-            subject=layer.title,
-            command=f"put {layer.digest[:19]}… ({layer.size:,} bytes) into incoming/",
-            arguments={"digest": layer.digest, "size": layer.size},
-            bytes=layer.size,
-        )
-        for layer in (*missing, *wanted.documents)
-    ]
-    stage = Action(
-        name="stage",
-        phase="stage",
-        verb="stage",
-        subject=f"release {number} of {wanted.reference}",
-        command=f"host stage {wanted.service} {number} {wanted.digest[:19]}… for {wanted.platform}",
-        arguments={
-            "release": number,
-            "digest": wanted.digest,
-            "reference": wanted.reference,
-            "platform": wanted.platform,
-            "settings": wanted.settings,
-            "settingsDigest": wanted.settings_digest,
-        },
-    )
     hold = [] if observed.facts.get("supervisor") else [_open(wanted.service, port, host)]
-    prove = _on_release("prove", "prove", number, f"release {number} with the golden examples", "POST infer")
     return (
         *_clean(observed, spare, needed=[layer.digest for layer in wanted.layers]),
-        *sends,
-        stage,
+        *(_send(blob) for blob in (*missing, *wanted.documents)),
+        _stage(wanted, number),
         *hold,
         _start(wanted, number),
-        prove,
+        _prove(wanted, number),
         _shift(number, wanted.reference),
         _settle(number),
         *_retire(wanted.keep, observed, leaving=observed.live),
@@ -115,58 +89,84 @@ def _retire(keep: int, observed: Deployment, leaving: ReleaseState | None) -> li
     return [_remove("retire", "retire", sorted(old), f"beyond the {keep} kept")] if old else []
 
 
-def _open(service: str, port: int, host: str) -> Action:
-    where = f"{host}:{port}" if port else f"a free port of {host}"
+def _send(blob: LayerRef) -> Action:
     return Action(
-        name="open",
-        phase="start",
-        verb="open",
-        subject=where,
-        command=f"host open {service} {where}",
-        arguments={"host": host, "port": port},
+        name=f"send-{blob.digest[7:19]}",
+        phase="stage",
+        verb="send",
+        subject=blob.title,
+        command=f"put incoming/{blob.digest.removeprefix('sha256:')} ({blob.size} bytes)",
+        arguments={"digest": blob.digest, "size": blob.size},
+        bytes=blob.size,
     )
 
 
+def _stage(wanted: Wanted, number: int) -> Action:
+    arguments = {
+        "release": number,
+        "digest": wanted.digest,
+        "reference": wanted.reference,
+        "platform": wanted.platform,
+        "settings": wanted.settings,
+        "settingsDigest": wanted.settings_digest,
+    }
+    return _far_side("stage", "stage", f"release {number} of {wanted.reference}", arguments)
+
+
+def _open(service: str, port: int, host: str) -> Action:
+    where = f"{host}:{port}" if port else f"a free port of {host}"
+    return _far_side("open", "start", where, {"host": host, "port": port})
+
+
 def _start(wanted: Wanted, number: int) -> Action:
-    return _on_release("start", "start", number, f"release {number} of {wanted.reference}", "host start")
+    return _far_side("start", "start", f"release {number} of {wanted.reference}", {"release": number})
 
 
-def _shift(number: int, reference: str) -> Action:
-    return _on_release("shift", "shift", number, f"traffic to release {number} of {reference}", "host shift")
-
-
-def _settle(number: int) -> Action:
-    return _on_release("settle", "settle", number, f"until only release {number} answers", "host settle")
-
-
-def _on_release(verb: str, phase: Phase, number: int, subject: str, command: str) -> Action:
+def _prove(wanted: Wanted, number: int) -> Action:
     return Action(
-        name=verb,
-        phase=phase,
-        verb=verb,
-        subject=subject,
-        command=f"{command} {number}",
+        name="prove",
+        phase="prove",
+        verb="prove",
+        subject=f"release {number} with the golden examples",
+        command=f"POST /v2/models/{wanted.service}/infer on the candidate's own socket",
         arguments={"release": number},
     )
 
 
+def _shift(number: int, reference: str) -> Action:
+    return _far_side("shift", "shift", f"traffic to release {number} of {reference}", {"release": number})
+
+
+def _settle(number: int) -> Action:
+    return _far_side("settle", "settle", f"until only release {number} answers", {"release": number})
+
+
+def _far_side(verb: str, phase: Phase, subject: str, arguments: dict[str, Any], name: str = "") -> Action:
+    """One command of the ground floor on the host; `command` has it as it is sent, but for what is secret."""
+    return Action(
+        name=name or verb,
+        phase=phase,
+        verb=verb,
+        subject=subject,
+        command=f"boot.py host {verb} {_shown(arguments)}",
+        arguments=arguments,
+    )
+
+
+def _shown(arguments: dict[str, Any]) -> str:
+    settings = arguments.get("settings")
+    if settings:  # the settings' digest beside it says when a value changes
+        names = dict.fromkeys(settings.get("environment", ()), "(hidden)")
+        arguments = {**arguments, "settings": {**settings, "environment": names}}
+    return to_json(arguments).decode()
+
+
 def _remove(name: str, phase: Phase, numbers: list[int], why: str, keep: Sequence[str] = ()) -> Action:
     text = ", ".join(str(n) for n in numbers)
-    return Action(
-        name=name,
-        phase=phase,
-        verb="remove",
-        subject=f"release {text} ({why})",
-        command=f"host remove {text}",
-        arguments={"releases": numbers, "keep": list(keep)},
-    )
+    arguments = {"releases": numbers, "keep": list(keep)}
+    return _far_side("remove", phase, f"release {text} ({why})", arguments, name)
 
 
 def _destroy(observed: Deployment) -> Action:
-    return Action(
-        name="destroy",
-        phase="remove",
-        verb="destroy",
-        subject=f"service {observed.service} and its {len(observed.releases)} releases",
-        command=f"host destroy {observed.service}",
-    )
+    subject = f"service {observed.service} and its {len(observed.releases)} releases"
+    return _far_side("destroy", "remove", subject, {})

@@ -74,15 +74,17 @@ def preflight(
         problems += _room(site, bundle, platform, observed)
     except TargetError as error:
         problems.append(Problem(what=f"{error.what}: {error.cause}", fix=error.fix))
-    port = observed.facts.get("port")
-    if observed.exists and settings.port and port and settings.port != port:
-        problems.append(
-            Problem(
-                what=f"the service holds port {port}, not {settings.port}",
-                fix="A port cannot change under a running service: destroy it first, or set the old port",
-            )
-        )
-    return problems
+    return problems + _place(settings, observed)
+
+
+def _place(settings: HostedSettings, observed: Deployment) -> list[Problem]:
+    """The socket outlives releases, so it stays where it was opened."""
+    host, port = observed.facts.get("host"), observed.facts.get("port")
+    if not observed.exists or not port or (settings.host, settings.port or port) == (host, port):
+        return []
+    what = f"the service listens on {host}:{port}, not on {settings.host}:{settings.port or port}"
+    fix = "That cannot change under a running service: destroy it first, or set what it was"
+    return [Problem(what=what, fix=fix)]
 
 
 def _room(site: Site, bundle: OpenBundle, platform: str, observed: Deployment) -> list[Problem]:

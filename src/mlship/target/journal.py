@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -32,9 +33,10 @@ class Journal:
     def step(self, index: int, action: Action) -> Step:
         return Step(self, index, action)
 
-    def end(self, outcome: str, after: Deployment | None, error: str = "") -> None:
+    def end(self, outcome: str, after: Deployment | None, error: str = "", log: Sequence[str] = ()) -> None:
+        """Close the rollout; `log` is what a release that failed had written."""
         live = msgspec.to_builtins(after.live) if after and after.live else None
-        data = {"outcome": outcome, "live": live, "error": error}
+        data = {"outcome": outcome, "live": live, "error": error, "log": list(log)}
         self.ledger.append("end", data, fence=self.lock.fence, rollout=self.rollout)
 
 

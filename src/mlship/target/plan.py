@@ -52,6 +52,13 @@ class Plan(Result, frozen=True, kw_only=True):
     def digest(self) -> str:
         return sha256(to_json(self))
 
+    @property
+    def promise(self) -> tuple[Any, ...]:
+        """What whoever read the plan was promised: the bundle, and every step as it was shown."""
+        wanted = self.wanted
+        steps = tuple((action.verb, action.subject, action.command) for action in self.actions)
+        return (wanted and (wanted.digest, wanted.platform, wanted.keep), steps)
+
 
 def save_plan(plan: Plan, path: Path) -> None:
     """Write a plan to be deployed later, and only if it still fits."""

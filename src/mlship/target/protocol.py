@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlship.progress import SILENT, Progress
 from mlship.target.deployment import Deployment, Problem, Proof, Wanted
@@ -16,6 +16,8 @@ from mlship.target.plan import Action
 if TYPE_CHECKING:  # a status needs neither bundles nor HTTP, and starts faster without
     from mlship.bundle.open import OpenBundle
     from mlship.host.http import Request, Response
+
+Offer = Literal["logs"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,13 @@ class Given:
 
 
 class Adapter(Protocol):
-    """The code behind one type of target, bound to one Place. Only `run` changes the world."""
+    """The code behind one type of target, bound to one Place. Only `run` changes the world.
+
+    `offers` names what not every adapter can do; asking for what it does not name is an error.
+    """
 
     place: Place
+    offers: frozenset[Offer]
 
     def wanted(self, bundle: OpenBundle) -> Wanted:
         """`bundle` as it would run here: its layers for this platform, with this place's settings."""
@@ -80,7 +86,7 @@ class Adapter(Protocol):
         """A prediction by the live release, or by `release` through the way its candidate can be reached."""
         ...
 
-    def prove(self, golden: Mapping[str, Any], release: int) -> Proof:
+    def prove(self, release: int, golden: Mapping[str, Any]) -> Proof:
         """The golden examples, run on the target by `release`, before it has traffic."""
         ...
 
@@ -89,7 +95,7 @@ class Adapter(Protocol):
         ...
 
     def logs(self, release: int | None, lines: int) -> Iterator[str]:
-        """The last lines that a release wrote."""
+        """The last lines that a release wrote; only asked where `offers` has "logs"."""
         ...
 
     def ledger_url(self) -> str:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
 
 _UNDO_INDEX = 1000  # actions of the way back are numbered from here, apart from those of the plan
-_UNDO_FIX = "See mlship logs for what the release wrote, then correct the bundle and deploy again"
+_LAST_LINES = 200  # of what a refused release wrote, kept in the ledger
 
 
 class Rolled(Result, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Rolled(Result, frozen=True, kw_only=True):
 class Rollout:
     """One rollout of `wanted` (None = remove) as one service, on behalf of `why`.
 
-    `check` is the pre-flight: it raises what stands in the way, and is not asked when there is nothing to do.
+    `check` is the pre-flight: it raises what stands in the way.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Rollout:
         observed = observe(self.adapter, self.ledger)
         plan = make_plan(self.adapter, self.wanted, observed)
         _still_fits(saved, plan)
+        if self.check:
+            self.check()
         if not plan.actions and not unfinished(self.ledger):
             return self._ended(plan, observed)
-        if plan.actions and self.check:
-            self.check()
         with locked(self.ledger, self.why, wait=self.lock_wait) as lock:
             before = observe(self.adapter, self.ledger)
             plan = make_plan(self.adapter, self.wanted, before)
@@ -98,7 +98,7 @@ class Rollout:
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, LockedError):
                 raise
-            self._undo(before, journal, error)
+            self._undo(before, journal, error, plan.release)
             raise
         journal.end("succeeded", after)
         return self._ended(plan, after)
@@ -129,16 +129,16 @@ class Rollout:
 
         number = int(action.arguments["release"])
         golden = golden_of(self.bundle) if self.bundle else self.adapter.golden(number)
-        proof = self.adapter.prove(golden, number)
+        proof = self.adapter.prove(number, golden)
         if self.wanted is None or proof.digest != self.wanted.digest:
             raise UnhealthyError(
-                f"the candidate serves {proof.digest}, which was not asked for", fix=_UNDO_FIX
+                f"the candidate serves {proof.digest}, which was not asked for", fix=_look_at(number)
             )
         if not proof.holds:
             raise UnhealthyError(
                 f"golden check failed: {len(proof.differences)} answers differ from the build's",
                 cause=proof.differences[0] if proof.differences else "no rows were answered",
-                fix=_UNDO_FIX,
+                fix=_look_at(number),
             )
         self.proof = proof
         self.progress.say(f"{proof.rows} golden rows answered as at build, largest error {proof.max_abs:.1e}")
@@ -148,7 +148,7 @@ class Rollout:
         """What the endpoint answers with must be what was asked for."""
         served = settled.get("digest")
         if self.wanted is None or served != self.wanted.digest:
-            raise UnhealthyError(f"the endpoint answers with {served}, not as asked for", fix=_UNDO_FIX)
+            raise UnhealthyError(f"the endpoint answers with {served}, not as asked for")
 
     def _confirm(self, after: Deployment) -> None:
         """Success is what was observed: the wanted digest serving, or nothing left of a removed service."""
@@ -159,10 +159,11 @@ class Rollout:
         live = after.live
         if live is None or not live.is_of(self.wanted) or live.state != "serving":
             seen = f"{live.reference} is {live.state}" if live else "nothing is live"
-            raise UnhealthyError("the target does not serve what was deployed", cause=seen, fix=_UNDO_FIX)
+            raise UnhealthyError("the target does not serve what was deployed", cause=seen)
 
-    def _undo(self, before: Deployment, journal: Journal, error: BaseException) -> None:
+    def _undo(self, before: Deployment, journal: Journal, error: BaseException, release: int | None) -> None:
         """Plan back to what was live before; raises what the user is to see, where `error` is not that."""
+        log = self._last_words(release)
         unhealthy = isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase)
         self.progress.say("going back to the release before" if before.live else "removing what was begun")
         try:
@@ -179,19 +180,28 @@ class Rollout:
             after = observe(self.adapter, self.ledger)
             restored = _same_service(before, after)
         except MlshipError as failed:
-            journal.end("not-restored", None, str(error))
+            journal.end("not-restored", None, str(error), log)
             raise NotRestoredError(
                 f"{error}; going back failed too: {failed}", fix=_restore_fix(before)
             ) from error
         if not restored:
-            journal.end("not-restored", after, str(error))
+            journal.end("not-restored", after, str(error), log)
             raise NotRestoredError(
                 f"{error}; the release before does not serve", fix=_restore_fix(before)
             ) from error
-        journal.end("rolled-back", after, str(error) or type(error).__name__)
+        journal.end("rolled-back", after, str(error) or type(error).__name__, log)
         if isinstance(error, MlshipError) and unhealthy:
-            fix = _kept(before) + (error.fix or _UNDO_FIX)
+            fix = _kept(before) + (error.fix or _look_at(release))
             raise UnhealthyError(error.what, cause=error.cause, fix=fix) from error
+
+    def _last_words(self, release: int | None) -> list[str]:
+        """What the release that failed wrote, before it and its log are removed."""
+        if release is None or "logs" not in self.adapter.offers:
+            return []
+        try:
+            return list(self.adapter.logs(release, _LAST_LINES))
+        except MlshipError:  # it never came so far as to write any
+            return []
 
     def _ended(self, plan: Plan, observed: Deployment) -> Rolled:
         return Rolled(
@@ -239,12 +249,13 @@ def _still_fits(saved: Plan | None, now: Plan) -> None:
         return
     if (saved.target, saved.service) != (now.target, now.service):
         raise UsageError(f"the plan is for {saved.target}/{saved.service}, not {now.target}/{now.service}")
+    fix = "Plan again, read it, and deploy that plan"
     if saved.basis != now.basis:
-        raise TargetError(
-            "the saved plan no longer fits",
-            cause="the target has changed since it was made",
-            fix="Plan again, read it, and deploy that plan",
-        )
+        cause = "the target has changed since it was made"
+        raise TargetError("the saved plan no longer fits", cause=cause, fix=fix)
+    if saved.promise != now.promise:
+        cause = "settings of the target, or mlship itself, have changed since it was made"
+        raise TargetError("the saved plan no longer fits", cause=cause, fix=fix)
 
 
 def _wanted_again(before: Deployment, wanted: Wanted | None) -> Wanted | None:
@@ -280,6 +291,12 @@ def _is_unhealthy(error: MlshipError, phase: str) -> bool:
     if isinstance(error, (BundleError, PolicyError, UnhealthyError)):
         return isinstance(error, UnhealthyError)
     return phase in ("start", "prove", "shift", "settle")
+
+
+def _look_at(release: int | None) -> str:
+    if release is None:
+        return "Correct the bundle and deploy again"
+    return f"See mlship logs --release {release} for what it wrote, then correct the bundle and deploy again"
 
 
 def _kept(before: Deployment) -> str:

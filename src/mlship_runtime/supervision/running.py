@@ -211,7 +211,7 @@ class RunningRelease:
         return NotReady(
             f"release {self.number} was not ready after {self.ready_timeout:g} s",
             cause=(last_lines(self.layout.log(self.number), 1) or ["it wrote no log"])[0],
-            fix="Look at its log, or raise `readyTimeout`",
+            fix=f"Look at mlship logs --release {self.number}, or raise `ready_timeout`",
         )
 
     def _reason(self, handle: WorkerHandle) -> RuntimeFault:
@@ -223,7 +223,7 @@ class RunningRelease:
         return NotReady(
             f"worker {handle.index} of release {self.number} {_ending(handle.exit_code)} before it was ready",
             cause=line,
-            fix="Look at its log",
+            fix=f"Look at mlship logs --release {self.number}",
         )
 
 

@@ -13,7 +13,7 @@ from mlship.host.http import Request, Response
 from mlship.target.deployment import Deployment, LayerRef, Problem, Proof, ReleaseState, Wanted
 from mlship.target.hosted_plan import plan_hosted
 from mlship.target.plan import Action
-from mlship.target.protocol import Given, Place
+from mlship.target.protocol import Given, Offer, Place
 
 GOLDEN = {
     "inputs": [{"name": "x", "datatype": "FP64", "shape": [2], "data": [1.0, 2.0]}],
@@ -40,11 +40,14 @@ def wanted(letter: str = "a", *, keep: int = 2) -> Wanted:
 class ScriptedAdapter:
     """`fail` maps a verb to the error that its action raises (once); `did` lists what was done."""
 
+    offers: frozenset[Offer] = frozenset({"logs"})
+
     def __init__(self, data: Path, fail: Mapping[str, MlshipError] | None = None) -> None:
         self.place = Place(name="here", service="churn", settings={}, data=data)
         self.releases: dict[int, ReleaseState] = {}
         self.live: int | None = None
         self.held = False
+        self.port = 0
         self.fail = dict(fail or {})
         self.did: list[str] = []
         self.fences: list[int] = []
@@ -67,7 +70,7 @@ class ScriptedAdapter:
         )
 
     def plan(self, wanted: Wanted | None, observed: Deployment) -> tuple[Action, ...]:
-        return plan_hosted(wanted, observed, port=0, host="127.0.0.1")
+        return plan_hosted(wanted, observed, port=self.port, host="127.0.0.1")
 
     def run(self, action: Action, given: Given) -> dict[str, Any]:
         self.fences.append(given.fence)
@@ -94,7 +97,7 @@ class ScriptedAdapter:
     def invoke(self, request: Request, release: int | None = None) -> Response:
         return Response(200, {}, json.dumps({}).encode())
 
-    def prove(self, golden: Mapping[str, Any], release: int) -> Proof:
+    def prove(self, release: int, golden: Mapping[str, Any]) -> Proof:
         if "prove" in self.fail:
             raise self.fail.pop("prove")
         self.did.append("prove")
@@ -104,7 +107,9 @@ class ScriptedAdapter:
         return GOLDEN
 
     def logs(self, release: int | None, lines: int) -> Iterator[str]:
-        raise TargetError("no logs")
+        if release not in self.releases:
+            raise TargetError("no logs")
+        yield f"release {release} wrote this"
 
     def ledger_url(self) -> str:
         return f"dir://{self.place.data}/ledger"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from scripted import ScriptedAdapter, wanted
 
@@ -152,6 +153,30 @@ def test_saved_plan_must_still_fit(tmp_path: Path, ledger: Ledger) -> None:
     with pytest.raises(TargetError, match="no longer fits"):
         roll(adapter, ledger, "b", saved)
     assert adapter.live == 1
+
+
+@pytest.mark.parametrize("change", ["settings", "keep", "place"])
+def test_saved_plan_is_for_the_settings_that_it_was_made_with(
+    tmp_path: Path, ledger: Ledger, change: str
+) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    saved = make_plan(adapter, wanted("b"), observe(adapter, ledger))
+    now = wanted("b", keep=5) if change == "keep" else wanted("b")
+    if change == "settings":
+        now = msgspec.structs.replace(now, settings={"workers": 2})
+    if change == "place":
+        adapter.port = 8080
+    with pytest.raises(TargetError, match="no longer fits"):
+        Rollout(adapter, ledger, now, why="deploy").run(saved)
+    assert adapter.did == []
+
+
+def test_what_a_refused_release_wrote_is_in_the_ledger(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path, {"prove": UnhealthyError("wrong")})
+    with pytest.raises(UnhealthyError, match="--release 1") as failed:
+        roll(adapter, ledger, "a")
+    assert "--release 1" in failed.value.fix
+    assert read_history(ledger)[-1].log == ("release 1 wrote this",)
 
 
 def test_every_action_carries_a_growing_fence(tmp_path: Path, ledger: Ledger) -> None:
