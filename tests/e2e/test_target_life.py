@@ -94,6 +94,8 @@ def test_wrong_answers_are_rolled_back_with_8(run: Run) -> None:
     code, told = run("status", "local")
     assert (code, told["result"]["live"]["digest"]) == (0, first["release"]["digest"])
     assert told["result"]["healthy"]
+    code, said = run("logs", "local", "--release", "2")
+    assert (code, bool(said["result"]["lines"])) == (0, True), "its log outlives it"
 
 
 @pytest.mark.parametrize("answer", ["deploy", "repair"])
@@ -115,6 +117,19 @@ def test_killed_deploy_is_told_by_status_and_put_right(
     assert len(told["result"]["releases"]) == (2 if answer == "deploy" else 1)
 
 
+@pytest.mark.parametrize("verb", ["send", "start"])
+def test_first_deploy_that_was_killed_is_repaired(
+    run: Run, own_home: Path, registry: tuple[str, Bundles], verb: str
+) -> None:
+    kill_at(own_home, verb, registry[0])
+    told = run("status", "local")[1]["result"]
+    assert told["interrupted"] is not None
+    assert told["lock"] is None, "its owner is gone"
+    assert run("repair", "local")[0] == 0
+    told = run("status", "local")[1]["result"]
+    assert (told["interrupted"], told["releases"], told["problems"]) == (None, [], [])
+
+
 def kill_at(home: Path, verb: str, registry: str) -> None:
     """SIGKILL a deploy of the second bundle when the ledger says that it is at `verb`."""
     environment = {**os.environ, "MLSHIP_HOME": str(home), "MLSHIP_REGISTRY": registry}
@@ -122,12 +137,31 @@ def kill_at(home: Path, verb: str, registry: str) -> None:
     with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) as child:
         entries, seen = home / "ledger" / "local" / "conform" / "entries", set(home.rglob("entries/*"))
         while child.poll() is None:
-            for path in set(entries.iterdir()) - seen:
+            for path in set(entries.glob("*")) - seen:
                 entry = json.loads(path.read_bytes())
                 if entry["kind"] == "action" and entry["data"]["verb"] == verb:
                     child.send_signal(signal.SIGKILL)
             time.sleep(0.002)
     assert child.returncode == -signal.SIGKILL
+
+
+def test_of_two_deploys_at_once_one_names_the_other(
+    run: Run, own_home: Path, registry: tuple[str, Bundles]
+) -> None:
+    environment = {**os.environ, "MLSHIP_HOME": str(own_home), "MLSHIP_REGISTRY": registry[0]}
+    words = [*MLSHIP, "deploy", "local", "conform:first", "--json"]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) as first:
+        while not list(own_home.rglob("entries/*")):
+            time.sleep(0.002)
+        first.send_signal(signal.SIGSTOP)
+        code, said = run("deploy", "local", "conform:second")
+        first.send_signal(signal.SIGCONT)
+        assert (code, said["error"]["kind"]) == (7, "locked")
+        assert str(first.pid) in said["error"]["cause"]
+        assert run("deploy", "local", "conform:second", "--lock-timeout", "60")[0] == 0
+    assert first.returncode == 0
+    _, told = run("history", "local")
+    assert [r["outcome"] for r in told["result"]["rollouts"]] == ["succeeded", "succeeded"]
 
 
 def test_lock_is_named_and_can_be_broken(run: Run, own_home: Path) -> None:
@@ -206,6 +240,15 @@ def test_a_port_that_is_taken_is_named(run: Run, tmp_path: Path) -> None:
         code, said = run("deploy", "local", "conform:first")
     assert code in (6, 8)
     assert str(port) in said["error"]["what"] + said["error"]["cause"]
+
+
+@pytest.mark.parametrize("setting", ["port = 65000", 'host = "127.0.0.2"'])
+def test_a_service_cannot_move_to_another_address(run: Run, tmp_path: Path, setting: str) -> None:
+    deployed(run, "conform:first")
+    head = '[project]\nname = "conform"\n[model]\nsource = "m.joblib"\n'
+    (tmp_path / "mlship.toml").write_text(f'{head}[targets.local]\ntype = "local"\n{setting}\n')
+    code, said = run("deploy", "local", "conform:first")
+    assert (code, "the service listens on" in said["error"]["what"]) == (6, True)
 
 
 @pytest.mark.parametrize(
