@@ -104,7 +104,7 @@ def test_serve_answers_until_it_is_interrupted(project: Path, mlship: Mlship) ->
     digest = mlship("build")["digest"]
     server = subprocess.Popen(
         [*MLSHIP, "serve", "--port", "0"], cwd=project, env={**os.environ, "COLUMNS": "200"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     assert server.stderr is not None
     try:
@@ -123,6 +123,6 @@ def test_serve_answers_until_it_is_interrupted(project: Path, mlship: Mlship) ->
         assert taken.stderr.count("\n") == 1
         assert "another program listens there" in taken.stderr
     finally:
-        server.send_signal(signal.SIGINT)
+        os.killpg(server.pid, signal.SIGINT)  # as a terminal does it
         out, err = server.communicate(timeout=30)
     assert (server.returncode, out, err) == (0, "", "")

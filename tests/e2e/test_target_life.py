@@ -65,6 +65,8 @@ def test_plan_tells_changes_by_its_exit_code_and_can_be_saved(run: Run, tmp_path
     code, said = run("deploy", "local", "--plan", "plan.json")
     assert (code, said["error"]["kind"]) == (6, "target")
     assert "no longer fits" in said["error"]["what"]
+    code, said = run("plan", "local", "conform:second", "--out", str(tmp_path))
+    assert (code, "cannot write the plan" in said["error"]["what"]) == (2, True)
 
 
 def test_upgrade_rollback_history(run: Run) -> None:
@@ -82,7 +84,9 @@ def test_upgrade_rollback_history(run: Run) -> None:
     moment = told["result"]["rollouts"][1]["ended"]
     assert run("history", "local", "--at", moment)[1]["result"]["live"]["number"] == 2
     assert run("history", "local", "--at", "2001-01-01")[1]["result"]["live"] is None
+    assert run("history", "local", "--at", moment[:10])[1]["result"]["live"]["number"] == 3
     assert run("history", "local", "--at", "soon")[0] == 2
+    assert run("history", "local", "--at", "2999-01-01")[0] == 2
     assert run("rollback", "local", "--to", "7")[0] == 2
 
 

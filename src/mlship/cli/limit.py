@@ -22,6 +22,10 @@ _FAILS_AS: dict[str, type[MlshipError]] = {
 )
 
 
+class _OutOfTime(BaseException):
+    """No exception of the work itself, which might take it for a finding and go on."""
+
+
 @contextmanager
 def limited(run: Run) -> Iterator[None]:
     """Raise in the main thread when `run.timeout` seconds have gone by."""
@@ -35,12 +39,15 @@ def limited(run: Run) -> Iterator[None]:
     kind = _FAILS_AS.get(run.command, MlshipError)
 
     def give_up(signum: int, frame: FrameType | None) -> None:
-        raise kind(f"{run.command} took longer than {run.timeout:g} s", fix="Give it more with --timeout")
+        raise _OutOfTime
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, run.timeout)
     try:
         yield
+    except _OutOfTime:
+        what = f"{run.command} took longer than {run.timeout:g} s"
+        raise kind(what, fix="Give it more with --timeout") from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -93,7 +93,7 @@ def history(
         typer.Option(
             "--at",
             metavar="DATE",
-            help="What ran then, e.g. 2026-03-01 or 2026-03-01T12:00.",
+            help="What ran then, e.g. 2026-03-01 (at its end) or 2026-03-01T12:00.",
             show_default=False,
         ),
     ] = None,

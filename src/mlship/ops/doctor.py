@@ -112,4 +112,6 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name=name, ok=True, detail=look())
     except MlshipError as error:
-        return Check(name=name, ok=False, detail=str(error), fix=error.fix)
+        return Check(
+            name=name, ok=False, detail=": ".join(filter(None, (error.what, error.cause))), fix=error.fix
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, time
 from typing import Any
 
 from mlship.errors import UsageError
@@ -10,6 +11,8 @@ from mlship.ops.context import Context
 from mlship.ops.service import open_service
 from mlship.result import Result
 from mlship.target.history import RolloutRecord, live_at, read_history
+
+_DAY = re.compile(r"\d{4}-?\d\d-?\d\d")
 
 
 class History(Result, frozen=True, kw_only=True):
@@ -23,7 +26,9 @@ class History(Result, frozen=True, kw_only=True):
 
 
 def history(ctx: Context, target: str | None = None, at: str | None = None) -> History:
-    """Read the ledger. `at` is an ISO 8601 date or time; without a zone it is local time."""
+    """Read the ledger. `at` is an ISO 8601 date (its end is meant, or now) or time; without a zone it is
+    local time. Raises UsageError for a time that is still to come.
+    """
     service = open_service(ctx, target)
     rollouts = read_history(service.ledger)
     moment = _moment(at) if at else None
@@ -37,9 +42,18 @@ def history(ctx: Context, target: str | None = None, at: str | None = None) -> H
 
 
 def _moment(text: str) -> datetime:
+    now = datetime.now(UTC)
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
+        given = datetime.fromisoformat(text)
+        if _DAY.fullmatch(text):
+            last = datetime.combine(given, time.max).astimezone(UTC)
+            moment = now if given.date() == datetime.now().astimezone().date() else last
+        else:
+            moment = given.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise UsageError(
             f"{text!r} is not a date", fix="Write it like 2026-11-21 or 2026-11-21T09:30"
         ) from error
+    if moment > now:
+        raise UsageError(f"{text} is still to come", fix="mlship status shows what runs now")
+    return moment

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from mlship.bundle.fault import as_bundle_error
@@ -89,23 +90,30 @@ def _record(bundle: OpenBundle, platform: str, folder: Path, layers: dict[str, s
 
 def _run(command: list[str], ready: Callable[[str], None]) -> int:
     server = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment(), cwd="/", text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=clean_environment(),
+        cwd="/",
+        text=True,
+        process_group=0,  # a terminal's Ctrl-C reaches this process, which passes it on once
     )
     assert server.stdout is not None  # noqa: S101 - it is a pipe
     try:
-        with _passed_on(server):
+        with _passed_on(server) as asked:
             said = _first_word(server.stdout)
             if said is None:
                 code = server.wait()
-                if code > 0:
-                    raise TargetError("the server ended before it was ready", cause=f"exit code {code}")
-                return 0
+                if asked:
+                    raise KeyboardInterrupt
+                raise TargetError("the server ended before it was ready", cause=f"exit code {code}")
             if not said["ok"]:
                 raise _as_error(fault_of(said["error"]))
             ready(f"http://{said['host']}:{said['port']}")
             for line in server.stdout:
                 sys.stderr.write(line)
-            return server.wait()
+            code = server.wait()
+            return 0 if asked else code
     finally:
         if server.poll() is None:
             server.terminate()
@@ -132,12 +140,19 @@ def _as_error(fault: RuntimeFault) -> MlshipError:
 
 
 @contextmanager
-def _passed_on(server: subprocess.Popen[str]) -> Iterator[None]:
-    """SIGINT and SIGTERM end the server, which then ends this."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: server.terminate()) for number in numbers]
+def _passed_on(server: subprocess.Popen[str]) -> Iterator[list[int]]:
+    """SIGINT, SIGTERM and SIGHUP end the server, which then ends this; gives the signals that came."""
+    asked: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if not asked:
+            server.terminate()
+        asked.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, pass_on) for number in numbers]
     try:
-        yield
+        yield asked
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

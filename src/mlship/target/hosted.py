@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
     from mlship.host.http import Request, Response
 
+_ENDING = 35.0  # seconds over its deadline in which a worker that does not even answer is ended
+
 
 class HostedAdapter:
     """Runs a service under a base folder of a host, by far-side commands of the ground floor."""
@@ -169,11 +171,15 @@ class HostedAdapter:
         return self._call(action, given, "start", within=wait + 15, more={"timeout": wait})
 
     def _shift(self, action: Action, given: Given) -> dict[str, Any]:
-        return self._call(action, given, "shift", more={"drain": self.settings.drain_timeout})
+        return self._call(action, given, "shift", more={"drain": self._drain(given)})
 
     def _settle(self, action: Action, given: Given) -> dict[str, Any]:
-        wait = self.settings.drain_timeout + 10
+        wait = self._drain(given) + _ENDING
         return self._call(action, given, "settle", within=wait + 15, more={"timeout": wait})
+
+    def _drain(self, given: Given) -> float:
+        """Seconds in which the release before must have given up its connections."""
+        return min(self.settings.drain_timeout, given.timeout or self.settings.drain_timeout)
 
     def _remove(self, action: Action, given: Given) -> dict[str, Any]:
         return self._call(action, given, "remove", within=self.settings.drain_timeout + 30)

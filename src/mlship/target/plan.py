@@ -61,8 +61,11 @@ class Plan(Result, frozen=True, kw_only=True):
 
 
 def save_plan(plan: Plan, path: Path) -> None:
-    """Write a plan to be deployed later, and only if it still fits."""
-    path.write_bytes(to_json(plan, indent=True) + b"\n")
+    """Write a plan to be deployed later, and only if it still fits. Raises UsageError."""
+    try:
+        path.write_bytes(to_json(plan, indent=True) + b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot write the plan {path}", cause=error.strerror or "") from error
 
 
 def load_plan(path: Path) -> Plan:

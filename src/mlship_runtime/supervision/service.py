@@ -213,7 +213,9 @@ class Service:
                 await handle.ask("stop")
         except RuntimeFault:  # it has not come that far, or hangs
             handle.kill(signal.SIGTERM)
-        await handle.end(deadline + GRACE)
+            await handle.end(deadline)
+        else:
+            await handle.end(deadline + GRACE)
         self.events.note("worker gone", release=handle.sockets.number, pid=handle.pid)
         self._forget()
 
