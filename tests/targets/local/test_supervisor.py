@@ -322,6 +322,18 @@ def test_a_request_in_work_is_answered_before_its_worker_goes(onhost, make_bundl
     assert set(load.answers) == {first.digest, second.digest}
 
 
+def test_a_worker_that_hangs_does_not_hold_up_a_switch(onhost, make_bundle) -> None:
+    second = make_bundle(3.0)
+    onhost.deploy(1, make_bundle(2.0))
+    (worker,) = onhost.observed(1)["workers"]
+    os.kill(worker["pid"], signal.SIGSTOP)
+    onhost.stage(2, second)
+    onhost("start", release=2, timeout=30)
+    onhost("shift", release=2, drain=1.0)
+    assert onhost("settle", release=2, timeout=36)["digest"] == second.digest
+    assert not alive(worker["pid"])
+
+
 def test_a_lower_fence_number_moves_nothing(onhost, make_bundle) -> None:
     onhost.deploy(1, make_bundle(2.0))
     onhost.fence = 9
