@@ -46,9 +46,10 @@ def run(tmp_path: Path, own_home: Path, registry: tuple[str, Bundles]) -> Iterat
         return done.returncode, json.loads(done.stdout)
 
     yield do
-    if list((own_home / "ledger").glob("local/*")):
+    if any(path.is_file() for path in (own_home / "ledger" / "local").rglob("*")):
         assert do("destroy", "local", "--yes", "--purge")[0] == 0
-    assert not (own_home / "targets" / "local" / "services" / "conform").exists()
+    assert not (own_home / "targets" / "local").exists()
+    assert not [path for path in (own_home / "ledger" / "local").rglob("*") if path.is_file()]
 
 
 def deployed(run: Run, ref: str) -> dict[str, Any]:
@@ -134,8 +135,41 @@ def test_first_deploy_that_was_killed_is_repaired(
     assert (told["interrupted"], told["releases"], told["problems"]) == (None, [], [])
 
 
-def kill_at(home: Path, verb: str, registry: str) -> None:
-    """SIGKILL a deploy of the second bundle when the ledger says that it is at `verb`."""
+@pytest.mark.parametrize("answer", ["status", "deploy", "repair", "destroy"])
+def test_what_a_killed_deploy_has_sent_does_not_stay(
+    run: Run, own_home: Path, registry: tuple[str, Bundles], answer: str
+) -> None:
+    incoming = own_home / "targets" / "local" / "incoming" / "conform"
+    deployed(run, "conform:first")
+    kill_at(own_home, "send", registry[0], subject="manifest.json")
+    assert list(incoming.iterdir())
+    if answer in ("deploy", "repair"):
+        assert (
+            run(*(("deploy", "local", "conform:first") if answer == "deploy" else ("repair", "local")))[0]
+            == 0
+        )
+        assert not incoming.exists()
+    elif answer == "destroy":
+        assert run("destroy", "local", "--yes")[0] == 0
+        assert not incoming.exists()
+    else:
+        assert run("status", "local")[1]["result"]["interrupted"]
+
+
+def test_purge_takes_what_is_left_of_a_service_that_is_gone(
+    run: Run, own_home: Path, registry: tuple[str, Bundles]
+) -> None:
+    deployed(run, "conform:first")
+    code, said = run("destroy", "local", "--yes")
+    assert (code, said["result"]["changed"]) == (0, True)
+    assert (own_home / "targets" / "local" / "tools").is_dir()
+    code, said = run("destroy", "local", "--yes", "--purge")
+    assert (code, said["result"]["changed"], said["result"]["purged"]) == (0, True, True)
+    assert not (own_home / "targets" / "local").exists()
+
+
+def kill_at(home: Path, verb: str, registry: str, subject: str = "") -> None:
+    """SIGKILL a deploy of the second bundle when the ledger says that it is at `verb` (of `subject`)."""
     environment = {**os.environ, "MLSHIP_HOME": str(home), "MLSHIP_REGISTRY": registry}
     words = [*MLSHIP, "deploy", "local", "conform:second", "--json"]
     with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) as child:
@@ -143,7 +177,9 @@ def kill_at(home: Path, verb: str, registry: str) -> None:
         while child.poll() is None:
             for path in set(entries.glob("*")) - seen:
                 entry = json.loads(path.read_bytes())
-                if entry["kind"] == "action" and entry["data"]["verb"] == verb:
+                if entry["kind"] != "action" or entry["data"]["verb"] != verb:
+                    continue
+                if entry["data"]["subject"].endswith(subject):
                     child.send_signal(signal.SIGKILL)
             time.sleep(0.002)
     assert child.returncode == -signal.SIGKILL

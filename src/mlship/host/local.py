@@ -9,14 +9,17 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import mlship_runtime
 from mlship.errors import TargetError
 from mlship.host.protocol import Completed
+from mlship_runtime.files import make_folder, sync_folder
 
 
 class LocalHost:
     """Runs commands as child processes in their own session, so that Ctrl-C here does not reach them."""
 
     name = "this machine"
+    ground_floor: str | None = str(Path(mlship_runtime.__file__).with_name("boot.py"))
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
         try:
@@ -40,12 +43,13 @@ class LocalHost:
         final = Path(target)
         part = final.with_name(final.name + f".part-{os.getpid()}")
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(final.parent)
             with source.open("rb") as reader, part.open("wb") as writer:
                 shutil.copyfileobj(reader, writer, 1 << 20)
                 writer.flush()
                 os.fsync(writer.fileno())
             part.replace(final)
+            sync_folder(final.parent)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise TargetError(

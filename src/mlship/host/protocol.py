@@ -22,6 +22,8 @@ class Host(Protocol):
     """A machine, local or far. Every failure to reach it is a TargetError."""
 
     name: str
+    ground_floor: str | None
+    """Start file of an `mlship_runtime` that is on the host already; reading commands write nothing there."""
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
         """Run a command (never through a shell) and wait; TargetError after `timeout` seconds."""

@@ -7,6 +7,7 @@ JSON request per command and reads one JSON answer. `local`, `ssh` and batch's P
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +16,27 @@ from mlship.digest import sha256
 from mlship.errors import BundleError, LockedError, MlshipError, TargetError
 from mlship.host.protocol import Host
 
+_READING = frozenset({"facts", "observe", "path", "logs"})
 _ERRORS: dict[str, type[MlshipError]] = {"bundle": BundleError, "fenced": LockedError}
+
+# Makes a folder that was sent durable and gives it its name; if somebody was faster, theirs stays.
+_PUBLISH = """
+import os, shutil, sys
+part, whole = sys.argv[1:]
+def sync(folder):
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+for folder, _, _ in os.walk(part):
+    sync(folder)
+try:
+    os.rename(part, whole)
+except OSError:
+    if not os.path.isdir(whole):
+        raise
+    shutil.rmtree(part)
+sync(os.path.dirname(whole))
+"""
 
 
 class Site:
@@ -28,7 +49,8 @@ class Site:
     def call(self, verb: str, *, within: float = 60.0, **given: Any) -> dict[str, Any]:
         """Run one far-side command `within` seconds; its `ok: false` becomes the error that it names."""
         request = {"base": self.base, "service": self.service, **given}
-        argv = [self.python, "-I", "-S", "-B", "-u", self.boot(), "host", verb]
+        boot = self.host.ground_floor if verb in _READING else None
+        argv = [self.python, "-I", "-S", "-B", "-u", boot or self.boot(), "host", verb]
         done = self.host.run(argv, stdin=json.dumps(request).encode(), timeout=within)
         try:
             answer: dict[str, Any] = json.loads(done.out)
@@ -36,6 +58,8 @@ class Site:
             tail = done.err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise TargetError(f"{verb} failed on {self.host.name}", cause=tail[0]) from None
         if answer.pop("ok", False):
+            if answer.get("purged"):
+                self._boot = None  # the tools went, too
             return answer
         error = answer["error"]
         kind = _ERRORS.get(error["kind"], TargetError)
@@ -43,7 +67,7 @@ class Site:
 
     def incoming(self, digest: str) -> str:
         """Where the content of `digest` is put before the far side has checked it."""
-        return str(PurePosixPath(self.base, "incoming", digest.removeprefix("sha256:")))
+        return str(PurePosixPath(self.base, "incoming", self.service, digest.removeprefix("sha256:")))
 
     def boot(self) -> str:
         """The ground floor's start file on the host; sent on first use (its folder is named by its
@@ -58,13 +82,27 @@ class Site:
         return self._boot
 
     def _send_missing(self, files: list[Path], folder: PurePosixPath) -> None:
-        marker = folder / "complete"
-        if self.host.run(["test", "-e", str(marker)]).code == 0:
+        """Files go into a folder of this sender's own, which gets its name when it is all on the disk."""
+        if self._succeeds("test", "-d", str(folder)):
             return
+        whole = folder.parent
+        part = whole.with_name(f"{whole.name}.part-{secrets.token_hex(8)}")
+        self._must("mkdir", "-p", "-m", "700", self.base)
         root = _package_folder()
         for path in files:
-            self.host.put(path, str(folder / path.relative_to(root).as_posix()))
-        self.host.put(root / "__init__.py", str(marker))
+            self.host.put(path, str(part / folder.name / path.relative_to(root).as_posix()))
+        self._must(self.python, "-I", "-S", "-c", _PUBLISH, str(part), str(whole))
+
+    def _succeeds(self, *argv: str) -> bool:
+        return self.host.run(argv).code == 0
+
+    def _must(self, *argv: str) -> None:
+        done = self.host.run(argv)
+        if done.code:
+            said = done.err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise TargetError(
+                f"mlship cannot be put on {self.host.name}", cause=said[0], fix=f"Look at {self.base} there"
+            )
 
 
 def _content_name(files: list[Path]) -> str:

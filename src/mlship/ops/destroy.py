@@ -32,10 +32,9 @@ def destroy(
         progress=ctx.progress,
         lock_wait=lock_wait,
         timeout=ctx.timeout,
+        purge=purge,
     )
     rolled = rollout.run()
-    if purge:
-        service.ledger.erase()
     return Destroyed(
         target=service.target,
         service=service.name,

@@ -172,6 +172,18 @@ class AdapterConformance:
         assert second is not None
         assert second.number == 2, "numbers go on where the ledger stands"
 
+    def test_purge_leaves_nothing_and_no_ledger(
+        self, make_adapter: MakeAdapter, bundles: Bundles, ledger: Ledger
+    ) -> None:
+        deploy(make_adapter(), ledger, bundles.first)
+        Rollout(make_adapter(), ledger, None, why="destroy", purge=True).run()
+        after = make_adapter().observe()
+        assert not after.exists
+        assert not after.left
+        assert not list(ledger.store.list(f"{ledger.prefix}/"))
+        assert not Rollout(make_adapter(), ledger, None, why="destroy", purge=True).run().changed
+        assert not list(ledger.store.list(f"{ledger.prefix}/"))
+
 
 def open_ledger(adapter: Adapter) -> Ledger:
     """The adapter's ledger, as the operations open it."""

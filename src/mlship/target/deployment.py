@@ -70,6 +70,7 @@ class Endpoint(Result, frozen=True, kw_only=True):
 class Deployment(Result, frozen=True, kw_only=True):
     """What a target runs now, as observed there; nothing of it is remembered on this side.
 
+    `left`: something that no service uses is still there, which a purge removes.
     `present`: digests of layers that need no sending. `last_number`: the highest release number ever given.
     `facts`: what only the adapter understands (addresses, process numbers).
     """
@@ -83,6 +84,7 @@ class Deployment(Result, frozen=True, kw_only=True):
     present: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
     exists: bool = False
+    left: bool = False
     facts: dict[str, Any] = {}
 
     def release(self, number: int | None) -> ReleaseState | None:

@@ -79,8 +79,10 @@ class HostedAdapter:
             present=frozenset(seen["layers"]),
             problems=_problems(live, supervised),
             exists=bool(seen["service"]),
+            left=seen["left"],
             facts={
                 "supervisor": supervised,
+                "incoming": seen["incoming"],
                 "host": seen["host"],
                 "port": seen["port"],
                 "sockets": {str(r["number"]): [w["socket"] for w in r["workers"]] for r in seen["releases"]},
@@ -185,7 +187,7 @@ class HostedAdapter:
         return self._call(action, given, "remove", within=self.settings.drain_timeout + 30)
 
     def _destroy(self, action: Action, given: Given) -> dict[str, Any]:
-        return self._call(action, given, "destroy", within=120, more={"purge": False})
+        return self._call(action, given, "destroy", within=120)
 
     def _call(
         self,

@@ -76,7 +76,8 @@ def _clean(observed: Deployment, spare: ReleaseState | None, needed: Sequence[st
         if not r.served and r.number != observed.live_number and r is not spare
     ]
     why = "left by an interrupted rollout"
-    return [_remove("clean", "clean", left, why, keep=needed)] if left else []
+    sent = bool(observed.facts.get("incoming"))
+    return [_remove("clean", "clean", left, why, keep=needed)] if left or sent else []
 
 
 def _retire(keep: int, observed: Deployment, leaving: ReleaseState | None) -> list[Action]:
@@ -162,11 +163,11 @@ def _shown(arguments: dict[str, Any]) -> str:
 
 
 def _remove(name: str, phase: Phase, numbers: list[int], why: str, keep: Sequence[str] = ()) -> Action:
-    text = ", ".join(str(n) for n in numbers)
+    text = f"release {', '.join(str(n) for n in numbers)}" if numbers else "what was sent"
     arguments = {"releases": numbers, "keep": list(keep)}
-    return _far_side("remove", phase, f"release {text} ({why})", arguments, name)
+    return _far_side("remove", phase, f"{text} ({why})", arguments, name)
 
 
 def _destroy(observed: Deployment) -> Action:
     subject = f"service {observed.service} and its {len(observed.releases)} releases"
-    return _far_side("destroy", "remove", subject, {})
+    return _far_side("destroy", "remove", subject, {"purge": False})

@@ -70,8 +70,9 @@ class Ledger:
         return last
 
     def erase(self) -> None:
-        """Remove every entry and the lock (destroy --purge)."""
-        for key in list(self.store.list(f"{self.prefix}/")):
+        """Remove every entry, then the lock, which the caller holds (destroy --purge)."""
+        keys = list(self.store.list(f"{self.prefix}/"))
+        for key in sorted(keys, key=lambda key: key == f"{self.prefix}/lock"):
             stat = self.store.stat(key)
             if stat is not None:
                 self.store.delete_if_match(key, stat.version)

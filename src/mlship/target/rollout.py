@@ -23,7 +23,7 @@ from mlship.errors import (
     UsageError,
 )
 from mlship.progress import SILENT, Progress
-from mlship.result import Result
+from mlship.result import Result, to_json
 from mlship.target.deployment import Deployment, Proof, ReleaseState, Wanted
 from mlship.target.history import last_release
 from mlship.target.journal import Journal, Why, begin, close_unfinished, unfinished
@@ -53,6 +53,7 @@ class Rollout:
     """One rollout of `wanted` (None = remove) as one service, on behalf of `why`.
 
     `check` is the pre-flight: it raises what stands in the way.
+    `purge` (of a removal) leaves nothing on the target, and no ledger.
     """
 
     def __init__(
@@ -67,27 +68,40 @@ class Rollout:
         progress: Progress = SILENT,
         lock_wait: float = 0.0,
         timeout: float | None = None,
+        purge: bool = False,
     ) -> None:
         self.adapter, self.ledger, self.wanted, self.why = adapter, ledger, wanted, why
         self.bundle, self.check, self.progress = bundle, check, progress
-        self.lock_wait, self.timeout = lock_wait, timeout
+        self.lock_wait, self.timeout, self.purge = lock_wait, timeout, purge
         self.proof: Proof | None = None
 
     def run(self, saved: Plan | None = None) -> Rolled:
         """Carry the rollout out. With `saved`, refuse unless the target still is as that plan found it."""
         observed = observe(self.adapter, self.ledger)
-        plan = make_plan(self.adapter, self.wanted, observed)
+        plan = self._plan(observed)
         _still_fits(saved, plan)
         if self.check:
             self.check()
-        if not plan.actions and not unfinished(self.ledger):
+        if not plan.actions and not self.purge and not unfinished(self.ledger):
             return self._ended(plan, observed)
         with locked(self.ledger, self.why, wait=self.lock_wait) as lock:
             before = observe(self.adapter, self.ledger)
-            plan = make_plan(self.adapter, self.wanted, before)
+            plan = self._plan(before)
             _still_fits(saved, plan)
             close_unfinished(self.ledger, lock, before)
-            return self._act(plan, before, lock) if plan.actions else self._ended(plan, before)
+            done = self._act(plan, before, lock) if plan.actions else self._ended(plan, before)
+            if self.purge:
+                lock.check()
+                self.ledger.erase()  # under the lock, so that it is nobody else's new history
+            return done
+
+    def _plan(self, observed: Deployment) -> Plan:
+        """A purge also destroys what is left of a service that is gone already."""
+        if not self.purge:
+            return make_plan(self.adapter, self.wanted, observed)
+        seen = msgspec.structs.replace(observed, exists=observed.exists or observed.left)
+        plan = make_plan(self.adapter, None, seen)
+        return msgspec.structs.replace(plan, actions=tuple(purging(action) for action in plan.actions))
 
     def _act(self, plan: Plan, before: Deployment, lock: Lock) -> Rolled:
         journal = begin(self.ledger, lock, plan, before, self.why)
@@ -153,7 +167,7 @@ class Rollout:
     def _confirm(self, after: Deployment) -> None:
         """Success is what was observed: the wanted digest serving, or nothing left of a removed service."""
         if self.wanted is None:
-            if after.exists:
+            if after.exists or (self.purge and after.left):
                 raise TargetError("something of the service is still there", fix="Run mlship destroy again")
             return
         live = after.live
@@ -229,6 +243,17 @@ def make_plan(adapter: Adapter, wanted: Wanted | None, observed: Deployment) -> 
         wanted=wanted,
         actions=actions,
         release=numbers[-1] if numbers else None,
+    )
+
+
+def purging(action: Action) -> Action:
+    """A `destroy` that leaves nothing; any other action as it is."""
+    if action.verb != "destroy":
+        return action
+    arguments = {**action.arguments, "purge": True}
+    shown, purging = (to_json(given).decode() for given in (action.arguments, arguments))
+    return msgspec.structs.replace(
+        action, arguments=arguments, command=action.command.replace(shown, purging)
     )
 
 

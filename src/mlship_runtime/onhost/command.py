@@ -1,7 +1,7 @@
 """The far side of every command on a host: JSON request on standard input, JSON answer on standard output.
 
 Verbs that read: facts, observe, path, logs. Verbs that change, and refuse a fence number lower than one
-seen: receive, stage, open, start, shift, settle, stop, remove, destroy. A refusal is an answer ({ok: false,
+seen: stage, open, start, shift, settle, stop, remove, destroy. A refusal is an answer ({ok: false,
 error}) and ends with exit code 0; any other exit code means that this program broke.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Callable
@@ -18,6 +19,7 @@ from mlship_runtime.files import last_lines, site_error
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import fault_data
 from mlship_runtime.supervision.layout import Layout, Site
+from mlship_runtime.supervision.spawn import BOOT
 
 _READING = {
     "facts": "facts",
@@ -26,7 +28,6 @@ _READING = {
     "logs": "files",
 }
 _CHANGING = {
-    "receive": "stage",
     "stage": "stage",
     "open": "service",
     "start": "service",
@@ -71,8 +72,16 @@ def _run(verb: str, layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
         raise SiteError(f"the host knows no command {verb[:40]!r}", fix="Use one mlship on both sides")
     if verb in _CHANGING:
         fence.admit(layout, request.get("fence"))
+        _mark_used(layout)
     function: Verb = getattr(importlib.import_module(f"mlship_runtime.onhost.{name}"), f"do_{verb}")
     return function(layout, request)
+
+
+def _mark_used(layout: Layout) -> None:
+    """Let the tools that run this look new, so that no sweep by another version takes them meanwhile."""
+    tools = BOOT.parents[1]
+    if tools.parent == layout.site.tools:
+        os.utime(tools)
 
 
 def _request(given: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.files import read_json
 from mlship_runtime.supervision import fence
-from mlship_runtime.supervision.control import Unreachable, fault_of, request
+from mlship_runtime.supervision.control import NoAnswer, Unreachable, fault_of, request
 from mlship_runtime.supervision.layout import Layout, WorkerSockets
 from mlship_runtime.supervision.live import Live, read_live
 from mlship_runtime.supervision.release_record import read_record
@@ -29,7 +29,9 @@ def do_observe(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
     known = supervisor or settings or {}
     pid = supervisor["pid"] if supervisor else None
     return {
-        "service": {"name": layout.name, **(settings or {})} if layout.folder.is_dir() else None,
+        "service": {"name": layout.name, **(settings or {})} if _is_there(layout) else None,
+        "incoming": layout.incoming.is_dir(),
+        "left": layout.site.base.is_dir() and layout.site.is_unused,
         "fence": fence.highest(layout),
         "supervisor": {"pid": pid, "alive": supervisor is not None},
         "live": live.release,
@@ -40,6 +42,11 @@ def do_observe(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
         ),
         "releases": [_release(layout, number, running.get(number), live) for number in layout.numbers()],
     }
+
+
+def _is_there(layout: Layout) -> bool:
+    """A service of which no more was done than to send some of its first release is there, too."""
+    return layout.folder.is_dir() or layout.incoming.is_dir()
 
 
 def supervisor_status(layout: Layout) -> dict[str, Any] | None:
@@ -54,8 +61,10 @@ def worker_status(sockets: WorkerSockets) -> dict[str, Any] | None:
     """What a worker says, None if it is gone; one that does not answer counts as starting."""
     try:
         return request(sockets.control, {"verb": "status"}, _PATIENCE)
-    except Unreachable as fault:
-        return {"state": "starting"} if "does not answer" in fault.what else None
+    except NoAnswer:
+        return {"state": "starting"}
+    except Unreachable:
+        return None
 
 
 def _found(layout: Layout) -> list[dict[str, Any]]:

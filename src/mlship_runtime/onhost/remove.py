@@ -12,7 +12,7 @@ from mlship_runtime.onhost.stop import DRAIN, end_workers, stop_release
 from mlship_runtime.onhost.sweep import digests_of, sweep
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import Unreachable, request
-from mlship_runtime.supervision.layout import Layout
+from mlship_runtime.supervision.layout import Layout, Site
 from mlship_runtime.supervision.live import forget, read_live
 
 _LOCK_WAIT = 600.0  # seconds: another service may be staging
@@ -39,6 +39,7 @@ def do_remove(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
                 freed |= digests_of(layout, number)
                 _forget(layout, number)
             forget(layout, numbers)
+            remove(layout.incoming)
             return {
                 "removed": sorted(numbers),
                 "swept": sweep(layout.site, freed - set(given.get("keep", ()))),
@@ -46,7 +47,7 @@ def do_remove(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def do_destroy(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
-    """Remove the whole service. With `purge` the base folder too, if no other service is in it."""
+    """Remove the whole service; with `purge` and no other service there, all that mlship made there too."""
     site = layout.site
     with as_site_errors(f"{layout.name} cannot be removed"):
         make_folder(layout.folder)
@@ -58,10 +59,19 @@ def do_destroy(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
                 freed |= digests_of(layout, number)
             _remove_service(layout)
             sweep(site, freed)
-            others = bool(site.layouts())
-            if given.get("purge") and not others:
-                remove(site.base)
-    return {"purged": bool(given.get("purge")) and not others}
+            purged = bool(given.get("purge")) and site.is_unused
+            if purged:
+                _purge(site)
+    return {"purged": purged}
+
+
+def _purge(site: Site) -> None:
+    """Remove what is ours and then the folder, if nothing else is in it. This process has loaded all it needs
+    of the tools; the lock goes last."""
+    for path in (site.incoming, site.blobs, site.layers, site.pycache, site.services, site.tools, site.lock):
+        remove(path)
+    with contextlib.suppress(OSError):
+        site.base.rmdir()
 
 
 def _forget(layout: Layout, number: int) -> None:
@@ -86,6 +96,7 @@ def _quit(layout: Layout, fence_number: int | None) -> None:
 
 
 def _remove_service(layout: Layout) -> None:
+    remove(layout.incoming)
     remove(layout.folder)
     sync_folder(layout.site.services)
     remove(layout.run)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlship_runtime.bundle.agreement import check_agreement
-from mlship_runtime.bundle.extract import extract_layer
+from mlship_runtime.bundle.extract import PART, extract_layer
 from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 from mlship_runtime.bundle.spec import Spec, read_spec
 from mlship_runtime.bundle.verify import verify_layer
@@ -40,22 +40,6 @@ _SPARE = 16 << 20  # bytes that stay free: records, logs, byte code
 _FROM_REQUEST = ("digest", "reference", "settings", "settingsDigest", "platform")
 
 
-def do_receive(layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
-    """Check the content of incoming/`file` against `digest` and `size`, and keep it as a blob."""
-    site, digest, name = layout.site, request["digest"], request["file"]
-    if "/" in name or name.startswith("."):
-        raise SiteError(f"{name[:80]!r} is not the name of a file in incoming")
-    with as_site_errors(f"{digest} cannot be kept"):
-        make_folder(site.blobs)
-        path = site.incoming / name
-        if path.exists() and path.stat().st_size != request["size"]:
-            raise SiteError(
-                f"{path} has {path.stat().st_size} bytes, not {request['size']}", fix="Send it again"
-            )
-        _document(site, digest, path)
-    return {"digest": digest, "size": request["size"]}
-
-
 def do_stage(layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
     """Stage release number `release` from what lies in incoming and what is here already."""
     site, number = layout.site, int(request["release"])
@@ -65,14 +49,16 @@ def do_stage(layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
         with locked(site.lock, str(site.base), _LOCK_WAIT):
             fence.admit(layout, request.get("fence"))
             sweep_unfinished(site)
-            return _stage(layout, number, request)
+            staged = _stage(layout, number, request)
+            remove(layout.incoming)  # other bundles' layers too: a deploy that was killed had sent them
+            return staged
 
 
 def _stage(layout: Layout, number: int, request: dict[str, Any]) -> dict[str, Any]:
     site, digest, platform = layout.site, request["digest"], request["platform"]
     _check_free_number(layout, number, request)
-    manifest = read_manifest(_document(site, digest))
-    spec = read_spec(_document(site, manifest.spec_layer.digest))
+    manifest = read_manifest(_document(layout, digest))
+    spec = read_spec(_document(layout, manifest.spec_layer.digest))
     check_agreement(manifest, spec)
     if platform not in manifest.platforms:
         raise InvalidBundle(
@@ -83,7 +69,7 @@ def _stage(layout: Layout, number: int, request: dict[str, Any]) -> dict[str, An
     python = str(request["settings"].get("python") or sys.executable)
     if shutil.which(python) is None:
         raise SiteError(f"there is no Python {python}", fix="Install it, or set `python` of the target")
-    unpacked = [layer.digest for layer in layers if _unpack(site, layer, spec, python)]
+    unpacked = [layer.digest for layer in layers if _unpack(layout, layer, spec, python)]
     record = {
         "schemaVersion": 1,
         "number": number,
@@ -105,9 +91,9 @@ def _check_free_number(layout: Layout, number: int, request: dict[str, Any]) -> 
         )
 
 
-def _document(site: Site, digest: str, sent: Path | None = None) -> bytes:
+def _document(layout: Layout, digest: str) -> bytes:
     """A manifest or spec by its digest, from the blobs or from what was sent (which becomes a blob)."""
-    blob, sent = site.blob(digest), sent or site.incoming / hex_of(digest)
+    blob, sent = layout.site.blob(digest), layout.incoming / hex_of(digest)
     for path in (sent, blob):
         with contextlib.suppress(FileNotFoundError):
             data = path.read_bytes()
@@ -118,7 +104,7 @@ def _document(site: Site, digest: str, sent: Path | None = None) -> bytes:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
                 path.replace(blob)
-                sync_folder(site.blobs)
+                sync_folder(blob.parent)
             return data
     raise SiteError(f"{digest[:19]}… is not on the host", fix="Send it first")
 
@@ -135,13 +121,10 @@ def _check_room(site: Site, missing: list[Descriptor]) -> None:
         )
 
 
-def _unpack(site: Site, layer: Descriptor, spec: Spec, python: str) -> bool:
+def _unpack(layout: Layout, layer: Descriptor, spec: Spec, python: str) -> bool:
     """Make sure that the layer is unpacked and right; True if that took unpacking it now."""
-    root, sent, entries = (
-        site.layer(layer.digest),
-        site.incoming / hex_of(layer.digest),
-        spec.files[layer.digest],
-    )
+    site, sent = layout.site, layout.incoming / hex_of(layer.digest)
+    root, entries = site.layer(layer.digest), spec.files[layer.digest]
     if root.exists():
         try:
             verify_layer(str(root), entries)
@@ -153,6 +136,8 @@ def _unpack(site: Site, layer: Descriptor, spec: Spec, python: str) -> bool:
                 fix="It was removed: deploy again to send it anew",
             ) from fault
         remove(sent)
+        if layer.role in _CODE_ROLES:
+            compile_code(site, root, python)
         return False
     try:
         stream = sent.open("rb")
@@ -168,12 +153,25 @@ def _unpack(site: Site, layer: Descriptor, spec: Spec, python: str) -> bool:
 
 def compile_code(site: Site, root: Path, python: str) -> None:
     """Write the byte code of the Python files below `root` into the cache beside the layers, with the
-    interpreter that will run it. What does not compile is left to fail where it is imported."""
-    command = [*python_command(python, site.pycache), "-m", "compileall", "-q", str(root)]
+    interpreter that will run it: all of it or none, and once. What does not compile is left to fail where it
+    is imported. Raises OSError."""
+    cache, part = site.cache_of(root), site.pycache / f"{PART}{root.name}"
+    if cache.is_dir():
+        return
+    remove(part)  # of a process that was killed; the caller has the lock
+    made = part / root.relative_to("/")
+    make_folder(made)
+    command = [*python_command(python, part), "-m", "compileall", "-q", str(root)]
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
             command, env=clean_environment(), cwd="/", check=False, timeout=300, capture_output=True
         )
-    for path in site.cache_of(root).rglob("*.pyc"):
+    for path in made.rglob("*.pyc"):
         with path.open("rb") as file:  # half a file after a power cut would break the import
             os.fsync(file.fileno())
+    for folder, _, _ in os.walk(made):
+        sync_folder(Path(folder))
+    make_folder(cache.parent)
+    made.replace(cache)
+    sync_folder(cache.parent)
+    remove(part)

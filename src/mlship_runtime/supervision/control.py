@@ -27,6 +27,10 @@ class Unreachable(NotReady):
     """Nobody listens on a control socket, or whoever did is gone."""
 
 
+class NoAnswer(Unreachable):
+    """Somebody listens on a control socket, but has not answered in time."""
+
+
 def fault_data(fault: RuntimeFault) -> dict[str, str]:
     """A fault as it goes over the wire and into failure files."""
     return {"kind": fault.kind, "what": fault.what, "cause": fault.cause, "fix": fault.fix}
@@ -79,7 +83,7 @@ def _received(path: Path, receive: Callable[[], Any]) -> Any:
     try:
         return receive()
     except OSError as error:
-        raise Unreachable(f"{path} does not answer", cause=str(error)) from error
+        raise NoAnswer(f"{path} does not answer", cause=str(error)) from error
 
 
 def _result(line: bytes, path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Where everything of a service lies on a host. Paths only; nothing is created but the folder for sockets.
 
-BASE/tools/HEX/mlship_runtime/  BASE/incoming/  BASE/blobs/HEX  BASE/layers/HEX/  BASE/pycache/
+BASE/tools/HEX/mlship_runtime/  BASE/incoming/SERVICE/HEX  BASE/blobs/HEX  BASE/layers/HEX/  BASE/pycache/
 BASE/services/SERVICE/{service.json, fence, live.json, releases/N.json, logs/N.log}
 Sockets lie in a short folder below /tmp, because a socket's path is limited to 108 bytes (104 on macOS).
 """
@@ -64,6 +64,11 @@ class Site:
         names = sorted(path.name for path in self.services.glob("*") if _SERVICE_NAME.fullmatch(path.name))
         return [Layout(self, name) for name in names]
 
+    @property
+    def is_unused(self) -> bool:
+        """True if no service is here, not even one of which only some was sent."""
+        return not self.layouts() and not any(self.incoming.glob("*"))
+
     def blob(self, digest: str) -> Path:
         return self.blobs / hex_of(digest)
 
@@ -89,6 +94,11 @@ class Layout:
     @property
     def folder(self) -> Path:
         return self.site.services / self.name
+
+    @property
+    def incoming(self) -> Path:
+        """What is sent for a release of this service and not yet checked; only its deployer writes here."""
+        return self.site.incoming / self.name
 
     @property
     def settings(self) -> Path:

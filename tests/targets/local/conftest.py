@@ -239,9 +239,13 @@ class Onhost:
         error: dict[str, Any] = answer["error"]
         return error
 
+    @property
+    def incoming(self) -> Path:
+        return self.base / "incoming" / self.service
+
     def send(self, bundle: TinyBundle) -> None:
         """Put what is not there yet into incoming, as an adapter does."""
-        incoming = self.base / "incoming"
+        incoming = self.incoming
         incoming.mkdir(parents=True, exist_ok=True)
         present = set(self("observe")["layers"])
         for layer in bundle.layers:

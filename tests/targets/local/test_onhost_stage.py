@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-
-from mlship_runtime.bundle.manifest import digest_of
 
 
 def test_layers_are_unpacked_once_and_verified_again(onhost, make_bundle) -> None:
@@ -14,7 +14,7 @@ def test_layers_are_unpacked_once_and_verified_again(onhost, make_bundle) -> Non
     assert again["unpacked"] == []
     assert again["present"] == len(bundle.layers)
     assert [entry["state"] for entry in onhost("observe")["releases"]] == ["staged", "staged"]
-    assert not any((onhost.base / "incoming").iterdir()), "what was sent is not kept"
+    assert not onhost.incoming.exists(), "what was sent is not kept"
 
 
 def test_staging_the_same_number_again_is_fine_and_another_bundle_is_not(onhost, make_bundle) -> None:
@@ -33,6 +33,39 @@ def test_byte_code_is_compiled_beside_the_layers(onhost, make_bundle) -> None:
     assert not list((onhost.base / "layers").rglob("*.pyc"))
 
 
+def test_byte_code_that_a_killed_command_did_not_write_is_made_up_for(lonely, make_bundle) -> None:
+    bundle = make_bundle()
+    lonely.stage(1, bundle)
+    shutil.rmtree(lonely.base / "pycache")
+    (lonely.base / "pycache" / ".part-killed").mkdir(parents=True)
+    lonely.stage(2, bundle)
+    assert len(list((lonely.base / "pycache").rglob("boot.*.pyc"))) == 1
+    assert not list((lonely.base / "pycache").glob("*.part-*"))
+
+
+def test_tools_that_nobody_uses_any_more_are_removed(lonely, make_bundle) -> None:
+    old, new = lonely.base / "tools" / "old", lonely.base / "tools" / "new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    lonely.stage(1, make_bundle())
+    assert not old.exists()
+    assert new.exists(), "somebody may just be at it"
+
+
+def test_tools_that_a_supervisor_runs_stay(lonely, make_bundle) -> None:
+    used = lonely.base / "tools" / "used"
+    shutil.copytree(lonely.boot.parent, used / "mlship_runtime")
+    lonely.stage(1, make_bundle())
+    type(lonely)(lonely.base, "tiny", boot=used / "mlship_runtime" / "boot.py")(
+        "open", host="127.0.0.1", port=0
+    )
+    os.utime(used, (0, 0))
+    lonely("remove", releases=[])
+    assert used.exists()
+    lonely("destroy", purge=False)
+
+
 def test_a_damaged_layer_is_refused_and_sent_again_the_next_time(onhost, make_bundle) -> None:
     bundle = make_bundle(200.0)
     onhost.stage(1, bundle)
@@ -49,7 +82,7 @@ def test_a_tar_that_is_not_its_digest_leaves_nothing(onhost, make_bundle) -> Non
     bundle = make_bundle(7.0)
     onhost.send(bundle)
     model = bundle.layers[0]
-    sent = onhost.base / "incoming" / model.digest[7:]
+    sent = onhost.incoming / model.digest[7:]
     flip(sent, 700)
     assert onhost.refused("stage", **onhost.release(1, bundle))["kind"] == "bundle"
     assert model.digest not in onhost("observe")["layers"]
@@ -60,21 +93,42 @@ def test_what_was_not_sent_is_named(onhost, make_bundle) -> None:
     bundle = make_bundle(8.0)
     assert "is not on the host" in onhost.refused("stage", **onhost.release(1, bundle))["what"]
     onhost.send(bundle)
-    (onhost.base / "incoming" / bundle.layers[0].digest[7:]).unlink()
+    (onhost.incoming / bundle.layers[0].digest[7:]).unlink()
     assert "model.tar" in onhost.refused("stage", **onhost.release(1, bundle))["what"]
 
 
-def test_a_document_is_received_only_as_what_it_is(onhost) -> None:
-    incoming = onhost.base / "incoming"
-    incoming.mkdir(exist_ok=True)
-    (incoming / "some").write_bytes(b"{}")
-    digest = digest_of(b"{}")
-    onhost("receive", file="some", digest=digest, size=2)
-    assert (onhost.base / "blobs" / digest[7:]).read_bytes() == b"{}"
-    onhost("receive", file="some", digest=digest, size=2)
-    (incoming / "other").write_bytes(b"[]")
-    assert onhost.refused("receive", file="other", digest=digest, size=2)["kind"] == "bundle"
-    assert onhost.refused("receive", file="../fence", digest=digest, size=2)["kind"] == "site"
+def test_what_a_killed_deploy_has_sent_is_told_and_goes_with_the_next_change(lonely, make_bundle) -> None:
+    lonely.stage(1, make_bundle(2.0))
+    assert not lonely("observe")["incoming"]
+    lonely.send(make_bundle(3.0))
+    (lonely.incoming / ("a" * 64 + ".part-1")).write_bytes(b"half")
+    assert lonely("observe")["incoming"]
+    lonely("remove", releases=[])
+    assert not lonely.incoming.exists()
+    lonely.send(make_bundle(4.0))
+    lonely.stage(2, make_bundle(2.0))
+    assert not lonely.incoming.exists()
+
+
+def test_a_service_of_which_only_some_was_sent_is_there_and_can_be_destroyed(lonely, make_bundle) -> None:
+    lonely.send(make_bundle())
+    assert lonely("observe")["service"] == {"name": "tiny"}
+    lonely("destroy", purge=False)
+    assert lonely("observe")["service"] is None
+    assert not lonely.incoming.exists()
+
+
+def test_what_was_sent_for_another_service_stays_for_a_day(onhost, make_bundle) -> None:
+    other = type(onhost)(onhost.base, onhost.service + "-other")
+    bundle = make_bundle(11.0)
+    other.send(bundle)
+    old = other.incoming / ("b" * 64)
+    old.write_bytes(b"left")
+    os.utime(old, (0, 0))
+    onhost.stage(1, bundle)
+    assert not old.exists()
+    other("stage", **other.release(1, bundle))
+    other("destroy", purge=False)
 
 
 def test_removing_takes_layers_that_nobody_uses(lonely, make_bundle) -> None:

@@ -41,7 +41,9 @@ def release(number: int, digest: str, state: str, *, served: bool = True) -> Rel
     )
 
 
-def observed(*releases: ReleaseState, live: int | None = None, supervisor: bool = True) -> Deployment:
+def observed(
+    *releases: ReleaseState, live: int | None = None, supervisor: bool = True, incoming: bool = False
+) -> Deployment:
     return Deployment(
         service="churn",
         releases=releases,
@@ -49,7 +51,7 @@ def observed(*releases: ReleaseState, live: int | None = None, supervisor: bool 
         last_number=max((r.number for r in releases), default=0),
         present=frozenset({RUNTIME}) if releases else frozenset(),
         exists=bool(releases),
-        facts={"supervisor": supervisor and bool(releases)},
+        facts={"supervisor": supervisor and bool(releases), "incoming": incoming},
     )
 
 
@@ -114,6 +116,11 @@ CASES: dict[str, tuple[Wanted | None, Deployment, list[str]]] = {
         wanted(A),
         observed(release(1, A, "serving"), release(2, B, "ready", served=False), live=1),
         ["remove [2]"],
+    ),
+    "what a killed deploy had sent goes, though the live one is the wanted one": (
+        wanted(A),
+        observed(release(1, A, "serving"), live=1, incoming=True),
+        ["remove []"],
     ),
     "retire beyond keep": (
         wanted(B, keep=1),
