@@ -91,6 +91,39 @@ def test_upgrade_rollback_history(run: Run) -> None:
     assert run("rollback", "local", "--to", "7")[0] == 2
 
 
+def test_secrets_stay_in_the_record_of_the_release(run: Run, own_home: Path, tmp_path: Path) -> None:
+    """Two values, an upgrade with a saved plan, a rollback: the ledger and all reports have names only."""
+
+    def configure(secret: str) -> None:
+        (tmp_path / "mlship.toml").write_text(
+            '[project]\nname = "conform"\n[model]\nsource = "m.joblib"\n'
+            f'[targets.local]\ntype = "local"\nenvironment = {{ TOKEN = "{secret}" }}\n'
+        )
+
+    said = []
+    configure("hush-first")
+    said.append(run("deploy", "local", "conform:first"))
+    configure("hush-second")
+    said.append(run("plan", "local", "conform:second", "--out", "plan.json"))
+    said.append(run("deploy", "local", "--plan", "plan.json"))
+    said.append(run("status", "local"))
+    said.append(run("rollback", "local"))
+    said.append(run("history", "local"))
+    assert [code for code, _ in said] == [0] * 6
+    assert "hush" not in json.dumps(said)
+    assert said[3][1]["result"]["live"]["settings"]["environment"] == ["TOKEN"]
+    holders = {path for path in own_home.rglob("*") if path.is_file() and b"hush" in path.read_bytes()}
+    records = own_home / "targets/local/services/conform/releases"
+    assert holders == {records / f"{n}.json" for n in (1, 2, 3)}
+    assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
+    values = [json.loads((records / f"{n}.json").read_bytes())["environment"] for n in (1, 2, 3)]
+    assert [value["TOKEN"] for value in values] == ["hush-first", "hush-second", "hush-first"]
+    plan = tmp_path / "plan.json"
+    assert b"hush" not in plan.read_bytes()
+    assert plan.stat().st_mode & 0o777 == 0o600
+    assert (own_home / "targets/local").stat().st_mode & 0o777 == 0o700
+
+
 def test_wrong_answers_are_rolled_back_with_8(run: Run) -> None:
     first = deployed(run, "conform:first")
     code, said = run("deploy", "local", "conform:answers-wrongly")

@@ -19,6 +19,8 @@ from mlship.host.protocol import Host
 _READING = frozenset({"facts", "observe", "path", "logs"})
 _ERRORS: dict[str, type[MlshipError]] = {"bundle": BundleError, "fenced": LockedError}
 
+_MAKE_PRIVATE = "import os, sys; os.umask(0o077); os.makedirs(sys.argv[1], exist_ok=True)"
+
 # Makes a folder that was sent durable and gives it its name; if somebody was faster, theirs stays.
 _PUBLISH = """
 import os, shutil, sys
@@ -65,9 +67,11 @@ class Site:
         kind = _ERRORS.get(error["kind"], TargetError)
         raise kind(error["what"], cause=error.get("cause", ""), fix=error.get("fix", ""))
 
-    def incoming(self, digest: str) -> str:
-        """Where the content of `digest` is put before the far side has checked it."""
-        return str(PurePosixPath(self.base, "incoming", self.service, digest.removeprefix("sha256:")))
+    def send(self, source: Path, digest: str) -> None:
+        """Put the content of `digest` where the far side will check it before anything is done with it."""
+        self.boot()  # makes the base folder, for this user alone
+        where = PurePosixPath(self.base, "incoming", self.service, digest.removeprefix("sha256:"))
+        self.host.put(source, str(where))
 
     def boot(self) -> str:
         """The ground floor's start file on the host; sent on first use (its folder is named by its
@@ -87,7 +91,7 @@ class Site:
             return
         whole = folder.parent
         part = whole.with_name(f"{whole.name}.part-{secrets.token_hex(8)}")
-        self._must("mkdir", "-p", "-m", "700", self.base)
+        self._must(self.python, "-I", "-S", "-c", _MAKE_PRIVATE, self.base)
         root = _package_folder()
         for path in files:
             self.host.put(path, str(part / folder.name / path.relative_to(root).as_posix()))

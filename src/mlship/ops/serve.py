@@ -30,7 +30,7 @@ from mlship_runtime.supervision.control import fault_of
 from mlship_runtime.supervision.spawn import BOOT, clean_environment, python_command
 
 LOOPBACK = "127.0.0.1"
-_SETTINGS: dict[str, Any] = {"workers": 1, "readyTimeout": 60.0, "drainTimeout": 5.0, "environment": {}}
+_SETTINGS: dict[str, Any] = {"workers": 1, "readyTimeout": 60.0, "drainTimeout": 5.0}
 
 
 def serve(ctx: Context, ref: str | None = None, *, port: int = 8080) -> int:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mlship.config.folders import data_dir
 from mlship.errors import RegistryError
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -30,7 +31,7 @@ def make_folders(folder: Path) -> None:
         return
     make_folders(folder.parent)
     with contextlib.suppress(FileExistsError):
-        folder.mkdir()
+        folder.mkdir(0o700 if folder == data_dir() else 0o777)  # ledgers and services are the user's alone
     sync(folder.parent)
 
 

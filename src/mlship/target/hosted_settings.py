@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+from mlship.digest import sha256
+from mlship.result import to_json
+
 
 class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One commented example of each stands in targets/<name>/example.toml.
@@ -24,10 +27,17 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     environment: dict[str, str] = {}
 
     def of_release(self) -> dict[str, Any]:
-        """What a release is started with, and by which two releases of one bundle differ."""
+        """What a release is started with, and by which two releases of one bundle differ. It goes into plans
+        and ledgers, so of the environment it has the names and a digest, never the values.
+        """
         return {
             "workers": self.workers,
             "readyTimeout": self.ready_timeout,
             "drainTimeout": self.drain_timeout,
-            "environment": dict(self.environment),
+            "environment": sorted(self.environment),
+            "environmentDigest": self.environment_digest,
         }
+
+    @property
+    def environment_digest(self) -> str:
+        return sha256(to_json(dict(sorted(self.environment.items()))))

@@ -13,6 +13,7 @@ from mlship.digest import sha256
 from mlship.errors import UsageError
 from mlship.result import Result, to_json
 from mlship.target.deployment import Wanted
+from mlship_runtime.files import write_atomic
 
 Phase = Literal["clean", "stage", "start", "prove", "shift", "settle", "retire", "remove"]
 PLAN_SCHEMA = 1
@@ -61,9 +62,9 @@ class Plan(Result, frozen=True, kw_only=True):
 
 
 def save_plan(plan: Plan, path: Path) -> None:
-    """Write a plan to be deployed later, and only if it still fits. Raises UsageError."""
+    """Write a plan to be deployed later, and only if it still fits; private. Raises UsageError."""
     try:
-        path.write_bytes(to_json(plan, indent=True) + b"\n")
+        write_atomic(path, to_json(plan, indent=True) + b"\n")
     except OSError as error:
         raise UsageError(f"cannot write the plan {path}", cause=error.strerror or "") from error
 

@@ -32,6 +32,7 @@ from mlship_runtime.files import (
 from mlship_runtime.onhost.sweep import sweep_unfinished
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.layout import Layout, Site, hex_of
+from mlship_runtime.supervision.release_record import read_record
 from mlship_runtime.supervision.spawn import clean_environment, python_command
 
 _CODE_ROLES = ("runtime", "reduction")
@@ -75,12 +76,31 @@ def _stage(layout: Layout, number: int, request: dict[str, Any]) -> dict[str, An
         "number": number,
         "service": layout.name,
         **{name: request[name] for name in _FROM_REQUEST},
+        "environment": _environment(layout, request),
         "manifest": str(site.blob(digest)),
         "spec": str(site.blob(manifest.spec_layer.digest)),
         "layers": {layer.digest: str(site.layer(layer.digest)) for layer in layers},
     }
     write_json(layout.record(number), record)
     return {"release": number, "unpacked": unpacked, "present": len(layers) - len(unpacked)}
+
+
+def _environment(layout: Layout, request: dict[str, Any]) -> dict[str, str]:
+    """The variables of the release with their values, which only releases/N.json has: as sent, or those of an
+    earlier release with the same digest of them. Raises SiteError if that is gone."""
+    if "environment" in request:
+        return dict(request["environment"])
+    settings = request["settings"]
+    for number in reversed(layout.numbers()):
+        record = read_record(layout.record(number))
+        if record["settings"].get("environmentDigest") == settings.get("environmentDigest"):
+            return dict(record["environment"])
+    names = ", ".join(settings.get("environment", ())) or "the environment"
+    raise SiteError(
+        f"the values of {names} are not on the host",
+        cause="the record of the release that had them is gone, and no ledger keeps values",
+        fix=f"Set them in `environment` of the target and deploy {request['reference']}",
+    )
 
 
 def _check_free_number(layout: Layout, number: int, request: dict[str, Any]) -> None:

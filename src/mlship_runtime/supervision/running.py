@@ -179,7 +179,7 @@ class RunningRelease:
             self._settle(None)
 
     def _spawn(self, index: int) -> WorkerHandle:
-        environment = self.record["settings"].get("environment", {})
+        environment = self.record.get("environment", {})
         child = launch_worker(self._python, self.layout, self.number, index, environment, self._listener)
         self._events.note("worker started", release=self.number, pid=child.pid, index=index)
         handle = WorkerHandle(self.layout.worker_sockets(self.number, index, child.pid), child)

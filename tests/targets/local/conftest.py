@@ -208,7 +208,7 @@ class Onhost:
     boot: Path = BOOT
     fence: int = 1
     settings: dict[str, Any] = field(
-        default_factory=lambda: {"workers": 1, "readyTimeout": 30, "drainTimeout": 10, "environment": {}}
+        default_factory=lambda: {"workers": 1, "readyTimeout": 30, "drainTimeout": 10}
     )
 
     def answer(self, verb: str, **fields: Any) -> dict[str, Any]:
@@ -260,13 +260,16 @@ class Onhost:
 
     def release(self, number: int, bundle: TinyBundle, **settings: Any) -> dict[str, Any]:
         """What an adapter says of a release that it stages."""
-        wanted = {**self.settings, **settings}
+        environment = settings.pop("environment", {})
+        wanted = {**self.settings, **settings, "environment": sorted(environment)}
+        wanted["environmentDigest"] = digest_of(canonical.encode(environment))
         return {
             "release": number,
             "digest": bundle.digest,
             "reference": f"tiny:{number}",
             "platform": PLATFORM,
             "settings": wanted,
+            "environment": environment,
             "settingsDigest": digest_of(canonical.encode(wanted)),
         }
 

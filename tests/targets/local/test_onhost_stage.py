@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -64,6 +65,23 @@ def test_tools_that_a_supervisor_runs_stay(lonely, make_bundle) -> None:
     lonely("remove", releases=[])
     assert used.exists()
     lonely("destroy", purge=False)
+
+
+def test_values_of_variables_come_from_an_earlier_release_or_are_missed(lonely, make_bundle) -> None:
+    bundle = make_bundle()
+    lonely.stage(1, bundle, environment={"TOKEN": "hush"})
+    again = lonely.release(2, bundle, environment={"TOKEN": "hush"})
+    del again["environment"]
+    lonely.send(bundle)
+    lonely("stage", **again)
+    record = json.loads((lonely.base / "services/tiny/releases/2.json").read_bytes())
+    assert record["environment"] == {"TOKEN": "hush"}
+    assert "hush" not in json.dumps(lonely("observe"))
+    lonely("remove", releases=[1, 2])
+    lonely.send(bundle)
+    error = lonely.refused("stage", **again)
+    assert "TOKEN" in error["what"]
+    assert "record" in error["cause"]
 
 
 def test_a_damaged_layer_is_refused_and_sent_again_the_next_time(onhost, make_bundle) -> None:
