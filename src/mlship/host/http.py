@@ -13,12 +13,13 @@ from mlship.host.protocol import Host
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a release: a path of its REST API, and a body."""
+    """What is asked of a release: a path of its REST API, a body, and how many seconds an answer may take."""
 
     path: str
     body: bytes = b""
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    timeout: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class _Over(http.client.HTTPConnection):
         self.sock = stream
 
 
-def request(host: Host, address: str, asked: Request, *, timeout: float = 30.0) -> Response:
+def request(host: Host, address: str, asked: Request) -> Response:
     """Send `asked` to `address` on `host`. Raises TargetError if no whole answer comes back in time.
 
     Each call opens a stream of its own, so there is no reused connection whose end must be retried.
     """
-    stream = host.connect(address, timeout=timeout)
+    stream = host.connect(address, timeout=asked.timeout)
     connection = _Over(stream)
     try:
         connection.request(asked.method, asked.path, asked.body or None, dict(asked.headers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from mlship.errors import TargetError, UsageError
@@ -33,6 +34,8 @@ def invoke(
     service = open_service(ctx, target)
     path = f"/v2/models/{service.name}/infer" if _is_v2(payload, content_type) else "/invocations"
     asked = Request(path, payload, headers={"Content-Type": content_type})
+    if ctx.timeout is not None:
+        asked = replace(asked, timeout=ctx.timeout)
     answer = service.adapter.invoke(asked, release)
     body = _decoded(answer.body)
     if answer.status >= 400:

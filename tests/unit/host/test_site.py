@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from mlship.errors import TargetError
+from mlship.host.http import Request, request
 from mlship.host.local import LocalHost
 from mlship.host.site import Site, ground_floor
 
@@ -81,3 +84,13 @@ def test_a_file_that_was_put_is_durable_with_its_name(
     LocalHost().put(Path(__file__), str(final))
     assert (str(final.parent), True) in synced
     assert (str(tmp_path), False) in synced
+
+
+def test_a_request_waits_as_long_as_it_says() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        began = time.monotonic()
+        with pytest.raises(TargetError, match="no whole answer"):
+            request(LocalHost(), f"tcp:127.0.0.1:{silent.getsockname()[1]}", Request("/ping", timeout=0.2))
+    assert time.monotonic() - began < 5
