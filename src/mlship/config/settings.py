@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from mlship.config.folders import data_dir
-from mlship.errors import ConfigError
 
 DEFAULT_REGISTRY = "default"
 VARIABLES = {
@@ -24,17 +23,3 @@ VARIABLES = {
 def default_registry_url() -> str:
     """Where `push` goes when nothing else is said."""
     return os.environ.get("MLSHIP_REGISTRY") or f"dir://{data_dir() / 'registry'}"
-
-
-def timeout_from_environment() -> float | None:
-    """MLSHIP_TIMEOUT in seconds; raises ConfigError if it is not a positive number."""
-    text = os.environ.get("MLSHIP_TIMEOUT")
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"MLSHIP_TIMEOUT is {text!r}", fix="Give a number of seconds")
-    return seconds

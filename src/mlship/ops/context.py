@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
     from mlship.registry.protocol import Registry
 
-LOCAL = "local"
-
 
 class LastBuild(NamedTuple):
     """A build under its name and version, and its digest."""
@@ -49,11 +47,6 @@ class Context:
     def project_or_error(self) -> Project:
         """The project; raises ConfigError that says how to get one."""
         return self.project or load_project()
-
-    def target_names(self) -> list[str]:
-        """Targets of the project, and `local`, which is always there."""
-        names = list(self.project.targets) if self.project else []
-        return names if LOCAL in names else [*names, LOCAL]
 
     def registry_url(self, name: str | None = None) -> str:
         """The URL of the registry called `name`; a URL stands for itself, None for the default one."""

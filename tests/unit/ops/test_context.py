@@ -123,11 +123,6 @@ def test_an_unknown_tag_says_which_there_are(ctx: Context) -> None:
         ctx.open_bundle("churn:1.0")
 
 
-def test_targets(ctx: Context) -> None:
-    assert ctx.target_names() == ["prod", "local"]
-    assert Context().target_names() == ["local"]
-
-
 def test_no_project_is_an_error_where_one_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Context.here().project is None
