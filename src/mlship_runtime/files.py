@@ -53,6 +53,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value
 
 
+def read_numbered(path: Path, known: int = 1) -> dict[str, Any] | None:
+    """`read_json` of what has a schema number: `known` or the one before. Raises SiteError for any other."""
+    value = read_json(path)
+    if value is None:
+        return None
+    number = value.get("schemaVersion")
+    if not isinstance(number, int) or number < known - 1:
+        raise SiteError(f"{path} cannot be read", cause="it has no schema number that this mlship reads")
+    if number > known:
+        raise SiteError(f"{path} was made by a newer mlship", fix="Upgrade mlship here")
+    return value
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -11,11 +11,9 @@ import platform
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import msgspec
-
-from mlship.errors import TargetError
 from mlship.result import Result, to_json
 from mlship.store.protocol import Store
+from mlship.target.records import read_record
 
 LEDGER_SCHEMA = 1
 Kind = Literal["begin", "action", "result", "end", "unlock"]
@@ -82,11 +80,8 @@ class Ledger:
 
     def _read(self, key: str) -> Entry:
         data = b"".join(self.store.read(key))
-        try:
-            return msgspec.json.decode(data, type=Entry)
-        except msgspec.DecodeError as error:
-            newer = "it may be made by a newer mlship" if b"schemaVersion" in data else "it is damaged"
-            raise TargetError(f"cannot read ledger entry {key}", cause=newer, fix="Update mlship") from error
+        fix = "Look at it in the ledger's store; without it, the history has a gap"
+        return read_record(data, Entry, schema=LEDGER_SCHEMA, what=f"the ledger entry {key}", fix=fix)
 
 
 def whoami() -> str:

@@ -17,13 +17,15 @@ from pathlib import Path
 
 import msgspec
 
-from mlship.errors import LockedError, MlshipError
+from mlship.errors import LockedError, MlshipError, TargetError
 from mlship.result import Result, to_json
 from mlship.store.protocol import Store
 from mlship.target.ledger import Ledger, whoami
+from mlship.target.records import read_record
 
 STALE = 60.0
 HEARTBEAT = 10.0
+LOCK_SCHEMA = 1
 
 
 class Owner(Result, frozen=True, kw_only=True):
@@ -45,7 +47,11 @@ class LockRecord(Result, frozen=True, kw_only=True):
     owner: Owner | None
     why: str
     since: str
-    schema_version: int = 1
+    schema_version: int = LOCK_SCHEMA
+
+
+class _Fenced(msgspec.Struct):
+    fence: int
 
 
 class Lock:
@@ -120,10 +126,17 @@ def owner_is_gone(record: LockRecord) -> bool:
 
 
 def break_lock(ledger: Ledger) -> LockRecord | None:
-    """Free the lock by hand, whoever holds it; returns what was broken, None if it was free."""
+    """Free the lock by hand, whoever holds it and whether or not it can be read; returns what was broken,
+    None if it was free."""
     key = _key(ledger)
     current = ledger.store.get(key)
-    if current is None or not (record := _decode(current[0])).held:
+    if current is None:
+        return None
+    try:
+        record = _decode(current[0])
+    except TargetError:
+        record = _unreadable(ledger, current[0])
+    if not record.held:
         return None
     freed = msgspec.structs.replace(record, held=False, owner=None)
     if ledger.store.write_if_match(key, to_json(freed), current[1]) is None:
@@ -177,7 +190,19 @@ def _holder(record: LockRecord) -> str:
 
 
 def _decode(data: bytes) -> LockRecord:
-    return msgspec.json.decode(data, type=LockRecord)
+    fix = "Break it with mlship force-unlock if nobody deploys"
+    return read_record(data, LockRecord, schema=LOCK_SCHEMA, what="the lock", fix=fix)
+
+
+def _unreadable(ledger: Ledger, data: bytes) -> LockRecord:
+    """What stands for a lock that cannot be read: held, with the highest fencing number that can be found."""
+    fences = [0]
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        fences.append(msgspec.json.decode(data, type=_Fenced).fence)
+    with contextlib.suppress(MlshipError):
+        fences += [entry.fence for entry in ledger.entries()]
+    why = "a command that cannot be told, for the lock cannot be read"
+    return LockRecord(held=True, fence=max(fences), heartbeat=0, owner=None, why=why, since=_now())
 
 
 def _key(ledger: Ledger) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlship_runtime.errors import RuntimeFault
-from mlship_runtime.files import read_json
+from mlship_runtime.files import read_numbered
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import NoAnswer, Unreachable, fault_of, request
 from mlship_runtime.supervision.layout import Layout, WorkerSockets
@@ -23,7 +23,7 @@ _RANK = (
 
 def do_observe(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
     """Service, supervisor, live release, layers, and every release with its state and workers."""
-    settings, live = read_json(layout.settings), read_live(layout)
+    settings, live = read_numbered(layout.settings), read_live(layout)
     supervisor = supervisor_status(layout)
     running = {entry["number"]: entry for entry in (supervisor["releases"] if supervisor else _found(layout))}
     known = supervisor or settings or {}
@@ -105,7 +105,7 @@ def _release(layout: Layout, number: int, running: dict[str, Any] | None, live: 
 def _state_at_rest(layout: Layout, number: int) -> tuple[str, dict[str, Any] | None]:
     """A release without workers: it failed, was stopped, or was never started."""
     try:
-        failure = read_json(layout.failure(number))
+        failure = read_numbered(layout.failure(number))
     except RuntimeFault as fault:
         return "failed", {"kind": fault.kind, "what": fault.what, "cause": fault.cause}
     if failure:

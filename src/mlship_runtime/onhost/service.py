@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlship_runtime.errors import NotReady, RuntimeFault, SiteError
-from mlship_runtime.files import as_site_errors, last_lines, make_folder, read_json, write_json
+from mlship_runtime.files import as_site_errors, last_lines, make_folder, read_numbered, write_json
 from mlship_runtime.onhost.observe import supervisor_status
 from mlship_runtime.supervision.control import Unreachable, fault_of, request
 from mlship_runtime.supervision.layout import Layout
@@ -32,7 +32,7 @@ def do_open(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
     with as_site_errors(f"{layout.name} cannot be opened"):
         for folder in (layout.logs, layout.releases):
             make_folder(folder)
-        before = read_json(layout.settings)
+        before = read_numbered(layout.settings)
         status = supervisor_status(layout)
         if status:
             _check_place(layout, status, host, port)
@@ -103,7 +103,7 @@ def _has_traffic(release: dict[str, Any], number: int) -> bool:
 def _ensure(layout: Layout) -> None:
     """A supervisor must be there; one that died is replaced."""
     if supervisor_status(layout) is None:
-        if read_json(layout.settings) is None:
+        if read_numbered(layout.settings) is None:
             raise SiteError(f"{layout.name} has no port yet", fix="Open it first")
         with as_site_errors(f"{layout.name} cannot be opened"):
             _start(layout)
@@ -140,7 +140,7 @@ def _dismiss(layout: Layout, given: dict[str, Any]) -> None:
 
 
 def _check_place(layout: Layout, status: dict[str, Any], host: str, port: int) -> None:
-    known = str((read_json(layout.settings) or {}).get("host", host))
+    known = str((read_numbered(layout.settings) or {}).get("host", host))
     if port not in (0, status["port"]) or known != host:
         raise SiteError(
             f"{layout.name} holds {known}:{status['port']}, not {host}:{port}",

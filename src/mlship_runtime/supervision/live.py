@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlship_runtime.errors import SiteError
-from mlship_runtime.files import read_json, write_json
+from mlship_runtime.files import read_numbered, write_json
 from mlship_runtime.supervision.layout import Layout
 
 
@@ -19,11 +18,9 @@ class Live:
 
 def read_live(layout: Layout) -> Live:
     """What `live.json` says; nothing before the first switch. Raises SiteError if it cannot be read."""
-    value = read_json(layout.live)
+    value = read_numbered(layout.live)
     if value is None:
         return Live(None, frozenset())
-    if value.get("schemaVersion", 0) > 1:
-        raise SiteError(f"{layout.live} was made by a newer mlship", fix="Upgrade mlship here")
     return Live(value["release"], frozenset(value["served"]))
 
 

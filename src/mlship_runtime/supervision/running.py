@@ -7,7 +7,7 @@ import socket
 from typing import Any, Callable
 
 from mlship_runtime.errors import NotReady, RuntimeFault, SiteError
-from mlship_runtime.files import last_lines, read_json, write_json
+from mlship_runtime.files import last_lines, read_numbered, write_json
 from mlship_runtime.supervision.control import fault_data, fault_of
 from mlship_runtime.supervision.eventlog import EventLog
 from mlship_runtime.supervision.layout import Layout
@@ -216,7 +216,7 @@ class RunningRelease:
 
     def _reason(self, handle: WorkerHandle) -> RuntimeFault:
         """Why a worker ended before it was ready: what it wrote down, else how it ended."""
-        written = read_json(self.layout.failure(self.number))
+        written = read_numbered(self.layout.failure(self.number))
         if written:
             return fault_of(written.get("error") or {})
         line = (last_lines(self.layout.log(self.number), 1) or ["it wrote no log"])[0]

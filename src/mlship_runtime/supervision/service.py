@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 from mlship_runtime.errors import NotReady, RuntimeFault
-from mlship_runtime.files import read_json
+from mlship_runtime.files import read_numbered
 from mlship_runtime.supervision.control import fault_data, fault_of
 from mlship_runtime.supervision.eventlog import EventLog
 from mlship_runtime.supervision.layout import Layout
@@ -142,7 +142,7 @@ class Service:
             state = "draining"
         error = release.error if release else None
         if error is None and state == "starting":  # restarts that do not succeed
-            written = read_json(self.layout.failure(number))
+            written = read_numbered(self.layout.failure(number))
             error = fault_of(written["error"]) if written else None
         shown_error = fault_data(error) if error else None
         return {"number": number, "state": state, "error": shown_error, "workers": workers}

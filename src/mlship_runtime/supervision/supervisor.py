@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlship_runtime.errors import RuntimeFault, SiteError
-from mlship_runtime.files import as_site_errors, read_json, take_lock, write_json
+from mlship_runtime.files import as_site_errors, read_numbered, take_lock, write_json
 from mlship_runtime.supervision import listening
 from mlship_runtime.supervision.adoption import find_workers, listener_of
 from mlship_runtime.supervision.control import fault_data
@@ -50,7 +50,7 @@ def main(service_folder: str) -> int:
 async def _supervise(layout: Layout) -> int:
     events = EventLog(layout.events)
     private_folder(layout.run)
-    settings = read_json(layout.settings) or {}
+    settings = read_numbered(layout.settings) or {}
     found = await find_workers(layout, set())
     listener = _listener(layout, settings, found)
     service = Service(layout, listener, str(settings.get("python") or sys.executable), events)

@@ -20,6 +20,7 @@ from mlship_runtime.files import (
     locked,
     make_folder,
     read_json,
+    read_numbered,
     remove,
     take_lock,
     write_atomic,
@@ -169,3 +170,16 @@ def test_a_bounded_log_goes_on_for_whoever_appends(tmp_path: Path) -> None:
         worker.write(b"b")
         assert path.read_bytes() == b"b"
     bound(tmp_path / "none", 100)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"), [(2, "newer mlship"), (None, "schema number"), ("1", "schema number")]
+)
+def test_what_a_service_wrote_is_read_by_its_schema_number(tmp_path: Path, number: object, says: str) -> None:
+    path = tmp_path / "service.json"
+    assert read_numbered(path) is None
+    write_json(path, {"schemaVersion": 1, "port": 1})
+    assert read_numbered(path) == {"schemaVersion": 1, "port": 1}
+    write_json(path, {"schemaVersion": number})
+    with pytest.raises(SiteError, match=says):
+        read_numbered(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mlship.errors import LockedError
+from mlship.errors import LockedError, TargetError
 from mlship.target import lock as lock_module
 from mlship.target.ledger import Ledger
 from mlship.target.lock import Lock, LockRecord, break_lock, locked, owner_is_gone, read_lock
@@ -119,3 +119,35 @@ def _until(true: object, tries: int = 500) -> None:
             return
         time.sleep(0.01)
     pytest.fail("it did not happen")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"{", "cannot be read"),
+        (b'{"schemaVersion": 1}', "cannot be read"),
+        (b'{"schemaVersion": 2, "fence": 7}', "newer mlship"),
+    ],
+)
+def test_a_lock_that_cannot_be_read_is_told_and_can_be_broken(ledger: Ledger, data: bytes, says: str) -> None:
+    with locked(ledger, "deploy") as held:
+        ledger.append("begin", {}, fence=held.fence)
+    key = f"{ledger.prefix}/lock"
+    current = ledger.store.get(key)
+    assert current is not None
+    assert ledger.store.write_if_match(key, data, current[1])
+    with pytest.raises(TargetError, match=says):
+        read_lock(ledger)
+    broken = break_lock(ledger)
+    assert broken is not None
+    assert broken.fence == (7 if b"fence" in data else 1)
+    with locked(ledger, "deploy") as held:
+        assert held.fence == broken.fence + 1
+
+
+@pytest.mark.parametrize(("number", "says"), [(2, "newer mlship"), (-1, "schema number")])
+def test_ledger_entries_are_read_by_their_schema_number(ledger: Ledger, number: int, says: str) -> None:
+    entry = msgspec.structs.replace(ledger.append("begin", {}, fence=1), schema_version=number)
+    ledger.store.write_if_absent(f"{ledger.prefix}/entries/00000002", [msgspec.json.encode(entry)])
+    with pytest.raises(TargetError, match=says):
+        ledger.entries()
