@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform as machine_facts
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _FORM = re.compile(r"(linux|macos)-([a-z0-9_]+)-cp(\d)(\d+)-(?:gnu)?(\d+)(?:\.(\d+))?")
@@ -40,17 +41,27 @@ def read_platform(text: str) -> Platform | None:
 
 
 def this_platform() -> Platform:
-    """What this interpreter runs on. A libc that is not glibc counts as version 0.0."""
-    system = {"linux": "linux", "darwin": "macos"}.get(sys.platform, sys.platform)
-    name = machine_facts.machine().lower()
-    libc, version = machine_facts.libc_ver()
-    if system == "macos":
-        version = machine_facts.mac_ver()[0]
-    elif libc != "glibc":
-        version = ""
+    """What this interpreter runs on."""
+    return platform_of(
+        sys.platform,
+        machine_facts.machine(),
+        machine_facts.libc_ver(),
+        machine_facts.mac_ver()[0],
+        sys.version_info[:2],
+    )
+
+
+def platform_of(
+    system: str, machine: str, libc: Sequence[str], macos: str, python: Sequence[int]
+) -> Platform:
+    """The platform of an interpreter, from what it says: `sys.platform`, and what the module `platform` knows
+    of machine, libc (its name and version) and macOS. A libc that is not glibc counts as version 0.0."""
+    name = machine.lower()
+    version = macos if system == "darwin" else libc[1] if libc[0] == "glibc" else ""
     numbers = [int(part) for part in re.findall(r"\d+", version)[:2]] + [0, 0]
     floor = (numbers[0], numbers[1])
-    return Platform(system, _PROCESSORS.get(name, name), sys.version_info[:2], floor)
+    known = {"linux": "linux", "darwin": "macos"}.get(system, system)
+    return Platform(known, _PROCESSORS.get(name, name), (python[0], python[1]), floor)
 
 
 def misfit(wanted: str, here: Platform) -> str:

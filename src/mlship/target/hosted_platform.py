@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 
 from mlship.bundle.open import OpenBundle
@@ -11,35 +10,19 @@ from mlship.errors import TargetError
 from mlship.host.site import Site
 from mlship.target.deployment import Deployment, Problem
 from mlship.target.hosted_settings import HostedSettings
+from mlship_runtime.platforms import Platform, misfit, platform_of, read_platform
 
-_PLATFORM = re.compile(
-    r"(?P<system>linux|macos)-(?P<machine>\w+)-cp(?P<major>\d)(?P<minor>\d+)-(?P<floor>[\w.]+)"
-)
-_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-_SYSTEMS = {"Linux": "linux", "Darwin": "macos"}
 _PROBE = (
     "import sys,platform,json;"
-    "print(json.dumps({'executable':sys.executable,'version':list(sys.version_info[:2]),"
-    "'system':platform.system(),'machine':platform.machine(),'libc':platform.libc_ver()[1]}))"
+    "print(json.dumps([sys.executable,[sys.platform,platform.machine(),list(platform.libc_ver()),"
+    "platform.mac_ver()[0],list(sys.version_info[:2])]]))"
 )
 
 
 @dataclass(frozen=True)
 class _Interpreter:
     executable: str
-    version: tuple[int, int]
-    system: str
-    machine: str
-    libc: str
-
-    def runs(self, platform: str) -> bool:
-        """True if `platform`'s compiled parts load in this interpreter."""
-        parts = _PLATFORM.fullmatch(platform)
-        if parts is None:
-            return False
-        version = (int(parts["major"]), int(parts["minor"]))
-        same = (self.system, self.machine, self.version) == (parts["system"], parts["machine"], version)
-        return same and (not parts["floor"].startswith("gnu") or _at_least(self.libc, parts["floor"][3:]))
+    platform: Platform
 
 
 def fitting_platform(site: Site, bundle: OpenBundle, python: str) -> tuple[str, str]:
@@ -52,9 +35,9 @@ def fitting_platform(site: Site, bundle: OpenBundle, python: str) -> tuple[str, 
         found = _probe(site, candidate)
         if found is None:
             continue
-        seen.append(f"Python {found.version[0]}.{found.version[1]} ({found.system}-{found.machine})")
+        seen.append("Python {}.{}".format(*found.platform.python) + f" ({found.platform})")
         for platform in platforms:
-            if found.runs(platform):
+            if not misfit(platform, found.platform):
                 return platform, found.executable
     have = ", ".join(dict.fromkeys(seen)) or "no Python"
     raise TargetError(
@@ -103,29 +86,16 @@ def _candidates(site: Site, python: str, platforms: list[str]) -> list[str]:
         return [python]
     named = []
     for platform in platforms:
-        parts = _PLATFORM.fullmatch(platform)
-        if parts:
-            named.append(f"python{parts['major']}.{parts['minor']}")
+        asked = read_platform(platform)
+        if asked:
+            named.append("python{}.{}".format(*asked.python))
     return [site.python, *dict.fromkeys(named)]
 
 
 def _probe(site: Site, candidate: str) -> _Interpreter | None:
     try:
         done = site.host.run([candidate, "-I", "-S", "-c", _PROBE], timeout=20)
-        said = json.loads(done.out)
-    except (TargetError, ValueError):
+        executable, facts = json.loads(done.out)
+        return _Interpreter(executable or candidate, platform_of(*facts))
+    except (TargetError, ValueError, TypeError):
         return None
-    return _Interpreter(
-        executable=said["executable"] or candidate,
-        version=(said["version"][0], said["version"][1]),
-        system=_SYSTEMS.get(said["system"], said["system"]),
-        machine=_MACHINES.get(said["machine"], said["machine"]),
-        libc=said["libc"],
-    )
-
-
-def _at_least(have: str, floor: str) -> bool:
-    def numbers(text: str) -> list[int]:
-        return [int(n) for n in re.findall(r"\d+", text)]
-
-    return numbers(have) >= numbers(floor)
