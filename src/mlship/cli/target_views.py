@@ -135,7 +135,8 @@ def unlocked(result: Unlocked) -> Iterator[Block]:
         yield Line(f"{what} was not locked")
         return
     owner = result.broken.owner
-    yield Line(f"the lock of {what} is broken; it was held by {owner.who if owner else 'somebody who cannot be told'}")
+    holder = owner.who if owner else "somebody who cannot be told"
+    yield Line(f"the lock of {what} is broken; it was held by {holder}")
 
 
 def destroyed(result: Destroyed) -> Iterator[Block]:
