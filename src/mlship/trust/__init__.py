@@ -1,0 +1,1 @@
+"""Keys, signatures, and what a target asks of them."""

@@ -1,0 +1,1 @@
+"""Who made a bundle: signatures, checked with the standard library alone."""
