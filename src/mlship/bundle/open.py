@@ -54,6 +54,12 @@ class OpenBundle:
         """The content of a JSON layer or of the config."""
         return _decoded(_read_small(self.registry, self.reference.name, layer))
 
+    def attached(self, media_type: str) -> Iterator[bytes]:
+        """What of this type is attached to the bundle."""
+        for attachment in self.registry.attachments(self.reference.name, self.digest):
+            if attachment.media_type == media_type:
+                yield self.registry.read_attachment(self.reference.name, attachment)
+
     def golden(self) -> dict[str, Any]:
         """The golden examples: {inputs: […], outputs: […]} as recorded by the build."""
         path, data = self.spec.golden["path"], b""

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from mlship.reference import Reference
+
+
+@dataclass(frozen=True, order=True)
+class Attachment:
+    """Something said of a bundle beside it, so that its digest stays: a signature. `size` in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
 
 
 class BundleSource(Protocol):
@@ -24,6 +34,14 @@ class BundleSource(Protocol):
 
     def read_blob(self, name: str, digest: str, size: int) -> Iterator[bytes]:
         """The blob as it is stored: whoever reads it checks it (`mlship.digest.checked`)."""
+        ...
+
+    def attachments(self, name: str, digest: str) -> list[Attachment]:
+        """What is attached to the bundle `digest`, sorted; empty for an unknown one."""
+        ...
+
+    def read_attachment(self, name: str, attachment: Attachment) -> bytes:
+        """Its content, compared with its digest; BundleError if it is another."""
         ...
 
 

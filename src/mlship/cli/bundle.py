@@ -99,12 +99,26 @@ def inspect(run: Run, bundle: Bundle = None) -> Result:
 @verb("""
     mlship verify
     mlship verify team/churn@sha256:1f0c...
+    mlship verify churn:1.4 --key keys/release.pub
 """)
-def verify(run: Run, bundle: Bundle = None) -> Result:
+def verify(
+    run: Run,
+    bundle: Bundle = None,
+    keys: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="PUB",
+            help="A public key (file, or name in [trust]) that must have signed it; several: one of them.",
+            show_default=False,
+        ),
+    ] = None,
+) -> Result:
     """Check every byte of a bundle against its digests.
 
-    Nothing of it is run. Exit code 4 if one bit is wrong, or a file is missing or too many.
+    Nothing of it is run. Exit code 4 if one bit is wrong, or a file is missing or too many. Signatures are
+    checked with --key only.
     """
     from mlship.ops import verify as op
 
-    return op.verify(run.context, bundle)
+    return op.verify(run.context, bundle, keys or ())

@@ -23,6 +23,8 @@ SECTIONS = (
             "build": "Make a bundle, proved equal to the original model.",
             "inspect": "Show what is in a bundle.",
             "verify": "Check every byte of a bundle against its digests.",
+            "sign": "Sign a bundle with a private key.",
+            "key": "Make a key pair, or show whose a key file is.",
         },
     ),
     Section(
@@ -62,5 +64,7 @@ SECTIONS = (
 )
 
 MODULES = {verb: section.module for section in SECTIONS for verb in section.verbs} | {
-    "invoke": "mlship.cli.invoke"
+    "invoke": "mlship.cli.invoke",
+    "sign": "mlship.cli.trust",
+    "key": "mlship.cli.trust",
 }

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from mlship.ops.copy import Copied
     from mlship.ops.init import Started
     from mlship.ops.inspect import Inspected, Tensor
+    from mlship.ops.key import KeyMade, KeyShown
     from mlship.ops.list import Listing
     from mlship.ops.lock import LockReport
+    from mlship.ops.sign import SignedBundle
+    from mlship.ops.signatures import Signature
     from mlship.ops.tag import Tagged
     from mlship.ops.verify import Checked
 
@@ -87,6 +90,7 @@ def copied(result: Copied) -> Iterator[Block]:
             ("digest", result.digest),
             ("sent", f"{size(result.sent_bytes)} in {result.sent_blobs} blobs"),
             ("there already", f"{size(result.present_bytes)} in {result.present_blobs} blobs"),
+            *([("signatures", f"{result.sent_attachments} sent")] if result.sent_attachments else []),
         ]
     )
 
@@ -98,6 +102,34 @@ def tagged(result: Tagged) -> Iterator[Block]:
 
 def checked(result: Checked) -> Iterator[Block]:
     yield Line(f"{result.reference} is whole: {result.files} files, {size(result.bytes)}, {result.digest}")
+    if result.signed_by is None:
+        yield Line("no signature was checked; --key does that")
+    else:
+        yield Line(f"signed with the key {result.signed_by}")
+
+
+def signed(result: SignedBundle) -> Iterator[Block]:
+    yield Line(f"{result.reference} is signed")
+    yield Facts([("digest", result.digest), ("key", result.key), ("kept in", result.registry)])
+
+
+def key_made(result: KeyMade) -> Iterator[Block]:
+    yield Facts(
+        [
+            (
+                "private",
+                f"{result.private} ({'encrypted' if result.encrypted else 'not encrypted'}; keep it)",
+            ),
+            ("public", f"{result.public} (give it away)"),
+            ("id", result.id),
+        ]
+    )
+
+
+def key_shown(result: KeyShown) -> Iterator[Block]:
+    trusted = f"as {result.name}" if result.name else "no"
+    yield Facts([("id", result.id), ("trusted here", "revoked" if result.revoked else trusted)])
+    yield from (Line(line) for line in result.pem.splitlines())
 
 
 def listing(result: Listing) -> Iterator[Block]:
@@ -144,8 +176,15 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
         f"{name} {x['abs']:g} + {x['rel']:g} of it" for name, x in sorted(result.tolerance.items())
     )
     yield "golden", f"{result.golden_rows} rows" + (f", within {limits}" if limits else ", equal")
+    for signature in result.signatures:
+        yield "signature", _signature(signature)
     equal = "decisions equal" if result.parity.decisions_equal else "decisions differ"
     yield "parity", f"{equal} on {result.parity.rows} rows, numbers within {result.parity.max_abs:.2g}"
+
+
+def _signature(signature: Signature) -> str:
+    key = f"{signature.key[:16] or 'a key not named'}" + (f" ({signature.name})" if signature.name else "")
+    return f"{key} holds" if signature.holds else f"{key}, which counts for nothing here: {signature.fault}"
 
 
 def _tensors(title: str, tensors: Sequence[Tensor]) -> Table:

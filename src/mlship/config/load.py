@@ -22,6 +22,7 @@ from mlship.config.sections import (
     RuntimeSection,
     Section,
     TargetSection,
+    TrustSection,
 )
 from mlship.errors import ConfigError, UsageError
 from mlship.reference import check_name, check_tag
@@ -33,6 +34,7 @@ SINGLE: dict[str, type[Section]] = {
     "reduction": ReductionSection,
     "golden": GoldenSection,
     "runtime": RuntimeSection,
+    "trust": TrustSection,
 }
 NAMED: dict[str, type[Section]] = {
     "schema": ColumnSection,
@@ -126,11 +128,37 @@ def _check_words(project: Project) -> None:
     for name, target in project.targets.items():
         if target.service is not None:
             _word(project, check_name, target.service, "targets", name, "service")
+        _check_trust(project, name, target)
     for name, column in project.schema.items():
         if column.min is not None and column.max is not None and column.min > column.max:
             raise project.error("schema", name, "min", what=f"is {column.min:g}, above max = {column.max:g}")
     if project.golden.columns is not None and len(set(project.golden.columns)) < len(project.golden.columns):
         raise project.error("golden", "columns", what="names a column twice")
+
+
+def _check_trust(project: Project, name: str, target: TargetSection) -> None:
+    keys = project.trust.keys
+    for signer in target.signed_by:
+        if signer not in keys:
+            raise project.error(
+                "targets",
+                name,
+                "signed_by",
+                what=f"names {signer!r}, which is no key of [trust]",
+                fix=f"Keys there: {', '.join(keys) or 'none'}",
+            )
+    if "signature" in target.require and not keys:
+        raise project.error(
+            "targets",
+            name,
+            "require",
+            what="asks for a signature, but [trust] has no keys",
+            fix="Name a public key in keys of [trust]",
+        )
+    if target.signed_by and "signature" not in target.require:
+        raise project.error(
+            "targets", name, "signed_by", what="says who must sign", fix='Add require = ["signature"]'
+        )
 
 
 def _word(project: Project, check: Any, text: str, *path: str) -> None:

@@ -18,6 +18,7 @@ from mlship.config.sections import (
     RegistrySection,
     RuntimeSection,
     TargetSection,
+    TrustSection,
 )
 from mlship.errors import ConfigError
 from mlship.reference import Reference
@@ -38,6 +39,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     golden: GoldenSection = GoldenSection()
     schema: dict[str, ColumnSection] = {}
     runtime: RuntimeSection = RuntimeSection()
+    trust: TrustSection = TrustSection()
     registries: dict[str, RegistrySection] = {}
     targets: dict[str, TargetSection] = {}
     lines: Mapping[KeyPath, int] = {}

@@ -15,8 +15,10 @@ Datatype = Literal[  # the names of the Open Inference Protocol V2
     "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
     "FP16", "FP32", "FP64", "BYTES",
 ]  # fmt: skip
+Gate = Literal["signature"]
 Platform = Literal["linux/amd64", "linux/arm64", "macos/amd64", "macos/arm64"]
 Callable = Annotated[str, msgspec.Meta(pattern="^" + _CALLABLE.pattern + "$", title="module:function")]
+KeyId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", title="64 hexadecimal digits")]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -101,6 +103,13 @@ class RuntimeSection(Section, frozen=True, kw_only=True):
     trim: bool = True
 
 
+class TrustSection(Section, frozen=True, kw_only=True):
+    """`keys` are files of public keys by a name of one's own."""
+
+    keys: dict[str, Text] = {}
+    revoked: tuple[KeyId, ...] = ()
+
+
 class RegistrySection(Section, frozen=True, kw_only=True):
     url: Text
 
@@ -113,6 +122,8 @@ class TargetSection(Section, frozen=True, kw_only=True):
     ledger: Text | None = None
     keep: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
     labels: dict[str, str] = {}
+    require: tuple[Gate, ...] = ()
+    signed_by: tuple[Text, ...] = ()
     settings: dict[str, Any] = {}
 
 

@@ -13,6 +13,7 @@ VARIABLES = {
     "MLSHIP_REGISTRY": "URL of the default registry (a folder in MLSHIP_HOME)",
     "MLSHIP_PROJECT": "folder of the project (here or a folder above)",
     "MLSHIP_PYTHON": "the project's interpreter, where [project] python is not set (the active environment)",
+    "MLSHIP_KEY_PASSPHRASE": "passphrase of the private key, for `key generate` and `sign` (none)",
     "MLSHIP_TIMEOUT": "seconds, like --timeout",
     "MLSHIP_JSON": "1 is --json",
     "MLSHIP_QUIET": "1 is --quiet",
@@ -23,3 +24,8 @@ VARIABLES = {
 def default_registry_url() -> str:
     """Where `push` goes when nothing else is said."""
     return os.environ.get("MLSHIP_REGISTRY") or f"dir://{data_dir() / 'registry'}"
+
+
+def key_passphrase() -> str | None:
+    """The passphrase of the private key, if the environment gives one."""
+    return os.environ.get("MLSHIP_KEY_PASSPHRASE")

@@ -9,7 +9,7 @@ from mlship.result import Result
 
 
 class Copied(Result, frozen=True, kw_only=True):
-    """What moved: blobs and bytes that were sent, and those that were there already."""
+    """What moved: blobs and bytes that were sent, those that were there already, and signatures."""
 
     reference: str
     digest: str
@@ -19,6 +19,7 @@ class Copied(Result, frozen=True, kw_only=True):
     sent_bytes: int
     present_blobs: int
     present_bytes: int
+    sent_attachments: int
 
 
 def copy_bundle(
@@ -39,4 +40,5 @@ def copy_bundle(
         sent_bytes=done.sent_bytes,
         present_blobs=done.present_blobs,
         present_bytes=done.present_bytes,
+        sent_attachments=done.sent_attachments,
     )

@@ -10,6 +10,7 @@ from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
 from mlship.ops.service import Service, find_target, open_service
+from mlship.ops.signatures import require_signature
 from mlship.result import Result
 from mlship.target.deployment import Endpoint, Problem, Proof, ReleaseState
 from mlship.target.plan import Action, Plan, load_plan
@@ -39,8 +40,8 @@ def deploy(
     """Deploy `ref` (None = what this project builds), or a saved plan if the target is still as it found
     it.
 
-    Raises UnhealthyError (rolled back), NotRestoredError, LockedError, BundleError, TargetError,
-    UsageError.
+    Raises UnhealthyError (rolled back), NotRestoredError, LockedError, BundleError, PolicyError,
+    TargetError, UsageError.
     """
     saved = load_plan(plan_file) if plan_file else None
     target, _ = find_target(ctx, saved.target if saved and target is None else target)
@@ -53,7 +54,7 @@ def deploy(
 def roll_to(
     ctx: Context, service: Service, bundle: OpenBundle, *, saved: Plan | None = None, lock_wait: float = 0.0
 ) -> Rolled:
-    """Pre-flight and rollout of one bundle."""
+    """Rules, pre-flight and rollout of one bundle."""
     wanted = service.adapter.wanted(bundle)
     if saved and saved.wanted:  # opened by its digest, but called as it was when it was planned
         wanted = msgspec.structs.replace(wanted, reference=saved.wanted.reference)
@@ -63,6 +64,7 @@ def roll_to(
         wanted,
         why="deploy",
         bundle=bundle,
+        gate=lambda: require_signature(ctx, find_target(ctx, service.target)[1], bundle),
         check=lambda: refuse(service.adapter.check(bundle)),
         progress=ctx.progress,
         lock_wait=lock_wait,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlship.ops.context import Context
+from mlship.ops.signatures import Signature, signatures_of
 from mlship.result import Result
 from mlship_runtime.bundle.manifest import Descriptor
 from mlship_runtime.bundle.spec import Spec, TensorSpec
@@ -72,6 +73,7 @@ class Inspected(Result, frozen=True, kw_only=True):
     golden_rows: int
     tolerance: dict[str, dict[str, float]]
     parity: Parity
+    signatures: tuple[Signature, ...]
 
 
 def inspect(ctx: Context, ref: str | None = None) -> Inspected:
@@ -100,6 +102,7 @@ def inspect(ctx: Context, ref: str | None = None) -> Inspected:
         golden_rows=spec.golden["rows"],
         tolerance={name: dict(limits) for name, limits in spec.tolerance.items()},
         parity=_parity(spec.parity),
+        signatures=signatures_of(ctx, bundle),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlship.ops.context import Context
 from mlship.ops.service import find_target, open_service
+from mlship.ops.signatures import require_signature
 from mlship.result import Result
 from mlship.target.deployment import Problem, ReleaseState
 from mlship.target.plan import Plan, save_plan
@@ -25,9 +26,13 @@ class PlanReport(Result, frozen=True, kw_only=True):
 def plan(
     ctx: Context, target: str | None = None, ref: str | None = None, *, out: Path | None = None
 ) -> PlanReport:
-    """Compare `ref` (None = what this project builds) with what the target runs; `out` saves the plan."""
-    target, _ = find_target(ctx, target)
+    """Compare `ref` (None = what this project builds) with what the target runs; `out` saves the plan.
+
+    Raises PolicyError for a bundle that the target does not take, and the errors of opening it.
+    """
+    target, section = find_target(ctx, target)
     bundle = ctx.open_bundle(ref)
+    require_signature(ctx, section, bundle)
     service = open_service(ctx, target, bundle_name=bundle.reference.name)
     problems = service.adapter.check(bundle)
     observed = observe(service.adapter, service.ledger)

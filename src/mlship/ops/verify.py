@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlship.ops.context import Context
+from mlship.ops.signatures import check_signed
 from mlship.result import Result
 
 
 class Checked(Result, frozen=True, kw_only=True):
-    """What was read and found whole; `bytes` of all blobs."""
+    """What was read and found whole; `bytes` of all blobs. `signed_by` is the id of the key whose signature
+    holds, None if none was checked."""
 
     reference: str
     digest: str
     files: int
     bytes: int
+    signed_by: str | None = None
 
 
-def verify(ctx: Context, ref: str | None = None) -> Checked:
-    """Read all of a bundle (None = the last build). Raises BundleError for the first thing wrong."""
+def verify(ctx: Context, ref: str | None = None, keys: Sequence[str] = ()) -> Checked:
+    """Read all of a bundle (None = the last build); with `keys`, one of them must have signed it.
+
+    Raises BundleError for the first thing wrong.
+    """
     from mlship.bundle.open import verify_bundle
 
     bundle = ctx.open_bundle(ref)
+    signed_by = check_signed(ctx, bundle, keys) if keys else None
     ctx.progress.phase(f"verifying {bundle.reference}", sum(blob.size for blob in bundle.manifest.blobs))
     verified = verify_bundle(bundle, ctx.progress)
     return Checked(
-        reference=str(bundle.reference), digest=bundle.digest, files=verified.files, bytes=verified.bytes
+        reference=str(bundle.reference),
+        digest=bundle.digest,
+        files=verified.files,
+        bytes=verified.bytes,
+        signed_by=signed_by,
     )

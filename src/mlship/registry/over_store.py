@@ -1,6 +1,7 @@
 """A registry over any Store: blobs by digest, manifests by name and digest, tags by name.
 
 blobs/sha256/<hex>      manifests/<name>/<hex>      tags/<name>/<tag> = {"digest": …, "schemaVersion": 1}
+attachments/<name>/<hex of the bundle>/<hex of its content> = {"mediaType": …, "schemaVersion": 1, "size": …}
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mlship.bundle.fault import as_bundle_error
+from mlship.bundle.source import Attachment
 from mlship.digest import CHUNK, checked, hex_of, sha256
 from mlship.errors import BundleError, RegistryError, TagMovedError
 from mlship.reference import Reference, check_name, check_tag
 from mlship.registry import unknown
-from mlship.registry.protocol import Tagged
+from mlship.registry.protocol import MAX_ATTACHMENT, Tagged
 from mlship.store.folder import FolderStore
 from mlship.store.protocol import Store
 from mlship_runtime.bundle import canonical
@@ -22,6 +24,7 @@ from mlship_runtime.bundle.fields import Fields
 from mlship_runtime.bundle.manifest import Manifest, read_manifest
 
 TAG_SCHEMA = 1
+ATTACHMENT_SCHEMA = 1
 
 
 def open_folder(url: str) -> StoreRegistry:
@@ -105,6 +108,35 @@ class StoreRegistry:
             continue
         return self.store.adopt(_blob_key(digest), file)
 
+    def attach(self, name: str, digest: str, media_type: str, data: bytes) -> Attachment:
+        if len(data) > MAX_ATTACHMENT:
+            raise RegistryError(
+                f"{len(data)} bytes cannot be attached to {name}", cause=f"at most {MAX_ATTACHMENT} can"
+            )
+        if self.store.stat(_manifest_key(name, digest)) is None:
+            raise unknown.digest(self, name, digest)
+        attachment = Attachment(media_type, sha256(data), len(data))
+        self.write_blob(name, attachment.digest, attachment.size, [data])
+        record = {"schemaVersion": ATTACHMENT_SCHEMA, "mediaType": media_type, "size": len(data)}
+        key = _attachments_prefix(name, digest) + hex_of(attachment.digest)
+        self.store.write_if_absent(key, [canonical.encode(record)])
+        return attachment
+
+    def attachments(self, name: str, digest: str) -> list[Attachment]:
+        keys = self.store.list(_attachments_prefix(name, digest))
+        return sorted(found for key in keys if (found := self._attachment(key)))
+
+    def read_attachment(self, name: str, attachment: Attachment) -> bytes:
+        stored = self.store.read(_blob_key(attachment.digest))
+        try:
+            return b"".join(checked(stored, attachment.digest, attachment.size))
+        except BundleError as error:
+            raise BundleError(
+                f"what is attached to {name} in {self.url} is damaged: {error.what}",
+                cause=error.cause,
+                fix=f"Remove {attachment.digest} there, then sign or push again",
+            ) from error
+
     def read_tag(self, name: str, tag: str) -> Tagged | None:
         found = self.store.get(_tag_key(name, tag))
         return Tagged(self._digest_in(found[0], name, tag), found[1]) if found else None
@@ -138,6 +170,18 @@ class StoreRegistry:
                     fix="Remove that file, then push again",
                 )
 
+    def _attachment(self, key: str) -> Attachment | None:
+        found = self.store.get(key)
+        if found is None:  # removed meanwhile
+            return None
+        with as_bundle_error():
+            fields = Fields(_decoded(found[0]), f"{key} in {self.url}")
+            fields.schema_version(ATTACHMENT_SCHEMA)
+            digest, size = "sha256:" + key.rpartition("/")[2], fields.number("size")
+            if size > MAX_ATTACHMENT:
+                raise fields.wrong("size", f"is more than {MAX_ATTACHMENT}")
+            return Attachment(fields.text("mediaType", 200), digest, size)
+
     def _digest_in(self, data: bytes, name: str, tag: str) -> str:
         with as_bundle_error():
             fields = Fields(_decoded(data), f"the tag {name}:{tag} in {self.url}")
@@ -155,6 +199,10 @@ def _blob_key(digest: str) -> str:
 
 def _manifest_key(name: str, digest: str) -> str:
     return f"manifests/{check_name(name)}/{hex_of(digest)}"
+
+
+def _attachments_prefix(name: str, digest: str) -> str:
+    return f"attachments/{check_name(name)}/{hex_of(digest)}/"
 
 
 def _tag_key(name: str, tag: str) -> str:

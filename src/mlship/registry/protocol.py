@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mlship.bundle.source import BundleSink, BundleSource
+from mlship.bundle.source import Attachment, BundleSink, BundleSource
+
+MAX_ATTACHMENT = 48 << 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Registry(BundleSource, BundleSink, Protocol):
 
     def digests(self, name: str) -> list[str]:
         """The manifests of `name`, sorted; empty for an unknown name."""
+        ...
+
+    def attach(self, name: str, digest: str, media_type: str, data: bytes) -> Attachment:
+        """Keep `data` (MAX_ATTACHMENT bytes at most) beside the bundle `digest`, unless it is kept already;
+        RegistryError if there is no such manifest."""
         ...
 
     def read_tag(self, name: str, tag: str) -> Tagged | None:

@@ -1,7 +1,7 @@
 """Copies one bundle from one registry to another: push, pull and mirroring are this.
 
-Blobs first, then the manifest, then the tag: whatever interrupts it, what is published is whole, and a repeat
-sends only what is missing.
+Blobs first, then the manifest, what is attached to it, and the tag: whatever interrupts it, what is published
+is whole, what a tag names is signed as it was, and a repeat sends only what is missing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 
 
 class Copied(Result, frozen=True, kw_only=True):
-    """What a copy sent and what was there before; blobs count the config, not the manifest."""
+    """What a copy sent and what was there before; blobs count the config, not the manifest, nor what is
+    attached (`sent_attachments`)."""
 
     digest: str
     sent_blobs: int
     sent_bytes: int
     present_blobs: int
     present_bytes: int
+    sent_attachments: int = 0
 
 
 def copy(
@@ -50,6 +52,7 @@ def copy(
     for blob in missing:
         _copy_blob(source, destination, name, blob, progress)
     destination.write_manifest(name, data)
+    attached = _copy_attachments(source, destination, name, digest)
     if tag:
         _set_tag(destination, name, tag, digest, before)
     sent = sum(blob.size for blob in missing)
@@ -59,6 +62,7 @@ def copy(
         sent_bytes=sent,
         present_blobs=len(blobs) - len(missing),
         present_bytes=sum(blob.size for blob in blobs) - sent,
+        sent_attachments=attached,
     )
 
 
@@ -75,6 +79,15 @@ def _copy_blob(
     chunks = _counted(source.read_blob(name, blob.digest, blob.size), progress)
     with damage_placed(source.url, blob):
         destination.write_blob(name, blob.digest, blob.size, chunks)
+
+
+def _copy_attachments(source: Registry, destination: Registry, name: str, digest: str) -> int:
+    there = set(destination.attachments(name, digest))
+    missing = [found for found in source.attachments(name, digest) if found not in there]
+    for attachment in missing:
+        data = source.read_attachment(name, attachment)
+        destination.attach(name, digest, attachment.media_type, data)
+    return len(missing)
 
 
 def _counted(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from mlship.bundle.open import OpenBundle
-from mlship.errors import LockedError, TargetError, UnhealthyError
+from mlship.errors import LockedError, PolicyError, TargetError, UnhealthyError
 from mlship.host.http import Request
 from mlship.store import open_store
 from mlship.target.deployment import ReleaseState, Wanted
@@ -31,6 +31,9 @@ from mlship.target.lock import locked
 from mlship.target.plan import Plan
 from mlship.target.protocol import Adapter
 from mlship.target.rollout import Rolled, Rollout, make_plan, observe
+from mlship.trust.judge import signer
+from mlship.trust.roots import Roots
+from mlship_runtime.trust.envelope import MEDIA_TYPE
 
 MakeAdapter = Callable[[], Adapter]
 
@@ -119,6 +122,27 @@ class AdapterConformance:
             deploy(make_adapter(), ledger, bundles.bad(kind), timeout=5.0)
         assert not make_adapter().observe().exists
 
+    def test_unsigned_candidate_is_refused_before_anything_is_changed(
+        self, make_adapter: MakeAdapter, bundles: Bundles, ledger: Ledger
+    ) -> None:
+        live = deploy(make_adapter(), ledger, bundles.first).release
+        entries, wanted = len(ledger.entries()), make_adapter().wanted(bundles.second)
+        with pytest.raises(PolicyError, match="is not signed") as refused:
+            Rollout(
+                make_adapter(),
+                ledger,
+                wanted,
+                why="deploy",
+                bundle=bundles.second,
+                gate=lambda: signed(bundles.second),
+            ).run()
+        assert refused.value.exit_code == 9
+        after = observe(make_adapter(), ledger)
+        assert after.live == live
+        assert [r.number for r in after.releases] == [live.number] if live else False
+        assert len(ledger.entries()) == entries
+        assert serves(make_adapter()) == bundles.first.digest
+
     def test_two_deployers_at_once(self, make_adapter: MakeAdapter, bundles: Bundles, ledger: Ledger) -> None:
         with locked(ledger, "deploy"):
             with pytest.raises(LockedError, match=str(os.getpid())):
@@ -202,6 +226,11 @@ def deploy(
     """A rollout of `bundle` without anything around it."""
     wanted = adapter.wanted(bundle)
     return Rollout(adapter, ledger, wanted, why="deploy", bundle=bundle, timeout=timeout).run(saved)
+
+
+def signed(bundle: OpenBundle) -> None:
+    """The gate of a target that requires a signature and trusts nobody."""
+    signer(bundle.attached(MEDIA_TYPE), Roots(), bundle.manifest_bytes, bundle.spec)
 
 
 def plan_of(adapter: Adapter, ledger: Ledger, bundle: OpenBundle) -> Plan:

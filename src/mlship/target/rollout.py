@@ -52,8 +52,9 @@ class Rolled(Result, frozen=True, kw_only=True):
 class Rollout:
     """One rollout of `wanted` (None = remove) as one service, on behalf of `why`.
 
-    `check` is the pre-flight: it raises what stands in the way.
-    `purge` (of a removal) leaves nothing on the target, and no ledger.
+    `gate` raises if rules forbid `wanted`: it is asked first, whatever there is to do. `check` is the
+    pre-flight: it raises what stands in the way. `purge` (of a removal) leaves nothing on the target, and no
+    ledger.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Rollout:
         *,
         why: Why,
         bundle: OpenBundle | None = None,
+        gate: Callable[[], None] | None = None,
         check: Callable[[], None] | None = None,
         progress: Progress = SILENT,
         lock_wait: float = 0.0,
@@ -71,12 +73,14 @@ class Rollout:
         purge: bool = False,
     ) -> None:
         self.adapter, self.ledger, self.wanted, self.why = adapter, ledger, wanted, why
-        self.bundle, self.check, self.progress = bundle, check, progress
+        self.bundle, self.gate, self.check, self.progress = bundle, gate, check, progress
         self.lock_wait, self.timeout, self.purge = lock_wait, timeout, purge
         self.proof: Proof | None = None
 
     def run(self, saved: Plan | None = None) -> Rolled:
         """Carry the rollout out. With `saved`, refuse unless the target still is as that plan found it."""
+        if self.gate:
+            self.gate()
         observed = observe(self.adapter, self.ledger)
         plan = self._plan(observed)
         _still_fits(saved, plan)

@@ -1,0 +1,67 @@
+"""The signatures of a bundle, held against the keys that are trusted here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlship.errors import BundleError, PolicyError
+from mlship.ops.context import Context
+from mlship.result import Result
+
+if TYPE_CHECKING:
+    from mlship.bundle.open import OpenBundle
+    from mlship.config import TargetSection
+    from mlship.trust.roots import Roots
+
+
+class Signature(Result, frozen=True, kw_only=True):
+    """A signature beside a bundle. `key` is the id of the key as it claims it, `name` what [trust] calls that
+    key (empty: it is not trusted here), `holds` whether it was found right, `fault` what is wrong."""
+
+    key: str
+    name: str
+    holds: bool
+    fault: str
+
+
+def signatures_of(ctx: Context, bundle: OpenBundle) -> tuple[Signature, ...]:
+    """All of them, judged by [trust]."""
+    from mlship.trust.judge import judge
+    from mlship.trust.roots import load_roots
+    from mlship_runtime.trust.envelope import MEDIA_TYPE
+
+    judged = judge(bundle.attached(MEDIA_TYPE), load_roots(ctx.project), bundle.manifest_bytes, bundle.spec)
+    return tuple(
+        Signature(key=x.key_id, name=x.name, holds=x.fault is None, fault=str(x.fault or "")) for x in judged
+    )
+
+
+def check_signed(ctx: Context, bundle: OpenBundle, keys: Sequence[str]) -> str:
+    """The id of the key of `keys` (names in [trust], or files) that signed the bundle. Raises BundleError."""
+    from mlship.trust.roots import Roots, load_public_key, load_roots
+
+    roots = load_roots(ctx.project)
+    given = {key: roots.keys.get(key) or load_public_key(Path(key)) for key in keys}
+    try:
+        return _signer(bundle, Roots(given, roots.revoked))
+    except PolicyError as error:
+        raise BundleError(error.what, fix=error.fix) from error
+
+
+def require_signature(ctx: Context, section: TargetSection, bundle: OpenBundle) -> None:
+    """What `section` requires. Raises PolicyError if the bundle is not signed, BundleError if it is signed
+    badly or by others."""
+    from mlship.trust.roots import load_roots
+
+    if "signature" in section.require:
+        roots = load_roots(ctx.project)
+        _signer(bundle, roots.only(section.signed_by) if section.signed_by else roots)
+
+
+def _signer(bundle: OpenBundle, roots: Roots) -> str:
+    from mlship.trust.judge import signer
+    from mlship_runtime.trust.envelope import MEDIA_TYPE
+
+    return signer(bundle.attached(MEDIA_TYPE), roots, bundle.manifest_bytes, bundle.spec).key_id
