@@ -120,6 +120,7 @@ def running() -> Callable[[Path], dict[int, str]]:
 
 # Name -> is it here, and what to do when it is not.
 TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
+    "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),
     "tmpfs": (_can_mount, "make testbed, and run the tests as root where mounting is allowed"),
 }
 

@@ -73,8 +73,14 @@ def script(page: Path) -> str:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_every_command_works(
-    page: Path, tmp_path: Path, own_home: Path, running: Callable[[Path], dict[int, str]]
+    page: Path,
+    tmp_path: Path,
+    own_home: Path,
+    running: Callable[[Path], dict[int, str]],
+    require: Callable[[str], None],
 ) -> None:
+    if "openssl " in script(page):
+        require("openssl")
     folder = tmp_path / "reader"
     folder.mkdir()
     try:
