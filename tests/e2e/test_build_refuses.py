@@ -167,6 +167,20 @@ def test_a_reduction_that_is_wrong(iris, refused, step: str, said: str) -> None:
     refused(iris(TOML + STEP, step=step), said)
 
 
+def test_a_reduction_with_a_secret(iris, refused) -> None:
+    key = "AKIA" + "ABCDEFGHIJKLMNOP"
+    said = refused(
+        iris(TOML + STEP, step=f"KEY = '{key}'\n{PLAIN}"), "step.py:1 looks like it has a key of AWS"
+    )
+    assert key not in said
+
+
+def test_a_reduction_with_a_pickle(iris, refused) -> None:
+    root = iris(TOML + STEP + 'include = ["weights.bin"]\n', step=PLAIN)
+    (root / "weights.bin").write_bytes(pickle.dumps({"a": 1}))
+    refused(root, "weights.bin is a pickle")
+
+
 def test_a_reduction_that_needs_what_the_runtime_has_not(iris, build) -> None:
     root = iris(TOML + STEP, step="import scipy.special\n" + PLAIN)
     with pytest.raises(BuildError) as caught:

@@ -25,12 +25,14 @@ from mlship.bundle.lock import (
     read_lock,
     write_atomically,
 )
+from mlship.bundle.pickles import refuse_pickles
 from mlship.bundle.platforms import named
 from mlship.bundle.proof import Disparity, check_parity, check_reduced
 from mlship.bundle.publish import BuildStore, publish
 from mlship.bundle.record import Recorded
 from mlship.bundle.runtime import Settled, for_this_machine, settle
 from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
+from mlship.bundle.secrets import refuse_secrets
 from mlship.bundle.trial import try_bundle
 from mlship.bundle.wheels import fetch
 from mlship.config import Project
@@ -156,6 +158,7 @@ class _Build:
 
     def run(self) -> tuple[Lock, list[Layer], Content]:
         """The lock as it must be now, the bundle's layers, and what its spec says."""
+        refuse_secrets(self.project, {})
         examples = read_examples(self.project)
         self.progress.say(f"Read {examples.rows} examples, {len(examples.schema)} columns")
         ground_floor = ground_floor_layer(self.folder)
@@ -229,6 +232,8 @@ class _Build:
     def _own_layers(self, converted: Converted, folder: Path) -> list[Layer]:
         layers = [write_layer(folder / "model.tar", "model", [(MODEL_PATH, converted.graph)])]
         if converted.reduction:
+            refuse_secrets(self.project, converted.reduction)
+            refuse_pickles(converted.reduction)
             files = [(f"reduction/{place}", data) for place, data in converted.reduction.items()]
             layers.append(write_layer(folder / "reduction.tar", "reduction", files))
         return layers

@@ -64,6 +64,7 @@ def _spec(content: Content) -> dict[str, Any]:
         "name": project.project.name,
         "version": project.project.version,
         "labels": dict(project.bundle.labels),
+        **({"notSecret": list(project.bundle.not_secret)} if project.bundle.not_secret else {}),
         "engine": "onnx",
         "model": {
             "path": MODEL_PATH,

@@ -42,6 +42,7 @@ class ProjectSection(Section, frozen=True, kw_only=True):
 
 class BundleSection(Section, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
+    not_secret: tuple[Text, ...] = ()
 
 
 class ModelSection(Section, frozen=True, kw_only=True):

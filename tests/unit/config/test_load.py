@@ -56,7 +56,7 @@ WRONG = [
     ("[modle]\n", "mlship.toml:5: unknown section modle. Did you mean model?"),
     ("[golden]\nrowz = 3\n", "mlship.toml:6: unknown key rowz in [golden]. Did you mean rows?"),
     ("tolerance = { abz = 1 }\n", "mlship.toml:5: unknown key abz in [model.tolerance]. Did you mean abs?"),
-    ("[bundle]\nzzz = 1\n", "mlship.toml:6: unknown key zzz in [bundle]. Known here: labels"),
+    ("[bundle]\nzzz = 1\n", "mlship.toml:6: unknown key zzz in [bundle]. Known here: labels, not_secret"),
     ("[golden]\nrows = 257\n", "mlship.toml:6: golden.rows: expected whole number <= 256"),
     ("[golden]\nrows = 0\n", "mlship.toml:6: golden.rows: expected whole number >= 1"),
     ('[golden]\nrows = "64"\n', "mlship.toml:6: golden.rows: expected whole number, got text"),

@@ -1,0 +1,119 @@
+"""What looks like a secret is found with its line, never shown, and let in only where the project says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlship.bundle.secrets import find_secrets, refuse_secrets
+from mlship.config import Project, parse_project
+from mlship.errors import BuildError, ConfigError
+
+PLAIN = '[project]\nname = "churn"\n[model]\nsource = "m"\n'
+# Put together here, so that scanners of this repository do not take them for real.
+SECRETS = {
+    "a private key": [
+        "-----BEGIN " + "PRIVATE KEY-----",
+        "-----BEGIN RSA " + "PRIVATE KEY-----",
+        "-----BEGIN OPENSSH " + "PRIVATE KEY-----",
+        "-----BEGIN ENCRYPTED " + "PRIVATE KEY-----",
+        "-----BEGIN PGP " + "PRIVATE KEY BLOCK-----",
+    ],
+    "a key of AWS": [
+        "AKIA" + "ABCDEFGHIJKLMNOP",
+        'aws_secret_access_key = "' + "a1B2" * 10 + '"',
+        "AWS_SECRET_ACCESS_KEY=" + "a/B+" * 10,
+    ],
+    "a key of Azure": [
+        "AccountName=x;AccountKey=" + "Ab1+" * 21 + "Ab==;",
+        "https://x.blob.core.windows.net/c?sv=1&sig=" + "aB3%2F" * 10,
+    ],
+    "a key of Google": ["AIza" + "aB3_-" * 7],
+    "a token of GitHub": ["ghp_" + "aB3" * 12, "github_pat_" + "aB3_" * 20],
+    "a token of GitLab": ["glpat-" + "aB3-" * 5],
+    "a token of Slack": ["xoxb-" + "123456789012-" * 2 + "abc"],
+    "a token of Hugging Face": ["hf_" + "aB" * 17],
+    "a token of a package index": ["pypi-AgE" + "aB3_" * 20, "npm_" + "aB3" * 12],
+    "a key of a payment or model service": ["sk_live_" + "aB3" * 8, "sk-ant-" + "aB3-" * 12],
+    "a signed token (JWT)": ["eyJ" + "hbGciOiJIUz." + "eyJ" + "zdWIiOiIxMj." + "SflKxwRJSMeK"],
+    "a password in a URL": ["postgres://" + "me:hunter2@db/churn", "https://" + ":token@host/simple"],
+}
+
+
+EACH = [(form, text) for form, texts in SECRETS.items() for text in texts]
+
+
+@pytest.mark.parametrize(("form", "text"), EACH)
+def test_secrets_are_found_with_their_line(form: str, text: str) -> None:
+    for before, after in (("", ""), ("x = '", "'\n"), ('{"key":"', '"}')):
+        assert list(find_secrets(f"one\ntwo\n{before}{text}{after}".encode())) == [(form, 3)]
+    assert next(find_secrets(b"\0\xff\n" + text.encode() + b"\0\xff")) == (form, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PUBLIC KEY-----",
+        "-----BEGIN CERTIFICATE-----",
+        "AKIASHORT",
+        "key = os.environ['AWS_SECRET_ACCESS_KEY']",
+        "aws_secret_access_key = load()",
+        "https://example.org:8080/a@b",
+        "https://user@example.org/",
+        'f"postgres://{user}:{password}@{host}/db"',
+        "postgres://$USER:$PASSWORD@db",
+        "hf_hub_download",
+        "sk-learn-contrib",
+        "sha256:" + "0123456789abcdef" * 4,
+        "eyJhbGciOiJI",
+        "def reduce(columns):\n    return {'X': columns['a']}\n",
+    ],
+)
+def test_what_is_none_is_let_be(text: str) -> None:
+    assert list(find_secrets(text.encode())) == []
+
+
+def project(more: str = "") -> Project:
+    return parse_project(PLAIN + more, root=Path("/project"))
+
+
+TOKEN = "ghp_" + "aB3" * 12
+
+
+def test_a_file_is_refused_with_its_line_and_without_the_secret() -> None:
+    with pytest.raises(BuildError, match=r"tables/a.json:2 looks like it has a token of GitHub") as refused:
+        refuse_secrets(project(), {"reduction.py": b"", "tables/a.json": f"\n{TOKEN}".encode()})
+    assert TOKEN not in str(refused.value)
+    assert 'not_secret = ["tables/a.json:2"]' in refused.value.fix
+    assert refused.value.exit_code == 4
+
+
+@pytest.mark.parametrize("place", ["tables/a.json:2", "tables/a.json"])
+def test_a_place_that_is_named_is_let_in(place: str) -> None:
+    said = project(f'[bundle]\nnot_secret = ["{place}"]\n')
+    refuse_secrets(said, {"tables/a.json": f"\n{TOKEN}".encode()})
+    with pytest.raises(BuildError, match=r"reduction.py:1 "):
+        refuse_secrets(said, {"tables/a.json": f"\n{TOKEN}".encode(), "reduction.py": TOKEN.encode()})
+
+
+def test_another_line_than_the_named_one_is_refused() -> None:
+    with pytest.raises(BuildError, match=r"a\.json:3 "):
+        refuse_secrets(project('[bundle]\nnot_secret = ["a.json:2"]\n'), {"a.json": f"\n\n{TOKEN}".encode()})
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        (f'[bundle.labels]\nteam = "risk"\ntoken = "{TOKEN}"\n', "mlship.toml:7: bundle.labels.token"),
+        (
+            '[runtime]\nrequirements = ["numpy", "mine @ https://me:hunter2@host/mine.whl"]\n',
+            "mlship.toml:6: runtime.requirements",
+        ),
+    ],
+)
+def test_words_of_the_project_are_refused_with_their_line(more: str, place: str) -> None:
+    with pytest.raises(ConfigError, match=place) as refused:
+        refuse_secrets(project(more), {})
+    assert TOKEN not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
