@@ -5,13 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from sample_signing import Signer, sample
 
+import mlship_runtime
 from mlship.bundle.open import OpenBundle
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.spec import read_spec
@@ -120,6 +126,78 @@ def test_cut_off_files_are_refused(bundle: OpenBundle) -> None:
             check(bundle, envelope[:length])
     with pytest.raises(InvalidBundle):
         check(bundle, envelope + b"{}")
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_refused(bundle: OpenBundle, data: bytes) -> None:
+    with pytest.raises(InvalidBundle):
+        check(bundle, data)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_any_part_exchanged_for_anything_is_refused(bundle: OpenBundle, data: st.DataObject) -> None:
+    """In the envelope, and in a statement that is well signed."""
+    payload = write_statement(statement_of(bundle.manifest_bytes, bundle.spec))
+    whole = data.draw(st.booleans())
+    document = json.loads(SIGNER.sign(bundle) if whole else payload)
+    place, last = document, data.draw(st.sampled_from(sorted(document)))
+    while isinstance(place[last], dict | list) and place[last] and data.draw(st.booleans()):
+        place = place[last]
+        keys = range(len(place)) if isinstance(place, list) else sorted(place)
+        last = data.draw(st.sampled_from(list(keys)))
+    value = data.draw(_JSON)
+    assume(value != place[last] and last not in ("ignore_paths", "name", "keyid"))
+    assume(not (last == "publicKey" and value == {}))
+    place[last] = value
+    text = json.dumps(document).encode()
+    with pytest.raises(InvalidBundle):
+        check(bundle, text if whole else SIGNER.envelope(text))
+
+
+def other_python(version: str) -> str:
+    """Another interpreter of this machine; skips the test where there is none."""
+    beside = Path(sys.base_prefix).parent  # pyenv keeps them side by side
+    found = [*map(str, sorted(beside.glob(f"{version}*/bin/python{version}"))), f"python{version}"]
+    for python in found:
+        if shutil.which(python) and not subprocess.run([python, "-c", ""], capture_output=True).returncode:
+            return python
+    return pytest.skip(f"no Python {version} here: install it (pyenv, or the system's package)")
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.13"])
+def test_other_pythons_check_it_too(bundle: OpenBundle, tmp_path: Path, version: str) -> None:
+    """On a host that has nothing but that Python, of which no package is read."""
+    python = other_python(version)
+    parts = {
+        "envelope": SIGNER.sign(bundle),
+        "key": SIGNER.key.pem,
+        "manifest": bundle.manifest_bytes,
+        "spec": b"".join(bundle.blob(bundle.manifest.spec_layer.digest)),
+    }
+    for name, part in parts.items():
+        (tmp_path / name).write_bytes(part)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from mlship_runtime.bundle.spec import read_spec\n"
+        "from mlship_runtime.trust.keys import read_public_key\n"
+        "from mlship_runtime.trust.signature import verify_signature\n"
+        "sent = {name: open(name, 'rb').read() for name in ('envelope', 'key', 'manifest', 'spec')}\n"
+        "keys, spec = [read_public_key(sent['key'])], read_spec(sent['spec'])\n"
+        "print(verify_signature(sent['envelope'], keys, sent['manifest'], spec).key.id)\n"
+    )
+    source = str(Path(mlship_runtime.__file__).parents[1])
+    done = subprocess.run(
+        [python, "-I", "-S", "-c", code, source], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.stdout.strip(), done.stderr) == (SIGNER.key.id, "")
 
 
 def changed(envelope: bytes, change: Callable[[Any], Any]) -> bytes:
