@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import make_bundle
 
 from mlship.registry import open_registry
+from mlship.trust.provenance import predicate, record_file
+from mlship_runtime.bundle import canonical
 
 TOML = """[project]
 name = "churn"
@@ -171,3 +173,20 @@ def test_a_good_signature_opens_the_gate(built: str, run) -> None:
     ended = run("plan", "test", "churn:1.0")
     assert "signed" not in ended.err
     assert ended.code not in (4, 9)
+
+
+def test_provenance_is_signed_and_shown(built: str, run, tmp_path: Path) -> None:
+    said = predicate([{"name": "source", "digest": {"gitCommit": "ab" * 20}}], mlship="1.2.3", locked=True)
+    file = record_file(tmp_path / ".mlship", built)
+    file.parent.mkdir()
+    file.write_bytes(canonical.encode(said))
+    for key in ("release", "stranger"):
+        assert run("sign", "--key", f"{key}.key", "--json").envelope["result"]["provenance"]
+    seen = run("inspect", "--json").envelope["result"]
+    assert seen["digest"] == built
+    assert [(x["name"], x["commit"], x["mlship"]) for x in seen["origins"]] == [
+        ("release", "ab" * 20, "1.2.3")
+    ]
+    assert len(seen["signatures"]) == 2
+    assert "commit abababababab, by mlship 1.2.3; release says so" in run("inspect").out
+    assert run("push", "churn:1.0", "team", "--json").envelope["result"]["sentAttachments"] == 4

@@ -90,7 +90,11 @@ def copied(result: Copied) -> Iterator[Block]:
             ("digest", result.digest),
             ("sent", f"{size(result.sent_bytes)} in {result.sent_blobs} blobs"),
             ("there already", f"{size(result.present_bytes)} in {result.present_blobs} blobs"),
-            *([("signatures", f"{result.sent_attachments} sent")] if result.sent_attachments else []),
+            *(
+                [("attached", f"{result.sent_attachments} sent (signatures, provenance)")]
+                if result.sent_attachments
+                else []
+            ),
         ]
     )
 
@@ -110,7 +114,15 @@ def checked(result: Checked) -> Iterator[Block]:
 
 def signed(result: SignedBundle) -> Iterator[Block]:
     yield Line(f"{result.reference} is signed")
-    yield Facts([("digest", result.digest), ("key", result.key), ("kept in", result.registry)])
+    with_it = "signed, too" if result.provenance else "none: the bundle was not built in this project"
+    yield Facts(
+        [
+            ("digest", result.digest),
+            ("key", result.key),
+            ("kept in", result.registry),
+            ("provenance", with_it),
+        ]
+    )
 
 
 def key_made(result: KeyMade) -> Iterator[Block]:
@@ -178,6 +190,9 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
     yield "golden", f"{result.golden_rows} rows" + (f", within {limits}" if limits else ", equal")
     for signature in result.signatures:
         yield "signature", _signature(signature)
+    for origin in result.origins:
+        source = f"commit {origin.commit[:12]}" if origin.commit else "files that no commit has"
+        yield "built from", f"{source}, by mlship {origin.mlship}; {origin.name} says so"
     equal = "decisions equal" if result.parity.decisions_equal else "decisions differ"
     yield "parity", f"{equal} on {result.parity.rows} rows, numbers within {result.parity.max_abs:.2g}"
 

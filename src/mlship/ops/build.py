@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from mlship.config import Project
 from mlship.config.files import check_files
 from mlship.ops.context import Context
 from mlship.result import Result
@@ -29,10 +32,13 @@ def build(ctx: Context, *, locked: bool = False) -> BuildReport:
     Raises ConfigError for missing files, BuildError for whatever cannot become a bundle.
     """
     from mlship.bundle.build import build_bundle
+    from mlship.bundle.materials import materials_of
 
     project = ctx.project_or_error()
     check_files(project)
+    materials = materials_of(project)
     built = build_bundle(project, ctx.build_registry(), locked=locked, progress=ctx.progress)
+    _keep_provenance(project, built.digest, materials, locked=locked)
     parity = built.spec.parity
     return BuildReport(
         reference=str(built.reference),
@@ -46,3 +52,16 @@ def build(ctx: Context, *, locked: bool = False) -> BuildReport:
         parity_max_abs=parity["maxAbs"],
         lock_changed=built.changed,
     )
+
+
+def _keep_provenance(project: Project, digest: str, materials: list[dict[str, Any]], *, locked: bool) -> None:
+    """What the bundle was made of, for whoever signs it; of the last build that made it."""
+    from importlib.metadata import version
+
+    from mlship.bundle.lock import write_atomically
+    from mlship.trust.provenance import predicate, record_file
+    from mlship_runtime.bundle import canonical
+
+    file = record_file(project.state, digest)
+    said = predicate(materials, mlship=version("mlship-toolchain"), locked=locked)
+    write_atomically(file, canonical.encode(said))

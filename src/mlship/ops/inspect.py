@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlship.ops.context import Context
-from mlship.ops.signatures import Signature, signatures_of
+from mlship.ops.signatures import Origin, Signature, origins_of, signatures_of
 from mlship.result import Result
 from mlship_runtime.bundle.manifest import Descriptor
 from mlship_runtime.bundle.spec import Spec, TensorSpec
@@ -74,6 +74,7 @@ class Inspected(Result, frozen=True, kw_only=True):
     tolerance: dict[str, dict[str, float]]
     parity: Parity
     signatures: tuple[Signature, ...]
+    origins: tuple[Origin, ...]
 
 
 def inspect(ctx: Context, ref: str | None = None) -> Inspected:
@@ -103,6 +104,7 @@ def inspect(ctx: Context, ref: str | None = None) -> Inspected:
         tolerance={name: dict(limits) for name, limits in spec.tolerance.items()},
         parity=_parity(spec.parity),
         signatures=signatures_of(ctx, bundle),
+        origins=origins_of(ctx, bundle),
     )
 
 

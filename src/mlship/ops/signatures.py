@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,39 @@ def signatures_of(ctx: Context, bundle: OpenBundle) -> tuple[Signature, ...]:
     return tuple(
         Signature(key=x.key_id, name=x.name, holds=x.fault is None, fault=str(x.fault or "")) for x in judged
     )
+
+
+class Origin(Result, frozen=True, kw_only=True):
+    """What a trusted key said a bundle was built from: `commit` is empty if it was no clean one, `materials`
+    are sha256 by file."""
+
+    name: str
+    commit: str
+    mlship: str
+    materials: dict[str, str]
+
+
+def origins_of(ctx: Context, bundle: OpenBundle) -> tuple[Origin, ...]:
+    """The provenance that is signed by keys of [trust]; what others say is left out."""
+    from mlship.trust.provenance import ATTACHED_AS, read_provenance
+    from mlship.trust.roots import load_roots
+    from mlship_runtime.errors import InvalidBundle
+
+    roots = load_roots(ctx.project)
+    trusted = [key for key in roots.keys.values() if key.id not in roots.revoked]
+    found = []
+    for envelope in bundle.attached(ATTACHED_AS):
+        with suppress(InvalidBundle):
+            said = read_provenance(envelope, trusted, bundle.digest)
+            found.append(
+                Origin(
+                    name=roots.name_of(said.key.id),
+                    commit=said.commit,
+                    mlship=said.mlship,
+                    materials=said.materials,
+                )
+            )
+    return tuple(found)
 
 
 def check_signed(ctx: Context, bundle: OpenBundle, keys: Sequence[str]) -> str:

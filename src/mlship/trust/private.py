@@ -35,10 +35,13 @@ class PrivateKey:
 
     def sign(self, manifest: bytes, spec: Spec) -> bytes:
         """The signature file of a bundle: the same bundle and key give the same bytes (RFC 6979)."""
+        return self.sign_statement(write_statement(statement_of(manifest, spec)))
+
+    def sign_statement(self, payload: bytes) -> bytes:
+        """The signature file of an in-toto statement."""
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
         from cryptography.hazmat.primitives.hashes import SHA256
 
-        payload = write_statement(statement_of(manifest, spec))
         signature = self._key.sign(pae(payload), ECDSA(SHA256(), deterministic_signing=True))
         return write_envelope(Envelope(payload, signature, self.public.id))
 

@@ -27,10 +27,17 @@ def verify_signature(envelope: bytes, keys: Iterable[PublicKey], manifest: bytes
     Raises InvalidBundle for another key, changed bytes, and a signature of anything but this very bundle: a
     file missing, added or with another content, or a statement of another kind.
     """
-    read = read_envelope(envelope)
-    signed = Signed(_signer(read, keys), read_statement(read.payload))
+    key, payload = open_envelope(envelope, keys)
+    signed = Signed(key, read_statement(payload))
     _compare(signed.statement, statement_of(manifest, spec))
     return signed
+
+
+def open_envelope(envelope: bytes, keys: Iterable[PublicKey]) -> tuple[PublicKey, bytes]:
+    """Who of `keys` signed the file, and the statement that was signed, whatever it says; raises
+    InvalidBundle for another key and changed bytes."""
+    read = read_envelope(envelope)
+    return _signer(read, keys), read.payload
 
 
 def _signer(envelope: Envelope, keys: Iterable[PublicKey]) -> PublicKey:
