@@ -79,6 +79,8 @@ def check_everything_published(registry: StoreRegistry) -> None:
     for name in registry.names():
         for digest in registry.digests(name):
             verify_bundle(open_bundle(registry, Reference(name, digest=digest)))
+            for attachment in registry.attachments(name, digest):
+                registry.read_attachment(name, attachment)
         for tag in registry.tags(name):
             verify_bundle(open_bundle(registry, Reference(name, tag=tag)))
 
@@ -103,6 +105,8 @@ def sweep(
         check_everything_published(target)
         if killed:
             assert target.tags("churn") in (before, {"1.0": digest})
+        signed = target.attachments("churn", digest) == source.attachments("churn", digest)
+        assert signed or target.tags("churn") == before, "a tag names what is not signed yet"
         copy(source, target, "churn", digest, tag="1.0")
         assert target.tags("churn") == {"1.0": digest}
         check_everything_published(target)
@@ -128,3 +132,11 @@ def test_push_over_an_older_version(tmp_path: Path, source: StoreRegistry) -> No
     streaming: Any = Streaming(source)
     points = list(sweep(tmp_path, streaming, prepare, new))
     assert len(points) > 20
+
+
+def test_push_of_a_signed_bundle(tmp_path: Path, source: StoreRegistry) -> None:
+    digest = make_bundle(source)
+    for data in (b"one signature", b"another"):
+        source.attach("churn", digest, "application/vnd.example+json", data)
+    points = list(sweep(tmp_path, source, lambda target: None, digest))
+    assert len(points) > 50
