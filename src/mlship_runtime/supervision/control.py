@@ -47,16 +47,13 @@ def fault_of(data: Mapping[str, Any]) -> RuntimeFault:
 def request(path: Path, message: Message, timeout: float = 10.0) -> dict[str, Any]:
     """Ask over the control socket `path`; raises Unreachable, or the fault that it answers with."""
     with _connected(path, timeout) as client:
-        client.sendall(line_of({"schemaVersion": SCHEMA, **message}))
-        with client.makefile("rb") as stream:
-            return _result(_received(path, lambda: stream.readline(LINE_LIMIT)), path)
+        return _result(_exchanged(path, lambda: _ask(client, message)), path)
 
 
 def request_socket(path: Path, timeout: float = 10.0) -> socket.socket:
     """The listening socket that the worker behind `path` holds; raises as `request` does."""
     with _connected(path, timeout) as client:
-        client.sendall(line_of({"schemaVersion": SCHEMA, "verb": "socket"}))
-        data, descriptors, _, _ = _received(path, lambda: socket.recv_fds(client, 4096, 1))
+        data, descriptors, _, _ = _exchanged(path, lambda: _ask_for_socket(client))
         if not descriptors:
             _result(data, path)
             raise SiteError(f"{path} passed no socket")
@@ -79,11 +76,27 @@ def _connected(path: Path, timeout: float) -> socket.socket:
     return client
 
 
-def _received(path: Path, receive: Callable[[], Any]) -> Any:
+def _ask(client: socket.socket, message: Message) -> bytes:
+    client.sendall(line_of({"schemaVersion": SCHEMA, **message}))
+    with client.makefile("rb") as stream:
+        return stream.readline(LINE_LIMIT)
+
+
+def _ask_for_socket(client: socket.socket) -> Any:
+    client.sendall(line_of({"schemaVersion": SCHEMA, "verb": "socket"}))
+    return socket.recv_fds(client, 4096, 1)
+
+
+def _exchanged(path: Path, exchange: Callable[[], Any]) -> Any:
+    """What came back; a peer that dies meanwhile is gone, one that is silent is not."""
     try:
-        return receive()
-    except OSError as error:
+        return exchange()
+    except socket.timeout as error:
         raise NoAnswer(f"{path} does not answer", cause=str(error)) from error
+    except OSError as error:
+        raise Unreachable(
+            f"{path} was closed without an answer", cause=error.strerror or str(error)
+        ) from error
 
 
 def _result(line: bytes, path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from mlship_runtime.errors import Fenced, InvalidBundle, NotReady, SiteError
-from mlship_runtime.supervision.control import Unreachable, fault_data, fault_of, request_socket
+from mlship_runtime.supervision.control import NoAnswer, Unreachable, fault_data, fault_of, request_socket
 from mlship_runtime.supervision.control import request as ask
 from mlship_runtime.supervision.control_link import Link
 from mlship_runtime.supervision.control_server import ControlServer, ControlThread
@@ -51,6 +52,35 @@ def test_one_line_in_one_line_out(server: Path) -> None:
         client.sendall(b'{"verb": "a"}\n{"verb": "b"}\n')
         with client.makefile("rb") as stream:
             assert [json.loads(stream.readline())["verb"] for _ in range(2)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("reads", [0, 5])
+def test_who_dies_before_the_answer_is_gone_and_does_not_hang(place: Path, reads: int) -> None:
+    """Killed before it reads (the request cannot be sent), or with a part of it unread (a reset)."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen()
+
+        def die() -> None:
+            peer, _ = listener.accept()
+            if reads:
+                peer.recv(reads)
+            peer.close()
+
+        thread = threading.Thread(target=die)
+        thread.start()
+        with pytest.raises(Unreachable, match="was closed without an answer") as found:
+            ask(place, {"verb": "shift", "padding": "x" * 500_000})
+        thread.join()
+    assert not isinstance(found.value, NoAnswer)
+
+
+def test_who_is_silent_hangs_and_is_not_gone(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen()
+        with pytest.raises(NoAnswer):
+            ask(place, {"verb": "status"}, 0.1)
 
 
 def test_faults_come_back_as_they_were(server: Path) -> None:
