@@ -17,15 +17,14 @@ from typing import Any
 
 from mlship_runtime.errors import RuntimeFault
 
+from . import formats
 from .failure import Failure, reason
-
-_NEEDED = {"numpy": "numpy", "sklearn": "scikit-learn", "skl2onnx": "skl2onnx", "onnx": "onnx"}
 
 
 def main(job: dict[str, Any]) -> None:
     try:
         warnings.simplefilter("ignore")
-        _check_packages(["numpy", "onnx"] if _is_onnx(job) else list(_NEEDED))
+        _check_packages(formats.NEEDED[_format(job)])
         result = {"ok": True, **_work(job)}
     except (Failure, RuntimeFault) as failure:
         error = {"what": failure.what, "cause": failure.cause, "fix": failure.fix}
@@ -55,7 +54,7 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
         reduction = reducing.load(job["reduction"]["module"], job["reduction"]["function"], job["root"])
         columns = reducing.run(reduction, columns)
     features = Features(columns, nullable if reduction is None else None)
-    if _is_onnx(job):
+    if _format(job) == formats.ONNX:
         converted = taken.take(job["model"]["file"], features)
     else:
         from . import estimator
@@ -72,12 +71,13 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_onnx(job: dict[str, Any]) -> bool:
-    return str(job["model"].get("file", "")).endswith(".onnx")
+def _format(job: dict[str, Any]) -> str:
+    file = job["model"].get("file")
+    return formats.format_of(Path(file)) if file else formats.PICKLE
 
 
-def _check_packages(modules: list[str]) -> None:
-    missing = [_NEEDED[name] for name in modules if importlib.util.find_spec(name) is None]
+def _check_packages(needed: dict[str, str]) -> None:
+    missing = [package for name, package in needed.items() if importlib.util.find_spec(name) is None]
     if missing:
         raise Failure(
             f"the project's Python has no {' and no '.join(missing)}",

@@ -1,0 +1,39 @@
+"""What kind of file a model lies in: told by its first bytes, whatever it is called."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+ONNX, PICKLE, SKOPS, XGBOOST, LIGHTGBM = "onnx", "pickle", "skops", "xgboost", "lightgbm"
+
+# Kind of file -> what its conversion needs: module -> package.
+_ALWAYS = {"numpy": "numpy", "onnx": "onnx"}
+_LEARNED = {**_ALWAYS, "sklearn": "scikit-learn", "skl2onnx": "skl2onnx"}
+NEEDED = {
+    ONNX: _ALWAYS,
+    PICKLE: _LEARNED,
+    SKOPS: {**_LEARNED, "skops": "skops"},
+    XGBOOST: {**_LEARNED, "xgboost": "xgboost", "onnxmltools": "onnxmltools"},
+    LIGHTGBM: {**_LEARNED, "lightgbm": "lightgbm", "onnxmltools": "onnxmltools"},
+}
+
+
+def format_of(path: Path) -> str:
+    """The kind of the file at `path`; PICKLE for all that is no other kind, and for what is not there."""
+    if path.suffix == ".onnx":
+        return ONNX
+    try:
+        with path.open("rb") as file:
+            start = file.read(5)
+    except OSError:
+        return PICKLE
+    if start.startswith(b"{"):  # JSON and UBJSON alike
+        return XGBOOST
+    if start in (b"tree\n", b"tree\r"):
+        return LIGHTGBM
+    if start.startswith(b"PK") and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if "schema.json" in archive.namelist():
+                return SKOPS
+    return PICKLE
