@@ -18,21 +18,8 @@ def take(file: str, features: Features) -> dict[str, Any]:
     import onnx
 
     path = Path(file)
-    if not path.is_file():
-        raise Failure(f"{path.name} is not there", fix="Correct [model] source in mlship.toml")
-    data = path.read_bytes()
-    _check_whole(path, data)
-    try:
-        model = onnx.load_model_from_string(data)
-    except Exception as error:
-        raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
-    opset = _check_versions(path.name, model)
-    try:
-        onnx.checker.check_model(model)
-    except Exception as error:
-        raise Failure(f"{path.name} is not a valid ONNX model", cause=reason(error)) from error
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [node for node in model.graph.input if node.name not in constants]
+    data, model, opset = read(path)
+    inputs = inputs_of(model)
     for node in (*inputs, *model.graph.output):
         if not node.type.HasField("tensor_type"):
             raise Failure(
@@ -49,6 +36,32 @@ def take(file: str, features: Features) -> dict[str, Any]:
         "converter": {"onnx": onnx.__version__},
         "opset": opset,
     }
+
+
+def read(path: Path) -> tuple[bytes, Any, int]:
+    """The bytes, the model and the version of its standard operators; raises Failure for what cannot run."""
+    import onnx
+
+    if not path.is_file():
+        raise Failure(f"{path.name} is not there", fix="Correct [model] source in mlship.toml")
+    data = path.read_bytes()
+    _check_whole(path, data)
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:
+        raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
+    opset = _check_versions(path.name, model)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise Failure(f"{path.name} is not a valid ONNX model", cause=reason(error)) from error
+    return data, model, opset
+
+
+def inputs_of(model: Any) -> list[Any]:
+    """What must be fed: the graph's inputs without those that have a constant."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [node for node in model.graph.input if node.name not in constants]
 
 
 def _check_whole(path: Path, data: bytes) -> None:
