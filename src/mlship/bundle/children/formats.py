@@ -8,10 +8,9 @@ from pathlib import Path
 ONNX, PICKLE, SKOPS, XGBOOST, LIGHTGBM = "onnx", "pickle", "skops", "xgboost", "lightgbm"
 
 # Kind of file -> what its conversion needs: module -> package.
-_ALWAYS = {"numpy": "numpy", "onnx": "onnx"}
-_LEARNED = {**_ALWAYS, "sklearn": "scikit-learn", "skl2onnx": "skl2onnx"}
+_LEARNED = {"numpy": "numpy", "sklearn": "scikit-learn", "skl2onnx": "skl2onnx", "onnx": "onnx"}
 NEEDED = {
-    ONNX: _ALWAYS,
+    ONNX: {"numpy": "numpy", "onnx": "onnx"},
     PICKLE: _LEARNED,
     SKOPS: {**_LEARNED, "skops": "skops"},
     XGBOOST: {**_LEARNED, "xgboost": "xgboost", "onnxmltools": "onnxmltools"},
