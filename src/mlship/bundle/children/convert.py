@@ -13,12 +13,15 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlship_runtime.errors import RuntimeFault
 
 from . import formats
 from .failure import Failure, reason
+
+if TYPE_CHECKING:
+    from .features import Features
 
 
 def main(job: dict[str, Any]) -> None:
@@ -57,9 +60,7 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     if _format(job) == formats.ONNX:
         converted = taken.take(job["model"]["file"], features)
     else:
-        from . import estimator
-
-        converted = estimator.convert(job["model"], features, job["opset"], job["precision"])
+        converted = _convert(job, features)
     Path(job["graph"]).write_bytes(converted.pop("graph"))
     return {
         **converted,
@@ -71,9 +72,23 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _convert(job: dict[str, Any], features: Features) -> dict[str, Any]:
+    from . import loading
+
+    model = loading.load(job["model"])
+    if loading.is_network(model):
+        from . import network
+
+        return network.convert(model, features, job["opset"], job["precision"])
+    _check_packages(formats.NEEDED[formats.PICKLE])
+    from . import estimator
+
+    return estimator.convert(model, features, job["opset"], job["precision"])
+
+
 def _format(job: dict[str, Any]) -> str:
     file = job["model"].get("file")
-    return formats.format_of(Path(file)) if file else formats.PICKLE
+    return formats.format_of(Path(file)) if file else formats.FUNCTION
 
 
 def _check_packages(needed: dict[str, str]) -> None:

@@ -8,15 +8,15 @@ import numpy as np
 
 from mlship_runtime.model.datatypes import Array, datatype_of
 
-from . import boosters, graph, loading, precise
+from . import boosters, graph, precise
 from .failure import Failure, reason
 from .features import Features
 
 ML_OPSET = 3
 
 
-def convert(source: dict[str, str], features: Features, opset: int, precision: str) -> dict[str, Any]:
-    """Load the model, ask it about `features`, convert it to a graph that reads numbers in `precision`.
+def convert(model: Any, features: Features, opset: int, precision: str) -> dict[str, Any]:
+    """Ask the model about `features`, convert it to a graph that reads numbers in `precision`.
     Raises Failure.
 
     Returns graph (bytes), assemble, outputs (names), reference (tensors), margins, framework, converter,
@@ -26,7 +26,6 @@ def convert(source: dict[str, str], features: Features, opset: int, precision: s
     import skl2onnx
     import sklearn
 
-    model = loading.load(source)
     ordered = features.ordered(model)
     reference, margins = _answers(model, ordered)
     packages = boosters.packages_in(model)

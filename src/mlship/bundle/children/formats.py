@@ -6,12 +6,16 @@ import zipfile
 from pathlib import Path
 
 ONNX, PICKLE, SKOPS, XGBOOST, LIGHTGBM = "onnx", "pickle", "skops", "xgboost", "lightgbm"
+TORCH, TORCH_SCRIPT, FUNCTION = "torch", "torch script", "function"  # a function tells nothing beforehand
 
 # Kind of file -> what its conversion needs: module -> package.
 _LEARNED = {"numpy": "numpy", "sklearn": "scikit-learn", "skl2onnx": "skl2onnx", "onnx": "onnx"}
 NEEDED = {
     ONNX: {"numpy": "numpy", "onnx": "onnx"},
+    FUNCTION: {"numpy": "numpy", "onnx": "onnx"},
     PICKLE: _LEARNED,
+    TORCH: {"numpy": "numpy", "onnx": "onnx", "torch": "torch"},
+    TORCH_SCRIPT: {"numpy": "numpy", "onnx": "onnx", "torch": "torch"},
     SKOPS: {**_LEARNED, "skops": "skops"},
     XGBOOST: {**_LEARNED, "xgboost": "xgboost", "onnxmltools": "onnxmltools"},
     LIGHTGBM: {**_LEARNED, "lightgbm": "lightgbm", "onnxmltools": "onnxmltools"},
@@ -31,8 +35,14 @@ def format_of(path: Path) -> str:
         return XGBOOST
     if start in (b"tree\n", b"tree\r"):
         return LIGHTGBM
-    if start.startswith(b"PK") and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if "schema.json" in archive.namelist():
-                return SKOPS
-    return PICKLE
+    return _of_archive(path) if start.startswith(b"PK") and zipfile.is_zipfile(path) else PICKLE
+
+
+def _of_archive(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        names = {name.rpartition("/")[2] for name in archive.namelist()}
+    if "schema.json" in names:
+        return SKOPS
+    if "constants.pkl" in names:
+        return TORCH_SCRIPT
+    return TORCH if "data.pkl" in names else PICKLE

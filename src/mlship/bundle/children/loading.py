@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,23 @@ from .failure import Failure, reason
 
 
 def load(model: dict[str, str]) -> Any:
-    """A fitted estimator; raises Failure."""
-    from . import boosters
+    """A fitted estimator, or a network; raises Failure."""
+    found = from_file(Path(model["file"])) if "file" in model else _from_function(model)
+    if is_network(found):
+        return found
+    if type(found).__name__ == "Booster":
+        from . import boosters
 
-    found = boosters.estimator(from_file(Path(model["file"])) if "file" in model else _from_function(model))
-    if not isinstance(found, boosters.BoosterRegressor):  # has been checked by being read
+        return boosters.estimator(found)
+    if type(found).__name__ not in ("BoosterRegressor", "BoosterClassifier"):  # checked by being read
         _check_estimator(found)
     return found
+
+
+def is_network(model: Any) -> bool:
+    """Whether `model` is a module of PyTorch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
 
 
 def from_file(path: Path) -> Any:
@@ -36,6 +48,8 @@ def from_file(path: Path) -> Any:
                 cause="it was saved where that module was",
                 fix="Install it in the project's Python, or put its file into the project",
             ) from error
+        except Failure:
+            raise
         except AttributeError as error:
             raise _class_is_gone(path, error) from error
         except Exception as error:
@@ -84,13 +98,29 @@ def _from_lightgbm(path: Path) -> Any:
     return boosters.read(path, "lightgbm")
 
 
+def _from_torch(path: Path) -> Any:
+    from . import network
+
+    return network.read(path, script=False)
+
+
+def _from_torch_script(path: Path) -> Any:
+    from . import network
+
+    return network.read(path, script=True)
+
+
 _READERS = {
+    formats.TORCH: _from_torch,
+    formats.TORCH_SCRIPT: _from_torch_script,
     formats.PICKLE: _unpickled,
     formats.SKOPS: _from_skops,
     formats.XGBOOST: _from_xgboost,
     formats.LIGHTGBM: _from_lightgbm,
 }
 _NAMES = {
+    formats.TORCH: "PyTorch",
+    formats.TORCH_SCRIPT: "PyTorch",
     formats.PICKLE: "joblib or pickle",
     formats.SKOPS: "skops",
     formats.XGBOOST: "XGBoost",
@@ -129,6 +159,12 @@ def _from_function(model: dict[str, str]) -> Any:
 
 
 def _check_estimator(found: Any) -> None:
+    if importlib.util.find_spec("sklearn") is None:
+        raise Failure(
+            f"the model is a {type(found).__module__}.{type(found).__qualname__}",
+            cause="the project's Python has no scikit-learn",
+            fix="Install what trained the model there, or return a network of PyTorch",
+        )
     from sklearn.base import BaseEstimator
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted

@@ -52,16 +52,17 @@ def _describe(model: Any) -> dict[str, Any]:
     package, name = kind.__module__.partition(".")[0], kind.__name__
     if package == __name__.partition(".")[0]:
         package, name = "lightgbm", "Booster"
+    maker = "torch" if loading.is_network(model) else package
     classes = getattr(model, "classes_", None)
     names = getattr(model, "feature_names_in_", None)
     count = getattr(model, "n_features_in_", None)
     return {
         "class": f"{package}.{name}",
-        "madeWith": f"{package} {getattr(sys.modules.get(package), '__version__', '')}".strip(),
+        "madeWith": f"{maker} {getattr(sys.modules.get(maker), '__version__', '')}".strip(),
         "features": None if count is None else int(count),
         "names": None if names is None else [str(name) for name in names],
         "classes": [] if classes is None else [str(name) for name in list(classes)[:MOST_CLASSES]],
-        "predicts": hasattr(model, "predict"),
+        "predicts": hasattr(model, "predict") or loading.is_network(model),
     }
 
 
