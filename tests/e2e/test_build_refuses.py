@@ -100,7 +100,7 @@ def test_a_model_of_another_version(iris, refused) -> None:
 def test_something_that_is_no_estimator(iris, refused) -> None:
     root = iris()
     joblib.dump({"weights": [1, 2]}, root / "model.joblib")
-    refused(root, "the model is a builtins.dict, not a scikit-learn estimator")
+    refused(root, "the model is a builtins.dict, not an estimator of scikit-learn, XGBoost or LightGBM")
     joblib.dump(LogisticRegression(), root / "model.joblib")
     refused(root, "the model (LogisticRegression) is not fitted")
 

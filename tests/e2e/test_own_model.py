@@ -1,6 +1,7 @@
 """A model of one's own in three commands (init, build, deploy), as a new user would; and `serve`.
 
 Diabetes: a regression with named columns and the label in the file. Digits: classes, from an array.
+Tumours and flowers: XGBoost and LightGBM with their own files.
 """
 
 from __future__ import annotations
@@ -44,8 +45,25 @@ model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(da
 joblib.dump(model, "model.joblib")
 numpy.save("rows.npy", data.data[:100])
 """,
+    "tumours": """
+import numpy, xgboost
+from sklearn.datasets import load_breast_cancer
+data = load_breast_cancer()
+xgboost.XGBClassifier(n_estimators=10).fit(data.data, data.target).save_model("model.json")
+rows, header = numpy.column_stack([data.data, data.target]), ",".join([*data.feature_names, "target"])
+numpy.savetxt("rows.csv", rows, delimiter=",", header=header, comments="")
+""",
+    "flowers": """
+import lightgbm, numpy
+from sklearn.datasets import load_iris
+data = load_iris()
+model = lightgbm.LGBMClassifier(n_estimators=10, verbose=-1)
+model.fit(data.data, data.target).booster_.save_model("model.txt")
+numpy.savetxt("rows.csv", data.data, delimiter=",", header="a,b,c,d", comments="")
+""",
 }
-EXAMPLES = {"diabetes": "rows.csv", "digits": "rows.npy"}
+EXAMPLES = {"digits": "rows.npy"}
+MODELS = {"tumours": "model.json", "flowers": "model.txt"}
 
 Mlship = Callable[..., Any]
 
@@ -54,7 +72,8 @@ Mlship = Callable[..., Any]
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A folder with a model and rows, and the mlship.toml that init wrote for them."""
     subprocess.run([sys.executable, "-c", TRAIN[request.param]], cwd=tmp_path, check=True)
-    words = ["init", "--model", "model.joblib", "--examples", EXAMPLES[request.param]]
+    model, rows = MODELS.get(request.param, "model.joblib"), EXAMPLES.get(request.param, "rows.csv")
+    words = ["init", "--model", model, "--examples", rows]
     subprocess.run([*MLSHIP, *words], cwd=tmp_path, check=True, capture_output=True)
     return tmp_path
 
@@ -89,11 +108,12 @@ def test_three_commands_to_an_answer(project: Path, mlship: Mlship) -> None:
     answer = mlship("invoke", "local", *rows(project))
     assert answer["digest"] == built["digest"]
     predictions = answer["body"]["predictions"]
-    if (project / "rows.csv").exists():
-        assert len(predictions) == 442
+    if len(predictions) == 442:
         assert 25 < predictions[0][0] < 346
-    else:
+    elif (project / "rows.npy").exists():
         assert [row["label"] for row in predictions] == [0, 1, 2, 3, 4]
+    else:
+        assert (len(predictions), predictions[0]["label"]) in ((569, 0), (150, 0))
     assert mlship("build", "--locked")["digest"] == built["digest"]
     assert mlship("plan", "local", "--detailed-exitcode")["changes"] == 0
     assert mlship("deploy", "local")["changed"] is False

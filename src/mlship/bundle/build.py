@@ -25,6 +25,7 @@ from mlship.bundle.lock import (
     read_lock,
     write_atomically,
 )
+from mlship.bundle.mlflow import with_signature
 from mlship.bundle.pickles import refuse_pickles
 from mlship.bundle.platforms import named
 from mlship.bundle.proof import Disparity, check_parity, check_reduced
@@ -152,7 +153,7 @@ class _Build:
     def __init__(
         self, project: Project, before: Lock | None, folder: Path, upgrade: bool, progress: Progress
     ) -> None:
-        self.project, self.before, self.upgrade = project, before, upgrade
+        self.project, self.before, self.upgrade = with_signature(project), before, upgrade
         self.kept = None if upgrade else before
         self.folder, self.progress = folder, progress
 

@@ -18,6 +18,7 @@ from typing import Any
 import mlship_runtime
 from mlship.bundle import children
 from mlship.bundle.examples import Examples, Tensor
+from mlship.bundle.mlflow import model_file
 from mlship.config import Project, interpreter
 from mlship.digest import sha256
 from mlship.errors import BuildError
@@ -83,9 +84,10 @@ def _job(project: Project, examples: Examples, precision: str, folder: Path) -> 
     if project.model.callable:
         model["module"], model["function"] = project.model.callable
     else:
-        model["file"] = str(project.root / project.model.source)
+        model["file"] = str(model_file(project))
     step = project.reduction
     return {
+        "work": "convert",
         "root": str(project.root),
         "groundFloor": str(Path(mlship_runtime.__file__).parent),
         "result": str(folder / "result.json"),

@@ -21,6 +21,7 @@ _Upgrade = Annotated[
 @verb("""
     mlship init churn                                 a working example in ./churn
     mlship init --model model.joblib --examples rows.csv
+    mlship init --model model.ubj --examples rows.csv   XGBoost; LightGBM, ONNX and MLflow folders likewise
 """)
 def init(
     run: Run,
@@ -28,7 +29,7 @@ def init(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", metavar="FILE", help="Your own model (joblib or pickle).", show_default=False
+            "--model", metavar="PATH", help="Your own model: a file, or an MLflow folder.", show_default=False
         ),
     ] = None,
     examples: Annotated[

@@ -13,7 +13,7 @@ from mlship.errors import ConfigError
 def check_files(project: Project) -> None:
     """Raises ConfigError, with the line, for the first named file that is not there."""
     interpreter(project)
-    if project.model.file is not None:
+    if project.model.file is not None and not (project.root / project.model.file / "MLmodel").is_file():
         _need(project, project.model.file, "model", "source")
     if not project.golden.synthetic:
         _need(project, project.golden.source, "golden", "from")

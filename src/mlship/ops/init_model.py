@@ -10,13 +10,17 @@ from typing import Any
 
 import msgspec
 
+import mlship_runtime
+from mlship.bundle import children
+from mlship.bundle.mlflow import is_model_folder, read_folder
 from mlship.config.files import interpreter
 from mlship.errors import UsageError
 from mlship.result import Result
 from mlship.schema import Table, infer, read_column, read_table
 
 LIKELY_LABELS = ("target", "label", "labels", "y", "class", "outcome", "answer")
-CHILD = Path(__file__).parents[1] / "bundle" / "children" / "look.py"
+CHILD = Path(children.__file__).with_name("start.py")
+GROUND_FLOOR = Path(mlship_runtime.__file__).parent
 
 
 class Column(Result, frozen=True, kw_only=True):
@@ -54,10 +58,14 @@ class _Found(msgspec.Struct, frozen=True, rename="camel"):
 
 def look(folder: Path, *, model: Path, examples: Path) -> Seen:
     """Read both. Raises UsageError or BuildError that says what is wrong, or why they do not fit."""
-    for path in (model, examples):
+    logged = read_folder(model) if is_model_folder(model) else None
+    file = logged.file if logged else model
+    for path in (file, examples):
         if not path.is_file():
             raise UsageError(f"{path} is {'not a file' if path.exists() else 'not there'}")
-    found = _ask(folder, model, examples)
+    found = _ask(folder, file, examples)
+    if logged and logged.columns:
+        found = msgspec.structs.replace(found, names=list(logged.columns))
     if not found.predicts:
         raise UsageError(
             f"{model} holds a {found.class_}, which cannot predict", fix="Save the fitted model itself"
@@ -88,9 +96,10 @@ def choose(found: _Found, table: Table, *, model: str) -> tuple[str, ...]:
     only the model's classes, else the last. Raises UsageError if they do not fit.
     """
     if found.names is not None:
-        if set(found.names) - set(table.header):
-            raise _other_names(found.names, table, model)
-        return tuple(found.names)
+        names = [_called(name, table.header) for name in found.names]
+        if set(names) - set(table.header):
+            raise _other_names(names, table, model)
+        return tuple(names)
     if found.features in (None, len(table.header)):
         return table.header
     if found.features == len(table.header) - 1:
@@ -100,6 +109,11 @@ def choose(found: _Found, table: Table, *, model: str) -> tuple[str, ...]:
         f"{table.name} has {len(table.header)} columns and {model} reads {found.features}",
         fix="Give rows as the model reads them; the label may be one column more",
     )
+
+
+def _called(name: str, header: tuple[str, ...]) -> str:
+    """The column that a model means by `name`: LightGBM writes `_` for spaces."""
+    return name if name in header else next((n for n in header if n.replace(" ", "_") == name), name)
 
 
 def _other_names(names: list[str], table: Table, model: str) -> UsageError:
@@ -157,10 +171,14 @@ def _holds(values: list[Any]) -> str:
 def _ask(folder: Path, model: Path, examples: Path) -> _Found:
     python = _interpreter(folder)
     with tempfile.TemporaryDirectory(prefix="mlship-init-") as scratch:
-        result = Path(scratch) / "model.json"
-        paths = (model, examples, result, folder, model.parent)
-        words = [str(CHILD), *(str(path.absolute()) for path in paths)]
-        done = subprocess.run([str(python), *words], capture_output=True, text=True, check=False)
+        result, job = Path(scratch) / "model.json", Path(scratch) / "job.json"
+        paths = {"model": model, "examples": examples, "result": result, "groundFloor": GROUND_FLOOR}
+        words = {name: str(path.absolute()) for name, path in paths.items()}
+        folders = [str(place.absolute()) for place in (folder, model.parent)]
+        job.write_text(json.dumps({"work": "look", "folders": folders, **words}), encoding="utf-8")
+        done = subprocess.run(
+            [str(python), "-B", str(CHILD), str(job)], capture_output=True, text=True, check=False
+        )
         if not result.exists():
             last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise UsageError(f"{model} could not be looked at with {python}", cause=last)
@@ -168,10 +186,15 @@ def _ask(folder: Path, model: Path, examples: Path) -> _Found:
     if "error" in answer:
         raise UsageError(
             f"{model} cannot be loaded",
-            cause=answer["error"],
+            cause=_said(answer["error"]),
             fix=f"That was {python}; activate the environment that made the model, or set MLSHIP_PYTHON",
         )
     return msgspec.convert(answer, _Found)
+
+
+def _said(error: str | dict[str, str]) -> str:
+    """What the child says; of a Python that is too old it is a whole error."""
+    return error if isinstance(error, str) else error["what"]
 
 
 def _interpreter(folder: Path) -> Path:

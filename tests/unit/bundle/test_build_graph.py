@@ -165,3 +165,38 @@ def test_what_the_original_is_called_with() -> None:
     assert matrix.tolist() == [[1.0, 1.0], [2.0, 0.0]]
     with pytest.raises(Failure, match=r"'m' has the shape \[1, 2\] beside other columns"):
         features(m=[[1.0, 2.0]], a=[1.0]).for_model(object())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ir_version": 99}, "has the IR version 99"),
+        ({"ir_version": 1}, "has the IR version 1"),
+        ({"opsets": (("", 6),)}, "has opset 6"),
+        ({"opsets": (("", 999),)}, "has opset 999"),
+    ],
+)
+def test_versions_that_nobody_knows_are_refused(tmp_path: Path, change, said: str) -> None:
+    made = model(opsets=change.get("opsets", (("", 18),)))
+    made.ir_version = change.get("ir_version", 8)
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(Failure, match=f"m.onnx {said}"):
+        taken.take(str(tmp_path / "m.onnx"), features(a=[1.0], b=[2.0]))
+
+
+def test_operators_of_others_are_refused_unless_the_model_has_them(tmp_path: Path) -> None:
+    made = model()
+    made.opset_import.append(helper.make_opsetid("mine", 1))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(made.SerializeToString())
+    assert taken.take(str(path), features(a=[1.0], b=[2.0]))["opset"] == 18  # named, and not used
+    made.graph.node[-1].domain = "mine"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(Failure, match="has operators of mine"):
+        taken.take(str(path), features(a=[1.0], b=[2.0]))
+    nodes = [helper.make_node("MatMul", ["p", "q"], ["r"], doc_string="/home/me")]
+    opsets = [helper.make_opsetid("", 18)]
+    made.functions.append(helper.make_function("mine", "MatMul", ["p", "q"], ["r"], nodes, opsets))
+    path.write_bytes(made.SerializeToString())
+    assert taken.take(str(path), features(a=[1.0], b=[2.0]))["opset"] == 18
+    assert b"/home/me" not in graph.normalised(made)

@@ -13,19 +13,21 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlship_runtime.errors import RuntimeFault
 
+from . import formats
 from .failure import Failure, reason
 
-_NEEDED = {"numpy": "numpy", "sklearn": "scikit-learn", "skl2onnx": "skl2onnx", "onnx": "onnx"}
+if TYPE_CHECKING:
+    from .features import Features
 
 
 def main(job: dict[str, Any]) -> None:
     try:
         warnings.simplefilter("ignore")
-        _check_packages(["numpy", "onnx"] if _is_onnx(job) else list(_NEEDED))
+        _check_packages(formats.NEEDED[_format(job)])
         result = {"ok": True, **_work(job)}
     except (Failure, RuntimeFault) as failure:
         error = {"what": failure.what, "cause": failure.cause, "fix": failure.fix}
@@ -55,12 +57,10 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
         reduction = reducing.load(job["reduction"]["module"], job["reduction"]["function"], job["root"])
         columns = reducing.run(reduction, columns)
     features = Features(columns, nullable if reduction is None else None)
-    if _is_onnx(job):
+    if _format(job) == formats.ONNX:
         converted = taken.take(job["model"]["file"], features)
     else:
-        from . import estimator
-
-        converted = estimator.convert(job["model"], features, job["opset"], job["precision"])
+        converted = _convert(job, features)
     Path(job["graph"]).write_bytes(converted.pop("graph"))
     return {
         **converted,
@@ -72,12 +72,27 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_onnx(job: dict[str, Any]) -> bool:
-    return str(job["model"].get("file", "")).endswith(".onnx")
+def _convert(job: dict[str, Any], features: Features) -> dict[str, Any]:
+    from . import loading
+
+    model = loading.load(job["model"])
+    if loading.is_network(model):
+        from . import network
+
+        return network.convert(model, features, job["opset"], job["precision"])
+    _check_packages(formats.NEEDED[formats.PICKLE])
+    from . import estimator
+
+    return estimator.convert(model, features, job["opset"], job["precision"])
 
 
-def _check_packages(modules: list[str]) -> None:
-    missing = [_NEEDED[name] for name in modules if importlib.util.find_spec(name) is None]
+def _format(job: dict[str, Any]) -> str:
+    file = job["model"].get("file")
+    return formats.format_of(Path(file)) if file else formats.FUNCTION
+
+
+def _check_packages(needed: dict[str, str]) -> None:
+    missing = [package for name, package in needed.items() if importlib.util.find_spec(name) is None]
     if missing:
         raise Failure(
             f"the project's Python has no {' and no '.join(missing)}",

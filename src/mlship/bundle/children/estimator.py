@@ -1,4 +1,4 @@
-"""A scikit-learn estimator becomes an ONNX graph; what the original answers is kept for comparison."""
+"""An estimator becomes an ONNX graph; what the original answers is kept for comparison."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 
 from mlship_runtime.model.datatypes import Array, datatype_of
 
-from . import graph, loading, precise
+from . import boosters, graph, precise
 from .failure import Failure, reason
 from .features import Features
 
 ML_OPSET = 3
 
 
-def convert(source: dict[str, str], features: Features, opset: int, precision: str) -> dict[str, Any]:
-    """Load the model, ask it about `features`, convert it to a graph that reads numbers in `precision`.
+def convert(model: Any, features: Features, opset: int, precision: str) -> dict[str, Any]:
+    """Ask the model about `features`, convert it to a graph that reads numbers in `precision`.
     Raises Failure.
 
     Returns graph (bytes), assemble, outputs (names), reference (tensors), margins, framework, converter,
@@ -26,9 +26,10 @@ def convert(source: dict[str, str], features: Features, opset: int, precision: s
     import skl2onnx
     import sklearn
 
-    model = loading.load(source)
     ordered = features.ordered(model)
     reference, margins = _answers(model, ordered)
+    packages = boosters.packages_in(model)
+    others = boosters.register(packages)
     opset = min(opset, onnx.defs.onnx_opset_version(), skl2onnx.__max_supported_opset__)
     converted, assemble = _to_onnx(model, ordered, opset, precision)
     names = _rename_outputs(converted, reference)
@@ -38,14 +39,21 @@ def convert(source: dict[str, str], features: Features, opset: int, precision: s
         "outputs": names,
         "reference": [{**tensor, "name": name} for tensor, name in zip(reference, names)],
         "margins": margins,
-        "framework": "sklearn",
+        "framework": _framework(model, packages),
         "converter": {
             "scikit-learn": sklearn.__version__,
             "skl2onnx": skl2onnx.__version__,
             "onnx": onnx.__version__,
+            **others,
         },
         "opset": opset,
     }
+
+
+def _framework(model: Any, packages: list[str]) -> str:
+    """What made the model itself; a pipeline around it is scikit-learn's."""
+    alone = type(model).__module__.partition(".")[0] != "sklearn" and len(packages) == 1
+    return packages[0] if alone else "sklearn"
 
 
 def _answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list[float] | None]:
@@ -125,6 +133,8 @@ def _to_onnx(model: Any, features: Features, opset: int, precision: str) -> tupl
                     found = skl2onnx.to_onnx(
                         model, initial_types=initial, options=chosen, target_opset=opsets
                     )
+                except Failure:
+                    raise
                 except NameError as fault:  # a classifier without that option has no ZipMap either
                     error = error or fault
                 except Exception as fault:

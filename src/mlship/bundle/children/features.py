@@ -50,7 +50,7 @@ class Features:
     def ordered(self, model: Any) -> Features:
         """These features in the order of the model's own names; raises Failure where names or number
         differ."""
-        wanted = [str(name) for name in getattr(model, "feature_names_in_", ())]
+        wanted = [self._called(str(name)) for name in getattr(model, "feature_names_in_", ())]
         count = getattr(model, "n_features_in_", None)
         if wanted and self.matrix_name is None:
             self._check_names(wanted)
@@ -62,6 +62,12 @@ class Features:
                 fix="Name the model's columns in mlship.toml: [golden] columns = [...]",
             )
         return self
+
+    def _called(self, name: str) -> str:
+        """The column that a model means by `name`: LightGBM writes `_` for spaces."""
+        if name in self.columns:
+            return name
+        return next((column for column in self.columns if column.replace(" ", "_") == name), name)
 
     def _check_names(self, wanted: Sequence[str]) -> None:
         missing = [name for name in wanted if name not in self.columns]

@@ -29,11 +29,13 @@ def normalised(model: Any) -> bytes:
     opsets = sorted({(opset.domain, opset.version) for opset in model.opset_import})
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in opsets)
-    for graph in _graphs(model.graph):
+    for graph in parts(model.graph):
         graph.name = GRAPH_NAME
         _strip(graph)
     for function in model.functions:
-        _strip(function)
+        function.opset_import.sort(key=lambda opset: (opset.domain, opset.version))
+        for part in parts(function):
+            _strip(part)
     try:
         onnx.checker.check_model(model)
     except Exception as error:
@@ -65,7 +67,7 @@ def rename(graph: Any, names: dict[str, str]) -> None:
     """Rename values of a graph everywhere; a value that has one of the new names already gives way."""
     clashing = [name for name in _values(graph) if name in names.values() and name not in names]
     changes = {**{name: f"{name}_inner" for name in clashing}, **names}
-    for part in _graphs(graph):
+    for part in parts(graph):
         for value in (*part.input, *part.output, *part.value_info, *part.initializer):
             value.name = changes.get(value.name, value.name)
         for node in part.node:
@@ -75,7 +77,7 @@ def rename(graph: Any, names: dict[str, str]) -> None:
 
 def _values(graph: Any) -> Iterator[str]:
     seen = set()
-    for part in _graphs(graph):
+    for part in parts(graph):
         for node in part.node:
             for name in (*node.input, *node.output):
                 if name and name not in seen:
@@ -83,29 +85,35 @@ def _values(graph: Any) -> Iterator[str]:
                     yield name
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
-    """The graph and those inside of its nodes."""
+def parts(graph: Any) -> Iterator[Any]:
+    """The graph (or function) and the graphs inside of its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
+                yield from parts(attribute.g)
             for inner in attribute.graphs:
-                yield from _graphs(inner)
+                yield from parts(inner)
 
 
 def _strip(part: Any) -> None:
-    part.doc_string = ""
-    _clear(part, "metadata_props")
+    """Take the words out of a graph or function; a function's inputs and outputs are names only."""
+    _silence(part)
     for node in part.node:
-        node.doc_string = ""
-        _clear(node, "metadata_props")
+        _silence(node)
         for attribute in node.attribute:
             attribute.doc_string = ""
+            for tensor in [attribute.t] if attribute.HasField("t") else attribute.tensors:
+                _silence(tensor)
     for field in ("initializer", "input", "output", "value_info"):
         for value in getattr(part, field, ()):
-            value.doc_string = ""
-            _clear(value, "metadata_props")
+            if not isinstance(value, str):
+                _silence(value)
+
+
+def _silence(message: Any) -> None:
+    for field in ("doc_string", "metadata_props"):
+        _clear(message, field)
 
 
 def _clear(message: Any, field: str) -> None:

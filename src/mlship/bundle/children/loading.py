@@ -1,53 +1,131 @@
-"""Get the trained model: from a file (joblib or pickle), or from a function of the project."""
+"""Get the trained model: from a file of any known kind, or from a function of the project."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+from . import formats
 from .failure import Failure, reason
 
 
 def load(model: dict[str, str]) -> Any:
-    """A fitted scikit-learn estimator; raises Failure."""
-    found = _from_file(Path(model["file"])) if "file" in model else _from_function(model)
-    _check_estimator(found)
+    """A fitted estimator, or a network; raises Failure."""
+    found = from_file(Path(model["file"])) if "file" in model else _from_function(model)
+    if is_network(found):
+        return found
+    if type(found).__name__ == "Booster":
+        from . import boosters
+
+        return boosters.estimator(found)
+    if type(found).__name__ not in ("BoosterRegressor", "BoosterClassifier"):  # checked by being read
+        _check_estimator(found)
     return found
 
 
-def _from_file(path: Path) -> Any:
-    import joblib
-    from sklearn.exceptions import InconsistentVersionWarning
+def is_network(model: Any) -> bool:
+    """Whether `model` is a module of PyTorch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
 
+
+def from_file(path: Path) -> Any:
+    """What the file holds, whatever that is; raises Failure."""
     if not path.is_file():
         raise Failure(f"{path.name} is not there", fix="Train the model first, or correct [model] source")
+    kind = formats.format_of(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = joblib.load(path)
+            found = _READERS[kind](path)
         except ModuleNotFoundError as error:
             raise Failure(
                 f"{path.name} needs the module {error.name!r}",
                 cause="it was saved where that module was",
                 fix="Install it in the project's Python, or put its file into the project",
             ) from error
+        except Failure:
+            raise
         except AttributeError as error:
             raise _class_is_gone(path, error) from error
         except Exception as error:
             raise Failure(
-                f"{path.name} is not a model that joblib or pickle can read", cause=reason(error)
+                f"{path.name} is not a model that {_NAMES[kind]} can read", cause=reason(error)
             ) from error
     for warning in caught:
-        if isinstance(warning.message, InconsistentVersionWarning):
-            made, here = warning.message.original_sklearn_version, warning.message.current_sklearn_version
+        made = getattr(warning.message, "original_sklearn_version", None)  # InconsistentVersionWarning
+        if made is not None:
             raise Failure(
                 f"{path.name} was made by scikit-learn {made}",
-                cause=f"the project's Python has {here}, which may read it wrongly",
+                cause=f"the project's Python has {warning.message.current_sklearn_version}, "  # type: ignore[union-attr]
+                "which may read it wrongly",
                 fix=f"Install scikit-learn=={made} there, or train the model again",
             )
     return found
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        import joblib
+    except ImportError:
+        import pickle
+
+        with path.open("rb") as file:
+            return pickle.load(file)  # noqa: S301 - the user's own model, in a process of its own
+    return joblib.load(path)
+
+
+def _from_skops(path: Path) -> Any:
+    """Trusted like a pickle: it is the project's own."""
+    from skops import io
+
+    return io.load(path, trusted=io.get_untrusted_types(file=path))
+
+
+def _from_xgboost(path: Path) -> Any:
+    from . import boosters
+
+    return boosters.read(path, "xgboost")
+
+
+def _from_lightgbm(path: Path) -> Any:
+    from . import boosters
+
+    return boosters.read(path, "lightgbm")
+
+
+def _from_torch(path: Path) -> Any:
+    from . import network
+
+    return network.read(path, script=False)
+
+
+def _from_torch_script(path: Path) -> Any:
+    from . import network
+
+    return network.read(path, script=True)
+
+
+_READERS = {
+    formats.TORCH: _from_torch,
+    formats.TORCH_SCRIPT: _from_torch_script,
+    formats.PICKLE: _unpickled,
+    formats.SKOPS: _from_skops,
+    formats.XGBOOST: _from_xgboost,
+    formats.LIGHTGBM: _from_lightgbm,
+}
+_NAMES = {
+    formats.TORCH: "PyTorch",
+    formats.TORCH_SCRIPT: "PyTorch",
+    formats.PICKLE: "joblib or pickle",
+    formats.SKOPS: "skops",
+    formats.XGBOOST: "XGBoost",
+    formats.LIGHTGBM: "LightGBM",
+}
 
 
 def _class_is_gone(path: Path, error: AttributeError) -> Failure:
@@ -81,6 +159,12 @@ def _from_function(model: dict[str, str]) -> Any:
 
 
 def _check_estimator(found: Any) -> None:
+    if importlib.util.find_spec("sklearn") is None:
+        raise Failure(
+            f"the model is a {type(found).__module__}.{type(found).__qualname__}",
+            cause="the project's Python has no scikit-learn",
+            fix="Install what trained the model there, or return a network of PyTorch",
+        )
     from sklearn.base import BaseEstimator
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
@@ -88,7 +172,7 @@ def _check_estimator(found: Any) -> None:
     kind = f"{type(found).__module__}.{type(found).__qualname__}"
     if not isinstance(found, BaseEstimator):
         raise Failure(
-            f"the model is a {kind}, not a scikit-learn estimator",
+            f"the model is a {kind}, not an estimator of scikit-learn, XGBoost or LightGBM",
             fix="Save the fitted estimator or pipeline itself: joblib.dump(model, path)",
         )
     try:

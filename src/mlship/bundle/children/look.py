@@ -1,59 +1,84 @@
-"""Run on its own: `python look.py MODEL EXAMPLES RESULT FOLDER…` writes what a model file says of itself.
+"""What a model file says of itself, for `mlship init`.
 
 Loading a model runs its code, hence the process of its own, in the interpreter that made the model. Modules
-that the model needs are looked for in the folders.
+that the model needs are looked for in the folders of the job.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
+
+from . import formats, loading
+from .failure import Failure
 
 MOST_CLASSES = 20
 
 
-def main(model: str, examples: str, result: str, *folders: str) -> None:
-    sys.path[:1] = folders  # in the place of the folder of this file
+def main(job: dict[str, Any]) -> None:
+    sys.path[:0] = job["folders"]
+    warnings.simplefilter("ignore")
     try:
-        answer = describe(load(Path(model)))
-        if examples.endswith(".npy"):
+        answer = look(Path(job["model"]))
+        if job["examples"].endswith(".npy"):
             import numpy as np
 
-            answer["shape"] = list(np.load(examples, mmap_mode="r", allow_pickle=False).shape)
+            answer["shape"] = list(np.load(job["examples"], mmap_mode="r", allow_pickle=False).shape)
+    except Failure as failure:
+        answer = {"error": failure.cause or failure.what}
     except Exception as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
-    Path(result).write_text(json.dumps(answer), encoding="utf-8")
+    Path(job["result"]).write_text(json.dumps(answer), encoding="utf-8")
 
 
-def load(path: Path) -> Any:
-    try:
-        import joblib
-    except ImportError:
-        import pickle
+def look(path: Path) -> dict[str, Any]:
+    """What is known of the model in the file; raises Failure if it cannot be read."""
+    python = ".".join(str(part) for part in sys.version_info[:2])
+    if formats.format_of(path) == formats.ONNX:
+        return {**_describe_graph(path), "python": python}
+    model = loading.from_file(path)
+    if type(model).__name__ == "Booster":
+        from . import boosters
 
-        with path.open("rb") as file:
-            return pickle.load(file)  # noqa: S301 - the user's own model, named on the command line
-    return joblib.load(path)
+        model = boosters.estimator(model)
+    return {**_describe(model), "python": python}
 
 
-def describe(model: Any) -> dict[str, Any]:
+def _describe(model: Any) -> dict[str, Any]:
     kind = type(model)
-    package = kind.__module__.partition(".")[0]
+    package, name = kind.__module__.partition(".")[0], kind.__name__
+    if package == __name__.partition(".")[0]:
+        package, name = "lightgbm", "Booster"
+    maker = "torch" if loading.is_network(model) else package
     classes = getattr(model, "classes_", None)
     names = getattr(model, "feature_names_in_", None)
     count = getattr(model, "n_features_in_", None)
     return {
-        "class": f"{package}.{kind.__name__}",
-        "madeWith": f"{package} {getattr(sys.modules.get(package), '__version__', '')}".strip(),
-        "python": ".".join(str(part) for part in sys.version_info[:2]),
+        "class": f"{package}.{name}",
+        "madeWith": f"{maker} {getattr(sys.modules.get(maker), '__version__', '')}".strip(),
         "features": None if count is None else int(count),
         "names": None if names is None else [str(name) for name in names],
         "classes": [] if classes is None else [str(name) for name in list(classes)[:MOST_CLASSES]],
-        "predicts": hasattr(model, "predict"),
+        "predicts": hasattr(model, "predict") or loading.is_network(model),
     }
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def _describe_graph(path: Path) -> dict[str, Any]:
+    """Several inputs are columns with names; a single one is a matrix of so many features."""
+    from . import taken
+
+    _, model, opset = taken.read(path)
+    inputs = taken.inputs_of(model)
+    sizes = [size.dim_value for size in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
+    width = sizes[1] if len(sizes) == 2 else 0
+    return {
+        "class": "an ONNX graph",
+        "madeWith": f"{model.producer_name or 'onnx'} {model.producer_version or f'opset {opset}'}",
+        "features": width or None,
+        "names": [node.name for node in inputs] if len(inputs) > 1 else None,
+        "classes": [],
+        "predicts": True,
+    }

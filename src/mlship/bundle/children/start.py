@@ -32,7 +32,7 @@ def main(job_file):
         del sys.path[0]
     _register("mlship_runtime", job["groundFloor"])
     _register("mlship_children", here)
-    importlib.import_module("mlship_children.convert").main(job)
+    importlib.import_module("mlship_children." + job["work"]).main(job)
 
 
 def _register(name, folder):

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from . import external_data, graph
 from .failure import Failure, reason
 from .features import Features
+
+OLDEST_OPSET = 7  # onnxruntime promises nothing about older ones
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # operators that onnxruntime has
 
 
 def take(file: str, features: Features) -> dict[str, Any]:
@@ -14,26 +18,14 @@ def take(file: str, features: Features) -> dict[str, Any]:
     import onnx
 
     path = Path(file)
-    if not path.is_file():
-        raise Failure(f"{path.name} is not there", fix="Correct [model] source in mlship.toml")
-    data = path.read_bytes()
-    try:
-        model = onnx.load_model_from_string(data)
-        _check_whole(path.name, model)
-        onnx.checker.check_model(model)
-    except Failure:
-        raise
-    except Exception as error:
-        raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [node for node in model.graph.input if node.name not in constants]
+    data, model, opset = read(path)
+    inputs = inputs_of(model)
     for node in (*inputs, *model.graph.output):
         if not node.type.HasField("tensor_type"):
             raise Failure(
                 f"{path.name}: {node.name!r} is a {node.type.WhichOneof('value')}, not a tensor",
                 fix="Convert the classifier with options={'zipmap': False}",
             )
-    opsets = {opset.domain: opset.version for opset in model.opset_import}
     return {
         "graph": data,
         "assemble": _assemble(path.name, inputs, features),
@@ -42,20 +34,83 @@ def take(file: str, features: Features) -> dict[str, Any]:
         "margins": None,
         "framework": "onnx",
         "converter": {"onnx": onnx.__version__},
-        "opset": opsets.get("", opsets.get("ai.onnx", 0)),
+        "opset": opset,
     }
 
 
-def _check_whole(file: str, model: Any) -> None:
-    """Raise Failure for weights outside of the file: only one file is packed."""
+def read(path: Path) -> tuple[bytes, Any, int]:
+    """The bytes, the model and the version of its standard operators; raises Failure for what cannot run."""
     import onnx
 
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+    if not path.is_file():
+        raise Failure(f"{path.name} is not there", fix="Correct [model] source in mlship.toml")
+    data = path.read_bytes()
+    _check_whole(path, data)
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:
+        raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
+    opset = _check_versions(path.name, model)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise Failure(f"{path.name} is not a valid ONNX model", cause=reason(error)) from error
+    return data, model, opset
+
+
+def inputs_of(model: Any) -> list[Any]:
+    """What must be fed: the graph's inputs without those that have a constant."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [node for node in model.graph.input if node.name not in constants]
+
+
+def _check_whole(path: Path, data: bytes) -> None:
+    """Raise Failure for weights outside of the file, before any library of ONNX sees where they lie."""
+    found = external_data.externals(data, path.name)
+    if not found:
+        return
+    external_data.check(path.parent, found)
+    raise Failure(
+        f"{path.name} keeps weights in other files",
+        cause="models with external data are not supported yet",
+        fix="Save it as one file: onnx.save_model(model, path, save_as_external_data=False)",
+    )
+
+
+def _check_versions(file: str, model: Any) -> int:
+    """The version of the standard operators; raises Failure for versions and operators that none knows."""
+    import onnx
+
+    if not 3 <= model.ir_version <= onnx.IR_VERSION:
         raise Failure(
-            f"{file} keeps weights in other files",
-            cause="models with external data are not supported yet",
-            fix="Save it as one file: onnx.save_model(model, path, save_as_external_data=False)",
+            f"{file} has the IR version {model.ir_version}",
+            cause=f"onnx {onnx.__version__} of the project's Python knows 3 to {onnx.IR_VERSION}",
+            fix="Upgrade onnx there, or save the model with an older one",
         )
+    opsets = {opset.domain: opset.version for opset in model.opset_import}
+    own = {function.domain for function in model.functions}
+    foreign = sorted(set(opsets) - _DOMAINS - own)
+    if used := [domain for domain in foreign if _uses(model, domain)]:
+        raise Failure(
+            f"{file} has operators of {', '.join(used)}",
+            cause="onnxruntime has none of them",
+            fix="Export the model with standard operators only",
+        )
+    opset = int(opsets.get("", opsets.get("ai.onnx", 0)))
+    newest = onnx.defs.onnx_opset_version()
+    if opset and not OLDEST_OPSET <= opset <= newest:
+        raise Failure(
+            f"{file} has opset {opset}",
+            cause=f"{OLDEST_OPSET} to {newest} are known here",
+            fix="Convert it: onnx.version_converter.convert_version(model, 18)",
+        )
+    return opset
+
+
+def _uses(model: Any, domain: str) -> bool:
+    nodes = [node for part in graph.parts(model.graph) for node in part.node]
+    nodes += [node for function in model.functions for node in function.node]
+    return any(node.domain == domain for node in nodes)
 
 
 def _assemble(file: str, inputs: list[Any], features: Features) -> dict[str, list[str]]:

@@ -1,0 +1,128 @@
+"""Folders that MLflow wrote: which file is the model, and what its signature says of the columns.
+
+`MLmodel` is read as plain YAML; MLflow is not imported, nor needed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from mlship.bundle import plain_yaml
+from mlship.config import Project
+from mlship.config.sections import ColumnSection, Datatype
+from mlship.errors import BuildError
+
+FILE = "MLmodel"
+# What is taken when a model has several flavors -> the key that names its file.
+_FLAVORS = {"onnx": "data", "xgboost": "data", "lightgbm": "data", "sklearn": "pickled_model"}
+_TYPES: dict[str, Datatype] = {
+    "boolean": "BOOL",
+    "integer": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+    "string": "BYTES",
+}
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """`columns` are the inputs that the signature names, in its order; none where it names none."""
+
+    file: Path
+    flavor: str
+    columns: dict[str, ColumnSection]
+
+
+def is_model_folder(path: Path) -> bool:
+    return (path / FILE).is_file()
+
+
+def read_folder(folder: Path) -> ModelFolder:
+    """What is in the folder; raises BuildError that says why it cannot be taken."""
+    try:
+        document = plain_yaml.read((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, plain_yaml.NotPlain) as error:
+        raise BuildError(f"{folder.name}/{FILE} cannot be read", cause=str(error)) from error
+    flavors = document.get("flavors") if isinstance(document, dict) else None
+    if not isinstance(flavors, dict):
+        raise BuildError(f"{folder.name}/{FILE} names no flavors", cause="it is not one that MLflow wrote")
+    flavor = next((name for name in _FLAVORS if isinstance(flavors.get(name), dict)), None)
+    if flavor is None:
+        raise BuildError(
+            f"{folder.name} is an MLflow model of the flavor {', '.join(map(str, flavors))}",
+            cause=f"what can be taken is {', '.join(_FLAVORS)}",
+            fix="Log the model with one of these, or save it as ONNX",
+        )
+    return ModelFolder(
+        file=_inside(folder, flavors[flavor].get(_FLAVORS[flavor])),
+        flavor=flavor,
+        columns=_columns(folder, document.get("signature")),
+    )
+
+
+def model_file(project: Project) -> Path | None:
+    """The file that [model] source names, itself or as an MLflow folder; None if it names a function."""
+    if project.model.file is None:
+        return None
+    path = project.root / project.model.file
+    return read_folder(path).file if is_model_folder(path) else path
+
+
+def with_signature(project: Project) -> Project:
+    """`project` with what the signature of its MLflow folder says and mlship.toml does not: the inputs, in
+    the model's order, and their types. Behind a reduction step it says nothing of the raw columns."""
+    path = project.root / (project.model.file or "")
+    if project.model.file is None or project.reduction is not None or not is_model_folder(path):
+        return project
+    golden, said = project.golden, read_folder(path).columns
+    if not said or golden.source.endswith(".npy"):
+        return project
+    if golden.columns is None and not golden.synthetic:
+        golden = msgspec.structs.replace(golden, columns=tuple(said))
+    schema = {name: said[name] for name in golden.columns or said if name in said}
+    for name, stated in project.schema.items():
+        kind = stated.type or (schema[name].type if name in schema else None)
+        schema[name] = msgspec.structs.replace(stated, type=kind)
+    return msgspec.structs.replace(project, schema=schema, golden=golden)
+
+
+def _inside(folder: Path, name: Any) -> Path:
+    """The model's file, which must lie in the folder itself."""
+    if not isinstance(name, str) or not name:
+        raise BuildError(f"{folder.name}/{FILE} names no file of the model")
+    place = PurePosixPath(name)
+    path = folder / place
+    if place.is_absolute() or ".." in place.parts or "\\" in name:
+        raise BuildError(f"{folder.name}/{FILE} names {name!r}, which is not in the folder")
+    if path.is_dir():  # the PyTorch and ONNX flavors of old MLflows
+        raise BuildError(f"{folder.name}/{FILE} names {name!r}, which is a folder")
+    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        raise BuildError(
+            f"{folder.name}/{FILE} names {name!r}, which is not in the folder",
+            fix="Download all files of the model",
+        )
+    return path
+
+
+def _columns(folder: Path, signature: Any) -> dict[str, ColumnSection]:
+    """The named inputs. A signature of arrays names none; types that rows of a CSV file cannot have are left
+    to the examples."""
+    text = signature.get("inputs") if isinstance(signature, dict) else None
+    if text is None:
+        return {}
+    try:
+        inputs = json.loads(text)
+        named = [(entry["name"], entry) for entry in inputs if entry.get("type") != "tensor"]
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise BuildError(f"{folder.name}/{FILE} has a signature that cannot be read") from error
+    found = {}
+    for name, entry in named:
+        optional = entry.get("required") is False or entry.get("optional") is True
+        found[str(name)] = ColumnSection(type=_TYPES.get(entry["type"]), nullable=True if optional else None)
+    return found

@@ -1,0 +1,146 @@
+"""Networks of PyTorch become bundles, from a function, from torch.jit.save and from torch.save.
+
+They run in an environment of their own, for PyTorch is not in requirements.lock: 750 MB for these few tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_iris
+
+from mlship.errors import BuildError
+
+pytestmark = pytest.mark.e2e
+FINDS = "PIP_FIND_LINKS"
+NETWORK = """
+import numpy, torch
+from sklearn_data import rows, wanted
+
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        first, last = torch.nn.Linear(4, 8), torch.nn.Linear(8, 3)
+        drop, answer = torch.nn.Dropout(0.5), torch.nn.Softmax(1)
+        self.layers = torch.nn.Sequential(first, torch.nn.ReLU(), drop, last, answer)
+
+    def forward(self, x):
+        return self.layers(x)
+
+def make():
+    torch.manual_seed(0)
+    model, at, want = Small(), torch.tensor(rows), torch.tensor(wanted)
+    optimizer = torch.optim.Adam(model.parameters(), 0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.nll_loss(torch.log(model(at)), want).backward()
+        optimizer.step()
+    return model
+"""
+
+
+@pytest.fixture(scope="session")
+def torch_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with PyTorch for the CPU, from the folders in PIP_FIND_LINKS."""
+    wheels = [Path(place) for place in os.environ.get(FINDS, "").split() if "://" not in place]
+    if not any(found for place in wheels for found in place.glob("torch-*cpu*.whl")):
+        pytest.skip(f"no wheel of PyTorch for the CPU: name a folder that has one in {FINDS}")
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    home = tmp_path_factory.mktemp("torch") / "env"
+    python = home / "bin" / "python"
+    links = [word for place in wheels for word in ("--find-links", str(place))]
+    rest = ["filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "numpy", "onnx"]
+    for words in (
+        ["venv", "--python", sys.executable, str(home)],
+        ["pip", "install", "--python", str(python), "--no-index", "--no-deps", *links, "torch"],
+        ["pip", "install", "--python", str(python), *rest],
+    ):
+        subprocess.run([uv, *words, "--quiet", "--no-config"], check=True)
+    return python
+
+
+def data(root: Path) -> None:
+    """Flowers, for the examples and (as a module) for the training in an environment without scikit-learn."""
+    rows, wanted = load_iris(return_X_y=True)
+    np.savetxt(root / "rows.csv", rows, delimiter=",", header="a,b,c,d", comments="", fmt="%.1f")
+    values = f"numpy.array({rows.tolist()}, 'f4')"
+    (root / "sklearn_data.py").write_text(f"import numpy\nrows = {values}\nwanted = {wanted.tolist()}\n")
+
+
+@pytest.fixture
+def flowers(project, torch_python: Path):
+    """`flowers(source, folder)`: a project whose interpreter has PyTorch."""
+
+    def make(source: str, folder: str = "project") -> Path:
+        root = project(
+            f'[model]\nsource = "{source}"\n[golden]\nfrom = "rows.csv"\n', folder=folder, net=NETWORK
+        )
+        text = (root / "mlship.toml").read_text()
+        (root / "mlship.toml").write_text(
+            text.replace("[project]\n", f'[project]\npython = "{torch_python}"\n')
+        )
+        data(root)
+        return root
+
+    return make
+
+
+def test_a_function_that_returns_a_network(flowers, build, opened) -> None:
+    """In eval(): without the dropout of the training; twice the same digest, in two folders."""
+    root = flowers("net:make")
+    built = build(root)
+    assert built.spec.model["framework"] == "pytorch"
+    assert [(o.name, o.datatype, o.shape) for o in built.spec.outputs] == [("output", "FP32", (-1, 3))]
+    assert built.spec.assemble == {"X": ("a", "b", "c", "d")}
+    assert built.spec.parity["rows"] == 150
+    golden = opened(root, built).golden()
+    inputs = np.stack([tensor["data"] for tensor in golden["inputs"]], 1)
+    rows, wanted = load_iris(return_X_y=True)
+    nearest = [int(np.abs(rows - row).sum(1).argmin()) for row in inputs]
+    found = np.reshape(golden["outputs"][0]["data"], (-1, 3)).argmax(1)
+    assert np.mean(found == wanted[nearest]) > 0.9
+    assert build(flowers("net:make", "other")).digest == built.digest
+
+
+@pytest.mark.parametrize(
+    "how", ["torch.jit.save(torch.jit.script(made.eval()), name)", "torch.save(made, name)"]
+)
+def test_a_saved_network(flowers, build, torch_python: Path, how: str) -> None:
+    root = flowers("model.pt")
+    code = f"import torch, net\nmade, name = net.make(), 'model.pt'\n{how}\n"
+    subprocess.run([torch_python, "-W", "ignore", "-c", code], cwd=root, check=True)
+    spec = build(root).spec
+    assert (spec.model["framework"], spec.parity["rows"]) == ("pytorch", 150)
+
+
+def test_weights_alone_are_refused(flowers, build, torch_python: Path) -> None:
+    root = flowers("model.pt")
+    code = "import torch, net; torch.save(net.make().state_dict(), 'model.pt')"
+    subprocess.run([torch_python, "-c", code], cwd=root, check=True)
+    with pytest.raises(BuildError, match=r"model\.pt holds the weights alone"):
+        build(root)
+
+
+def test_images_as_one_array(project, torch_python: Path, build) -> None:
+    """A convolution over [rows, 1, 8, 8], whose weights are random: the proof is that both answer alike."""
+    code = (
+        "import torch\n"
+        "def make():\n"
+        "    torch.manual_seed(1)\n"
+        "    first, last = torch.nn.Conv2d(1, 4, 3), torch.nn.Linear(144, 10)\n"
+        "    return torch.nn.Sequential(first, torch.nn.ReLU(), torch.nn.Flatten(), last)\n"
+    )
+    toml = '[model]\nsource = "net:make"\n[golden]\nfrom = "rows.npy"\nrows = 32\n'
+    root = project(toml, net=code)
+    text = (root / "mlship.toml").read_text()
+    (root / "mlship.toml").write_text(text.replace("[project]\n", f'[project]\npython = "{torch_python}"\n'))
+    np.save(root / "rows.npy", (load_digits().images[:100, None] / 16).astype("f4"))
+    spec = build(root).spec
+    assert [(o.datatype, o.shape) for o in spec.outputs] == [("FP32", (-1, 10))]
+    assert [(i.datatype, i.shape) for i in spec.inputs] == [("FP32", (-1, 1, 8, 8))]
