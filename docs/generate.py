@@ -34,7 +34,7 @@ MEANINGS = {
     0: "done",
     1: "unexpected, or `doctor` found something wrong on this machine",
     2: "the command line, `mlship.toml` or the input is wrong",
-    3: "changes are pending (`plan --detailed-exitcode`)",
+    3: "changes are pending, or bundles differ (`plan` and `diff` with `--detailed-exitcode`)",
     4: "the bundle is invalid or unverified, or the project cannot be made into one",
     5: "the registry",
     6: "the target",

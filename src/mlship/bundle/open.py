@@ -18,7 +18,7 @@ from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.agreement import check_agreement
 from mlship_runtime.bundle.extract import hashed_chunks, indexed_members
 from mlship_runtime.bundle.manifest import Descriptor, Manifest, read_manifest
-from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, Spec, read_spec
+from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, FileEntry, Spec, read_spec
 from mlship_runtime.bundle.ustar import ChunkStream, tar_size
 
 MAX_JSON = MAX_SPEC_BYTES
@@ -70,6 +70,24 @@ class OpenBundle:
         if not isinstance(golden, dict):
             raise BundleError(f"{path} is not an object")
         return golden
+
+    def entry(self, path: str) -> FileEntry:
+        """What the index says of a file; BundleError if there is none."""
+        for entries in self.spec.files.values():
+            for entry in entries:
+                if entry.path == path:
+                    return entry
+        raise BundleError(f"{self.reference} has no file {path!a}")
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """The content of one file; BundleError at its end if it is not what the index says."""
+        wanted = self.entry(path)
+        layer = next(x for x in self.manifest.layers if wanted in self.spec.files.get(x.digest, ()))
+        with as_bundle_error():
+            for entry, reader in self._files(layer):
+                if entry.path == path:
+                    yield from hashed_chunks(entry, reader)
+                    return
 
     def _files(self, layer: Descriptor) -> Iterator[Any]:
         stored = self.registry.read_blob(self.reference.name, layer.digest, layer.size)

@@ -22,6 +22,7 @@ SECTIONS = (
             "lock": "Resolve the runtime's packages and write mlship.lock.",
             "build": "Make a bundle, proved equal to the original model.",
             "inspect": "Show what is in a bundle.",
+            "diff": "Show what is different between two bundles.",
             "verify": "Check every byte of a bundle against its digests.",
         },
     ),

@@ -20,6 +20,7 @@ VIEWS: dict[str, str] = {
     "BuildReport": "views:built",
     "Inspected": "views:inspected",
     "Checked": "views:checked",
+    "Difference": "exchange_views:different",
     "Listing": "views:listing",
     "Copied": "views:copied",
     "Tagged": "views:tagged",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlship.ops.tag import Tagged
     from mlship.ops.verify import Checked
 
+LARGEST = 8  # parts that are listed
 SHORT = 19  # sha256: and twelve digits, enough to tell bundles apart
 
 
@@ -119,6 +120,19 @@ def inspected(result: Inspected) -> Iterator[Block]:
         [(x.role, x.title, size(x.size), str(x.files or ""), short(x.digest)) for x in result.layers],
         frozenset({2, 3}),
     )
+    yield Table(
+        "what takes the room",
+        ("part", "platform", "size", "share"),
+        [(x.part, x.platform or "all", size(x.size), f"{x.share:.1%}") for x in result.room[:LARGEST]],
+        frozenset({2, 3}),
+    )
+    if result.files:
+        yield Table(
+            "files",
+            ("size", "sha256", "path"),
+            [(str(x.size), x.sha256, x.path) for x in result.files],
+            frozenset({0}),
+        )
     yield _tensors("inputs", result.inputs)
     if result.reduction:
         yield _tensors(f"reduced by {result.reduction}", result.reduced)
