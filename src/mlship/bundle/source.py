@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mlship.reference import Reference
 
@@ -24,6 +24,15 @@ class BundleSource(Protocol):
 
     def read_blob(self, name: str, digest: str, size: int) -> Iterator[bytes]:
         """The blob as it is stored: whoever reads it checks it (`mlship.digest.checked`)."""
+        ...
+
+
+@runtime_checkable
+class KeepsParts(Protocol):
+    """A source that may hold bundles of which some layers are not there."""
+
+    def absent(self, name: str, digest: str) -> frozenset[str]:
+        """The layers that the bundle was kept without, and that are still not there."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import NamedTuple
 
 
@@ -24,6 +25,8 @@ SECTIONS = (
             "inspect": "Show what is in a bundle.",
             "diff": "Show what is different between two bundles.",
             "verify": "Check every byte of a bundle against its digests.",
+            "export": "Write a bundle to a file, or its parts for other tools.",
+            "import": "Take a bundle from a file.",
         },
     ),
     Section(
@@ -62,6 +65,15 @@ SECTIONS = (
     ),
 )
 
+
+def function_of(verb: str) -> str:
+    """The name of the function that is called `verb` on the command line."""
+    name = verb.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
+
+
 MODULES = {verb: section.module for section in SECTIONS for verb in section.verbs} | {
-    "invoke": "mlship.cli.invoke"
+    "invoke": "mlship.cli.invoke",
+    "export": "mlship.cli.exchange",
+    "import": "mlship.cli.exchange",
 }

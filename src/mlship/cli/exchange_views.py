@@ -10,6 +10,8 @@ from mlship.cli.views import brief, short, size
 
 if TYPE_CHECKING:
     from mlship.ops.diff import Change, Difference, Side
+    from mlship.ops.export import Exported
+    from mlship.ops.import_bundle import Imported
 
 LISTED = 20  # weights that are named
 
@@ -95,3 +97,27 @@ def _parity(result: Difference) -> str:
 
 def _table(title: str, changes: Sequence[Change]) -> Table:
     return Table(title, ("", "before", "after"), [(x.what, x.before or "-", x.after or "-") for x in changes])
+
+
+def exported(result: Exported) -> Iterator[Block]:
+    yield Line(f"{brief(result.reference)} is in {result.file}")
+    yield Facts(
+        [
+            ("digest", result.digest),
+            ("size", size(result.size)),
+            ("runs on", ", ".join(result.platforms)),
+            *([("left out", ", ".join(result.left_out))] if result.left_out else []),
+        ]
+    )
+
+
+def imported(result: Imported) -> Iterator[Block]:
+    yield Line(f"{brief(result.reference)} is in {result.destination}")
+    yield Facts(
+        [
+            ("digest", result.digest),
+            ("new", f"{size(result.sent_bytes)} in {result.sent_blobs} blobs"),
+            ("there already", f"{size(result.present_bytes)} in {result.present_blobs} blobs"),
+            *([("absent", ", ".join(result.absent))] if result.absent else []),
+        ]
+    )

@@ -15,6 +15,8 @@ from mlship.errors import MlshipError, RegistryError, TargetError
 KEEPS_TIME_ITSELF = ("deploy", "rollback", "repair", "destroy")
 _FAILS_AS: dict[str, type[MlshipError]] = {
     "diff": RegistryError,
+    "export": RegistryError,
+    "import": RegistryError,
     "push": RegistryError,
     "pull": RegistryError,
     "list": RegistryError,

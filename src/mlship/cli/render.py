@@ -20,6 +20,8 @@ VIEWS: dict[str, str] = {
     "BuildReport": "views:built",
     "Inspected": "views:inspected",
     "Checked": "views:checked",
+    "Exported": "exchange_views:exported",
+    "Imported": "exchange_views:imported",
     "Difference": "exchange_views:different",
     "Listing": "views:listing",
     "Copied": "views:copied",

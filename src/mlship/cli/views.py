@@ -98,7 +98,8 @@ def tagged(result: Tagged) -> Iterator[Block]:
 
 
 def checked(result: Checked) -> Iterator[Block]:
-    yield Line(f"{result.reference} is whole: {result.files} files, {size(result.bytes)}, {result.digest}")
+    what = f"right, without {', '.join(result.absent)}" if result.absent else "whole"
+    yield Line(f"{result.reference} is {what}: {result.files} files, {size(result.bytes)}, {result.digest}")
 
 
 def listing(result: Listing) -> Iterator[Block]:

@@ -7,12 +7,14 @@ from mlship.result import Result
 
 
 class Checked(Result, frozen=True, kw_only=True):
-    """What was read and found whole; `bytes` of all blobs."""
+    """What was read and found whole; `bytes` of its blobs. `absent` are the layers that a bundle from a file
+    of some platforms was imported without."""
 
     reference: str
     digest: str
     files: int
     bytes: int
+    absent: tuple[str, ...]
 
 
 def verify(ctx: Context, ref: str | None = None) -> Checked:
@@ -23,5 +25,9 @@ def verify(ctx: Context, ref: str | None = None) -> Checked:
     ctx.progress.phase(f"verifying {bundle.reference}", sum(blob.size for blob in bundle.manifest.blobs))
     verified = verify_bundle(bundle, ctx.progress)
     return Checked(
-        reference=str(bundle.reference), digest=bundle.digest, files=verified.files, bytes=verified.bytes
+        reference=str(bundle.reference),
+        digest=bundle.digest,
+        files=verified.files,
+        bytes=verified.bytes,
+        absent=verified.absent,
     )

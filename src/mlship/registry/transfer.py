@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlship.bundle.fault import as_bundle_error, damage_placed
-from mlship.errors import TagMovedError
+from mlship.bundle.source import KeepsParts
+from mlship.errors import RegistryError, TagMovedError
 from mlship.progress import SILENT, Progress
 from mlship.registry.protocol import HasFiles, Registry, Tagged, TakesFiles
 from mlship.result import Result
@@ -46,12 +47,13 @@ def copy(
         manifest = read_manifest(data)
     blobs = list({blob.digest: blob for blob in manifest.blobs}.values())
     missing = [blob for blob in blobs if not destination.has_blob(name, blob.digest)]
+    _refuse_absent(source, name, digest, missing)
     progress.phase(f"copying {name}", sum(blob.size for blob in missing))
     for blob in missing:
         _copy_blob(source, destination, name, blob, progress)
     destination.write_manifest(name, data)
     if tag:
-        _set_tag(destination, name, tag, digest, before)
+        move_tag(destination, name, tag, digest, before)
     sent = sum(blob.size for blob in missing)
     return Copied(
         digest=digest,
@@ -83,7 +85,19 @@ def _counted(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
         yield chunk
 
 
-def _set_tag(registry: Registry, name: str, tag: str, digest: str, before: Tagged | None) -> None:
+def _refuse_absent(source: Registry, name: str, digest: str, missing: list[Descriptor]) -> None:
+    absent = source.absent(name, digest) if isinstance(source, KeepsParts) else frozenset()
+    lacking = [blob.title for blob in missing if blob.digest in absent]
+    if lacking:
+        raise RegistryError(
+            f"{name} cannot be sent from {source.url}: it lacks {', '.join(lacking)}",
+            cause="it was imported from a file of some platforms",
+            fix="Send it from where it is whole",
+        )
+
+
+def move_tag(registry: Registry, name: str, tag: str, digest: str, before: Tagged | None) -> None:
+    """Let `tag` name `digest` unless it does so already; TagMovedError if it names something else by now."""
     if before and before.digest == digest:
         return
     try:
