@@ -44,6 +44,7 @@ def test_export_and_import(digest: str, run, tmp_path: Path, own_home: Path) -> 
         "reference": "churn:1.0",
         "digest": digest,
         "file": "churn.tar",
+        "format": "bundle",
         "size": (tmp_path / "churn.tar").stat().st_size,
         "platforms": [LINUX, MACOS],
         "leftOut": [],

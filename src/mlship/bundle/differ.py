@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import isfinite, prod
 from typing import Any
 
-from mlship.bundle.graph_reader import Graph, Unreadable, Weight, read_graph
+from mlship.bundle.graph_reader import Graph, Weight, read_graph
 from mlship.bundle.open import OpenBundle
+from mlship.bundle.wire import Unreadable
 from mlship.errors import BundleError
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.ustar import CHUNK, ChunkStream
@@ -99,7 +100,8 @@ def _layer(bundle: OpenBundle, role: str) -> tuple[str, ...]:
 def _graph(bundle: OpenBundle, shared_files: set[str]) -> Graph:
     path = bundle.spec.model["path"]
     graph = read_graph(ChunkStream(bundle.read(path)), bundle.entry(path).size)
-    return Graph(graph.weights | _external(bundle, graph, shared_files), graph.operators)
+    graph.weights |= _external(bundle, graph, shared_files)
+    return graph
 
 
 def _hashes(bundle: OpenBundle) -> set[str]:

@@ -1,7 +1,7 @@
 """Reads the weights of an ONNX graph by the wire format alone: names, shapes and hashes; nothing is loaded.
 
-Memory stays small whatever the size of the file: data is hashed as it passes. Format: Protocol Buffers
-encoding; onnx.proto (ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto).
+Memory stays small whatever the size of the file: data is hashed as it passes. Format: onnx.proto (ModelProto,
+GraphProto, NodeProto, AttributeProto, TensorProto, ValueInfoProto).
 """
 
 from __future__ import annotations
@@ -11,19 +11,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlship_runtime.bundle.ustar import CHUNK, Stream
+from mlship.bundle.wire import BYTES, VARINT, Unreadable, Wire
+from mlship_runtime.bundle.ustar import Stream
 
-_VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
-_MAX_TEXT = 4096
 _MAX_DIMS = 64
 _MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
 _NODE_NAME, _NODE_OPERATOR, _NODE_ATTRIBUTE = 3, 4, 5
 _ATTRIBUTE_NAME = 1
-
-
-class Unreadable(Exception):
-    """The file is not a graph that can be read so; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +32,23 @@ class Weight:
     external: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Value:
+    """An input or output: `datatype` as of weights (0: no tensor), `shape` with -1 for what is free."""
+
+    name: str
+    datatype: int
+    shape: tuple[int, ...]
+
+
 @dataclass
 class Graph:
     """`weights` by name: initialisers, and attributes of nodes as `node/attribute`; `operators` counted."""
 
     weights: dict[str, Weight] = field(default_factory=dict)
     operators: Counter[str] = field(default_factory=Counter)
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
 
     def add(self, name: str, weight: Weight) -> None:
         if name in self.weights:
@@ -52,9 +58,9 @@ class Graph:
 
 def read_graph(stream: Stream, size: int) -> Graph:
     """The graph in a file of `size` bytes; raises Unreadable."""
-    wire, graph, seen = _Wire(stream), Graph(), False
+    wire, graph, seen = Wire(stream), Graph(), False
     for number, kind, stop in wire.fields(size):
-        if (number, kind) == (_MODEL_GRAPH, _BYTES):
+        if (number, kind) == (_MODEL_GRAPH, BYTES):
             seen = True
             _read_graph(wire, stop, graph)
     if not seen:
@@ -62,81 +68,28 @@ def read_graph(stream: Stream, size: int) -> Graph:
     return graph
 
 
-class _Wire:
-    """Fields of a message in order. Of a field of bytes its end is given, and whoever gets it reads up to
-    there or leaves it."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream, self.position = stream, 0
-
-    def fields(self, end: int) -> Iterator[tuple[int, int, int]]:
-        """Number, kind, and value (of bytes: the position of their end) of the fields up to `end`."""
-        while self.position < end:
-            key = self.varint()
-            number, kind = key >> 3, key & 7
-            if kind == _BYTES:
-                stop = self.varint() + self.position
-                if stop > end:
-                    raise Unreadable("a field is longer than what it is in")
-                yield number, kind, stop
-                for _ in self.rest(stop):
-                    continue
-            elif kind == _VARINT:
-                yield number, kind, self.varint()
-            elif kind in (_EIGHT, _FOUR):
-                yield number, kind, int.from_bytes(self.take(8 if kind == _EIGHT else 4), "little")
-            else:
-                raise Unreadable(f"a field has the unknown form {kind}")
-        if self.position != end:
-            raise Unreadable("a field is longer than what it is in")
-
-    def varint(self) -> int:
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-        raise Unreadable("a number has more than 64 bits")
-
-    def take(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            part = self._stream.read(size - len(data))
-            if not part:
-                raise Unreadable("it ends in its middle")
-            data += part
-        self.position += size
-        return data
-
-    def rest(self, stop: int) -> Iterator[bytes]:
-        while self.position < stop:
-            yield self.take(min(CHUNK, stop - self.position))
-
-    def text(self, stop: int) -> str:
-        if stop - self.position > _MAX_TEXT:
-            raise Unreadable("a name is too long")
-        return self.take(stop - self.position).decode("utf-8", "replace")
-
-
-def _read_graph(wire: _Wire, end: int, graph: Graph) -> None:
+def _read_graph(wire: Wire, end: int, graph: Graph) -> None:
     nodes = 0
     for number, kind, stop in wire.fields(end):
-        if kind != _BYTES:
+        if kind != BYTES:
             continue
         if number == _GRAPH_NODE:
             _read_node(wire, stop, graph, nodes)
             nodes += 1
         elif number == _GRAPH_INITIALIZER:
             graph.add(*_read_tensor(wire, stop))
+        elif number == _GRAPH_INPUT:
+            graph.inputs.append(_read_value(wire, stop))
+        elif number == _GRAPH_OUTPUT:
+            graph.outputs.append(_read_value(wire, stop))
         elif number == _GRAPH_SPARSE:
             raise Unreadable("it has sparse weights")
 
 
-def _read_node(wire: _Wire, end: int, graph: Graph, position: int) -> None:
+def _read_node(wire: Wire, end: int, graph: Graph, position: int) -> None:
     name, operator, attributes = "", "", list[tuple[str, str]]()
     for number, kind, stop in wire.fields(end):
-        if kind != _BYTES:
+        if kind != BYTES:
             continue
         if number == _NODE_NAME:
             name = wire.text(stop)
@@ -149,10 +102,10 @@ def _read_node(wire: _Wire, end: int, graph: Graph, position: int) -> None:
         graph.add(f"{name or f'{operator}#{position}'}/{attribute}", Weight(0, (), sha256))
 
 
-def _read_attribute(wire: _Wire, end: int) -> tuple[str, str]:
+def _read_attribute(wire: Wire, end: int) -> tuple[str, str]:
     """Its name, and the hash of everything else in it. Whoever writes ONNX writes the name first."""
     key = wire.varint()
-    if key != _ATTRIBUTE_NAME << 3 | _BYTES:
+    if key != _ATTRIBUTE_NAME << 3 | BYTES:
         raise Unreadable("an attribute does not begin with its name")
     stop = wire.varint() + wire.position
     if stop > end:
@@ -163,7 +116,7 @@ def _read_attribute(wire: _Wire, end: int) -> tuple[str, str]:
     return name, hasher.hexdigest()
 
 
-def _read_tensor(wire: _Wire, end: int) -> tuple[str, Weight]:
+def _read_tensor(wire: Wire, end: int) -> tuple[str, Weight]:
     tensor = _Tensor(wire)
     for number, kind, value in wire.fields(end):
         reader = _TENSOR_FIELDS.get(number)
@@ -175,16 +128,16 @@ def _read_tensor(wire: _Wire, end: int) -> tuple[str, Weight]:
 class _Tensor:
     """A TensorProto while it is read."""
 
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire, self._hasher, self._elsewhere = wire, hashlib.sha256(), False
         self.name, self.datatype = "", 0
         self.shape: list[int] = []
         self.external: list[tuple[str, str]] = []
 
     def dims(self, number: int, kind: int, value: int) -> None:
-        if kind == _VARINT:
+        if kind == VARINT:
             self.shape.append(value)
-        while kind == _BYTES and self._wire.position < value:
+        while kind == BYTES and self._wire.position < value:
             self.shape.append(self._wire.varint())
         if len(self.shape) > _MAX_DIMS:
             raise Unreadable("a weight has too many dimensions")
@@ -200,9 +153,9 @@ class _Tensor:
             self._hasher.update(chunk)
 
     def typed(self, number: int, kind: int, value: int) -> None:
-        if kind == _BYTES:
+        if kind == BYTES:
             self.raw(number, kind, value)
-        self._hasher.update(b"%d %d %d;" % (number, kind, value if kind != _BYTES else 0))
+        self._hasher.update(b"%d %d %d;" % (number, kind, value if kind != BYTES else 0))
 
     def outside(self, number: int, kind: int, value: int) -> None:
         self.external.append(_read_pair(self._wire, _end(kind, value)))
@@ -234,15 +187,40 @@ _TENSOR_FIELDS = {
 
 
 def _end(kind: int, value: int) -> int:
-    if kind != _BYTES:
+    if kind != BYTES:
         raise Unreadable("a field of a weight has another form than ONNX gives it")
     return value
 
 
-def _read_pair(wire: _Wire, end: int) -> tuple[str, str]:
+def _read_value(wire: Wire, end: int) -> Value:
+    """A ValueInfoProto: name = 1, type = 2 { tensor_type = 1 { elem_type = 1, shape = 2 { dim = 1 … } } }."""
+    name, datatype, shape = "", 0, list[int]()
+    for number, kind, stop in wire.fields(end):
+        if (number, kind) == (1, BYTES):
+            name = wire.text(stop)
+        elif (number, kind) == (2, BYTES):
+            for tensor in _inner(wire, stop, 1):
+                for inner, form, value in wire.fields(tensor):
+                    if (inner, form) == (1, VARINT):
+                        datatype = value
+                    elif (inner, form) == (2, BYTES):
+                        shape = [_read_dimension(wire, dim) for dim in _inner(wire, value, 1)]
+    return Value(name, datatype, tuple(shape))
+
+
+def _inner(wire: Wire, end: int, wanted: int) -> Iterator[int]:
+    return (stop for number, kind, stop in wire.fields(end) if (number, kind) == (wanted, BYTES))
+
+
+def _read_dimension(wire: Wire, end: int) -> int:
+    sizes = [value for number, kind, value in wire.fields(end) if (number, kind) == (1, VARINT)]
+    return sizes[-1] if sizes and sizes[-1] < 1 << 53 else -1
+
+
+def _read_pair(wire: Wire, end: int) -> tuple[str, str]:
     key = value = ""
     for number, kind, stop in wire.fields(end):
-        if kind == _BYTES and number in (1, 2):
+        if kind == BYTES and number in (1, 2):
             if number == 1:
                 key = wire.text(stop)
             else:

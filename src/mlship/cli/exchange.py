@@ -17,11 +17,14 @@ from mlship.result import Result
 @verb("""
     mlship export churn:1.4 churn.tar
     mlship export team/churn:1.4 churn.tar --platform linux/amd64
+    mlship export churn:1.4 wheels --format wheelhouse
 """)
 def export(
     run: Run,
     bundle: NamedBundle,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it is replaced if it is there.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to: a file, which is replaced, or a new folder.")
+    ],
     platforms: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,15 +34,22 @@ def export(
             show_default=False,
         ),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORMAT", help="bundle, onnx, mlflow or wheelhouse."),
+    ] = "bundle",
 ) -> Result:
     """Write a bundle to a file, or its parts for other tools.
 
     The file is an OCI image layout in a tar: for an air gap, or as an archive. The same bundle gives the same
     bytes. mlship import takes it.
+
+    Other formats are one way: onnx is the model's file, mlflow a folder that MLflow loads, wheelhouse a
+    folder with the locked packages of one platform.
     """
     from mlship.ops import export as op
 
-    return op.export(run.context, bundle, file, platforms=platforms or ())
+    return op.export(run.context, bundle, file, platforms=platforms or (), form=form)
 
 
 @verb("""

@@ -105,7 +105,7 @@ def exported(result: Exported) -> Iterator[Block]:
         [
             ("digest", result.digest),
             ("size", size(result.size)),
-            ("runs on", ", ".join(result.platforms)),
+            *([("runs on", ", ".join(result.platforms))] if result.platforms else []),
             *([("left out", ", ".join(result.left_out))] if result.left_out else []),
         ]
     )

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from mlship.bundle.graph_reader import Graph, Unreadable, read_graph
+from mlship.bundle.graph_reader import Graph, Value, read_graph
+from mlship.bundle.wire import Unreadable
 
 
 def model(*tensors: onnx.TensorProto) -> bytes:
@@ -57,6 +58,22 @@ def test_attributes_of_nodes_are_weights_too() -> None:
     graph = read(model())
     assert set(graph.weights) == {"Scaler#1/offset", "Scaler#1/scale"}
     assert graph.operators == {"Add": 1, "Scaler": 1}
+
+
+def test_inputs_and_outputs_have_types_and_shapes() -> None:
+    values = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 4]),
+        helper.make_tensor_value_info("words", TensorProto.STRING, ["rows", 1]),
+        helper.make_tensor_sequence_value_info("s", TensorProto.FLOAT, [1]),
+    ]
+    made = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", values, values[:1])
+    graph = read(helper.make_model(made).SerializeToString())
+    assert graph.inputs == [
+        Value("x", TensorProto.FLOAT, (-1, 4)),
+        Value("words", TensorProto.STRING, (-1, 1)),
+        Value("s", 0, ()),
+    ]
+    assert graph.outputs == graph.inputs[:1]
 
 
 def test_data_in_another_file_says_where() -> None:
