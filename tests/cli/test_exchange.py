@@ -105,3 +105,31 @@ def test_an_import_moves_the_tag(digest: str, run, tmp_path: Path) -> None:
     run("export", "churn:1.0", "churn.tar")
     assert run("import", "churn.tar", "team").code == 0
     assert run("inspect", "team/churn:1.0", "--json").envelope["result"]["digest"] == digest
+
+
+def test_pull_of_some_platforms(digest: str, run, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("push", "churn:1.0").code == 0
+    monkeypatch.chdir(elsewhere)
+    pulled = run("pull", "churn:1.0", "--platform", "linux/amd64", "--json").envelope["result"]
+    assert (pulled["digest"], pulled["absent"]) == (digest, ["runtime-macos.tar"])
+    assert (pulled["sentBlobs"], pulled["presentBlobs"]) == (7, 0)
+    again = run("pull", "churn:1.0", "--platform", "linux/amd64")
+    assert again.out.splitlines()[-1] == "absent         runtime-macos.tar"
+    reference = f"dir://{elsewhere}/.mlship/store/churn:1.0"
+    assert run("verify", reference).out.startswith("churn:1.0 is right, without runtime-macos.tar: 6 files")
+    pushed = run("push", "churn:1.0", "team")
+    assert (pushed.code, "it lacks runtime-macos.tar" in pushed.err) == (5, True)
+    rest = run("pull", "churn:1.0", "--json").envelope["result"]
+    assert (rest["sentBlobs"], rest["presentBlobs"], rest["absent"]) == (1, 7, [])
+    assert run("verify", reference).out.startswith("churn:1.0 is whole: 7 files")
+    assert run("push", "churn:1.0", "team").code == 0
+
+
+def test_some_platforms_are_pulled_into_a_project_only(digest: str, run, tmp_path: Path) -> None:
+    run("push", "churn:1.0", f"dir://{tmp_path}/team")
+    unknown = run("pull", "churn:1.0", "team", "--platform", "linux/arm64")
+    assert (unknown.code, "has no platform 'linux/arm64'" in unknown.err) == (2, True)
+    (tmp_path / "mlship.toml").unlink()
+    ended = run("pull", "churn:1.0", f"dir://{tmp_path}/team", "--platform", "linux/amd64")
+    assert (ended.code, "can only be kept in a project" in ended.err) == (2, True)
+    assert run("list").out.startswith("no bundles")

@@ -342,7 +342,7 @@ def test_a_file_of_this_platform_is_imported_and_deployed(
     assert run("import", f"{MACOS}.tar")[0] == 0
     code, said = run("plan", "local", "conform:both")
     (problem,) = said["result"]["problems"]
-    assert (code, problem["fix"]) == (0, f"Import a file that was exported for {here}")
+    assert (code, problem["fix"]) == (0, f"Import or pull it for {here}")
     code, said = run("deploy", "local", "conform:both")
     assert (code, said["error"]["kind"]) == (6, "target")
 

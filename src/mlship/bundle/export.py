@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mlship.bundle.fault import as_bundle_error
-from mlship.bundle.layout import INDEX_PATH, LAYOUT, LAYOUT_PATH, Index, blob_path, carried, write_index
+from mlship.bundle.layout import (
+    INDEX_PATH,
+    LAYOUT,
+    LAYOUT_PATH,
+    Index,
+    blob_path,
+    carried,
+    chosen,
+    write_index,
+)
 from mlship.bundle.open import OpenBundle
-from mlship.errors import RegistryError, UsageError
+from mlship.errors import RegistryError
 from mlship.progress import SILENT, Progress
-from mlship_runtime.bundle.manifest import Manifest
 from mlship_runtime.bundle.ustar import END, header, padding
 
 
@@ -59,20 +67,6 @@ def export_file(
     return Written(written, platforms, titles)
 
 
-def chosen(manifest: Manifest, words: Sequence[str]) -> tuple[str, ...]:
-    """The bundle's platforms that `words` name, as mlship.toml (linux/amd64) or as the bundle calls them."""
-    found: set[str] = set()
-    for word in words:
-        begins = word.replace("/", "-") + "-"
-        named = [name for name in manifest.platforms if name == word or name.startswith(begins)]
-        if not named:
-            raise UsageError(
-                f"the bundle has no platform {word!r}", fix=f"It has {', '.join(manifest.platforms)}"
-            )
-        found.update(named)
-    return tuple(sorted(found)) if words else manifest.platforms
-
-
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that comes to be at `path` when the block ends well: whole, and on the disk."""
@@ -101,6 +95,6 @@ def _refuse_absent(bundle: OpenBundle, digests: Sequence[str]) -> None:
         raise RegistryError(
             f"{bundle.reference} is not whole in {bundle.registry.url}: "
             f"it lacks {', '.join(layer.title for layer in lacking)}",
-            cause="it was imported from a file of some platforms",
+            cause="it was imported or pulled for some platforms only",
             fix="Export those that are here with --platform, or all from where it is whole",
         )

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlship.bundle.export import Written, chosen, new_file
+from mlship.bundle.export import Written, new_file
 from mlship.bundle.graph_reader import Value, read_graph
+from mlship.bundle.layout import chosen
 from mlship.bundle.open import OpenBundle
 from mlship.bundle.resolve import Wheel
 from mlship.bundle.wheels import fetch, wheel_path

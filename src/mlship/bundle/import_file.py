@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from mlship.bundle.layout import INDEX_PATH, LAYOUT, LAYOUT_PATH, MAX_INDEX, blob_path, carried, read_index
 from mlship.bundle.manifest import check_config
-from mlship.bundle.source import BundleSink
+from mlship.bundle.source import BundleSink, PartialSink
 from mlship.digest import checked
 from mlship.errors import UsageError
 from mlship.progress import SILENT, Progress
@@ -21,14 +20,6 @@ from mlship_runtime.bundle.ustar import CHUNK, MemberReader, Stream, members
 from mlship_runtime.errors import InvalidBundle
 
 Members = Iterator[tuple[str, int, MemberReader]]
-
-
-class PartialSink(BundleSink, Protocol):
-    """A sink that can also keep a bundle of which some layers are not there."""
-
-    def write_partial_manifest(self, name: str, data: bytes, absent: frozenset[str]) -> str:
-        """As `write_manifest`, but the layers `absent` may be missing, and it is remembered."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlship.digest import hex_of
+from mlship.errors import UsageError
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.fields import Fields
 from mlship_runtime.bundle.manifest import ANY_PLATFORM, ARTIFACT_TYPE, MANIFEST_TYPE, Descriptor, Manifest
@@ -86,3 +87,18 @@ def carried(manifest: Manifest, platforms: Sequence[str] | None) -> list[Descrip
     layers = [layer for layer in manifest.layers[:-1] if wanted is None or layer.platform in wanted]
     found = (manifest.config, manifest.spec_layer, *layers)
     return list({blob.digest: blob for blob in found}.values())
+
+
+def chosen(manifest: Manifest, words: Sequence[str]) -> tuple[str, ...]:
+    """The bundle's platforms that `words` name, as mlship.toml (linux/amd64) or as the bundle calls them; no
+    words name all. Raises UsageError."""
+    found: set[str] = set()
+    for word in words:
+        begins = word.replace("/", "-") + "-"
+        named = [name for name in manifest.platforms if name == word or name.startswith(begins)]
+        if not named:
+            raise UsageError(
+                f"the bundle has no platform {word!r}", fix=f"It has {', '.join(manifest.platforms)}"
+            )
+        found.update(named)
+    return tuple(sorted(found)) if words else manifest.platforms

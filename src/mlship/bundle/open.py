@@ -38,7 +38,7 @@ class OpenBundle:
 
     @cached_property
     def absent(self) -> frozenset[str]:
-        """The layers that are not there, as the bundle was imported from a file of some platforms."""
+        """The layers that are not there, as the bundle came here for some platforms only."""
         if not isinstance(self.registry, KeepsParts):
             return frozenset()
         return self.registry.absent(self.reference.name, self.digest)
@@ -51,7 +51,7 @@ class OpenBundle:
         if digest in self.absent:
             raise BundleError(
                 f"{self._descriptor(digest).title} of {self.reference} is not in {self.registry.url}",
-                cause="it was imported from a file of some platforms",
+                cause="it was imported or pulled for some platforms only",
                 fix="Import a file that has it, or pull the bundle from a registry",
             )
         return _sound(self.registry, self.reference.name, self._descriptor(digest))
@@ -117,7 +117,7 @@ class OpenBundle:
 @dataclass(frozen=True)
 class Verified:
     """What was read and found right; `bytes` of its blobs. `absent` are the titles of layers that a bundle
-    from a file of some platforms was kept without."""
+    of some platforms was kept without."""
 
     files: int
     bytes: int

@@ -36,6 +36,14 @@ class KeepsParts(Protocol):
         ...
 
 
+class PartialSink(Protocol):
+    """A sink that can also keep a bundle of which some layers are not there."""
+
+    def write_partial_manifest(self, name: str, data: bytes, absent: frozenset[str]) -> str:
+        """As `write_manifest`, but the layers `absent` may be missing, and it is remembered."""
+        ...
+
+
 class BundleSink(Protocol):
     """Where bundles go: the blobs first, then the manifest."""
 

@@ -10,7 +10,7 @@ import typer
 from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
-from mlship.cli.words import NamedBundle
+from mlship.cli.words import NamedBundle, Platforms
 from mlship.result import Result
 
 
@@ -25,15 +25,7 @@ def export(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Where to: a file, which is replaced, or a new folder.")
     ],
-    platforms: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--platform",
-            metavar="PLATFORM",
-            help="Only with the runtime of this platform, e.g. linux/amd64; can be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    platforms: Platforms = None,
     form: Annotated[
         str,
         typer.Option("--format", metavar="FORMAT", help="bundle, onnx, mlflow or wheelhouse."),

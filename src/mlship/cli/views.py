@@ -88,6 +88,7 @@ def copied(result: Copied) -> Iterator[Block]:
             ("digest", result.digest),
             ("sent", f"{size(result.sent_bytes)} in {result.sent_blobs} blobs"),
             ("there already", f"{size(result.present_bytes)} in {result.present_blobs} blobs"),
+            *([("absent", ", ".join(result.absent))] if result.absent else []),
         ]
     )
 

@@ -7,8 +7,8 @@ from mlship.result import Result
 
 
 class Checked(Result, frozen=True, kw_only=True):
-    """What was read and found whole; `bytes` of its blobs. `absent` are the layers that a bundle from a file
-    of some platforms was imported without."""
+    """What was read and found whole; `bytes` of its blobs. `absent` are the layers that a bundle
+    which was imported or pulled for some platforms came without."""
 
     reference: str
     digest: str

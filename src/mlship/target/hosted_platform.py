@@ -89,7 +89,7 @@ def _place(settings: HostedSettings, observed: Deployment) -> list[Problem]:
 
 
 def _absent(bundle: OpenBundle, platform: str, observed: Deployment) -> list[Problem]:
-    """Layers that a bundle from a file of some platforms was imported without."""
+    """Layers that a bundle came without, as it was imported or pulled for some platforms only."""
     lacking = [
         layer.title
         for layer in bundle.manifest.layers_for(platform)
@@ -98,7 +98,7 @@ def _absent(bundle: OpenBundle, platform: str, observed: Deployment) -> list[Pro
     if not lacking:
         return []
     what = f"{bundle.reference} is here without {', '.join(lacking)}, which {platform} needs"
-    return [Problem(what=what, fix=f"Import a file that was exported for {platform}")]
+    return [Problem(what=what, fix=f"Import or pull it for {platform}")]
 
 
 def _room(site: Site, bundle: OpenBundle, platform: str, observed: Deployment) -> list[Problem]:
