@@ -74,7 +74,9 @@ def test_some_platforms(digest: str, run, elsewhere: Path, monkeypatch: pytest.M
     assert (refused.code, refused.out) == (2, "")
     assert run("import", "../some.tar").out.splitlines()[-1] == "absent         runtime-macos.tar"
     assert run("verify", "churn:1.0").out.startswith("churn:1.0 is right, without runtime-macos.tar: 6 files")
-    assert run("inspect", "churn:1.0", "--json").envelope["result"]["digest"] == digest
+    inspected = run("inspect", "churn:1.0", "--json").envelope["result"]
+    assert (inspected["digest"], inspected["absent"]) == (digest, ["runtime-macos.tar"])
+    assert "\nabsent    runtime-macos.tar\n" in run("inspect", "churn:1.0").out
     pushed = run("push", "churn:1.0", "team")
     assert pushed.code == 5
     assert "it lacks runtime-macos.tar" in pushed.err

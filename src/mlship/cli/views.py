@@ -156,6 +156,8 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
     yield "model", f"{result.engine}, from {result.framework}" + (f" by {made}" if made else "")
     yield "runs on", f"Python {result.python}, {', '.join(result.platforms)}"
     yield "size", size(result.size)
+    if result.absent:
+        yield "absent", ", ".join(result.absent)
     limits = "; ".join(
         f"{name} {x['abs']:g} + {x['rel']:g} of it" for name, x in sorted(result.tolerance.items())
     )

@@ -68,7 +68,8 @@ class Parity(Result, frozen=True, kw_only=True):
 
 class Inspected(Result, frozen=True, kw_only=True):
     """Everything about a bundle that a person may want to know. `size` is that of all layers, in bytes;
-    `room` has the largest parts first, `files` is empty unless asked for."""
+    `absent` are the titles of layers that it came here without, `room` has the largest
+    parts first, `files` is empty unless asked for."""
 
     reference: str
     name: str
@@ -84,6 +85,7 @@ class Inspected(Result, frozen=True, kw_only=True):
     platforms: tuple[str, ...]
     size: int
     layers: tuple[Layer, ...]
+    absent: tuple[str, ...]
     room: tuple[Room, ...]
     files: tuple[File, ...]
     inputs: tuple[Tensor, ...]
@@ -114,6 +116,7 @@ def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Ins
         platforms=manifest.platforms,
         size=sum(layer.size for layer in manifest.layers),
         layers=tuple(_layer(layer, spec) for layer in manifest.layers),
+        absent=tuple(layer.title for layer in manifest.layers if layer.digest in bundle.absent),
         room=_room(manifest, spec),
         files=_files(manifest, spec) if files else (),
         inputs=_tensors(spec.inputs),
