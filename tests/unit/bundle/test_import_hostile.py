@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_bundle import LINUX, MACOS, make_bundle
 
 from mlship.bundle.export import export_file
+from mlship.bundle.import_file import import_file
+from mlship.bundle.layout import read_index
 from mlship.bundle.open import open_bundle
 from mlship.digest import sha256
 from mlship.errors import BundleError
@@ -27,6 +31,7 @@ from mlship.reference import Reference
 from mlship.registry.over_store import open_folder
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.ustar import END, header, padding
+from mlship_runtime.errors import InvalidBundle
 
 Entries = list[tuple[str, bytes]]
 Change = Callable[[Entries], Any]
@@ -362,3 +367,34 @@ def test_a_bit_changed_anywhere(good: bytes, refused: Callable[[bytes], str]) ->
         data = bytearray(good)
         data[at] ^= 1 << chance.randrange(8)
         refused(bytes(data))
+
+
+PARTS: dict[str, tuple[Change, str]] = {
+    "one platform announced, all there": (notes(platforms=LINUX), "should come|more than its bundle"),
+    "the other platform announced": (lambda e: (notes(platforms=MACOS)(e), e.pop(-2)), "should come"),
+    "no platform announced, one missing": (lambda e: e.pop(-2), "should come"),
+    "an empty list of platforms": (notes(platforms=""), "other platforms"),
+    "a platform with a space": (notes(platforms=f"{LINUX} "), "other platforms"),
+    "one platform announced, the common layer missing": (
+        lambda e: (notes(platforms=LINUX)(e), e.pop(-2), e.pop(LAYER + 2)),
+        "should come",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), PARTS.values(), ids=PARTS)
+def test_parts_that_are_not_what_they_say(change: Change, why: str, good: bytes, tmp_path: Path) -> None:
+    """Into a store that keeps parts, too."""
+    entries = entries_of(good)
+    change(entries)
+    own = open_folder(f"dir://{tmp_path}/own")
+    with pytest.raises((BundleError, InvalidBundle)) as caught:
+        import_file(io.BytesIO(packed(entries)), own, partial_sink=own)
+    assert any(part in str(caught.value) for part in why.split("|")), caught.value
+    assert own.names() == []
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_as_an_index(data: bytes) -> None:
+    with pytest.raises(InvalidBundle):
+        read_index(data)
