@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the code: the command line, mlship.toml, and the exit codes.
+"""Write docs/reference/ from the code: the command line, mlship.toml, exit codes, and the bundle format.
 
 python docs/generate.py            writes the pages
 python docs/generate.py --check    ends with 1, and names them, if pages are not what it would write
@@ -17,9 +17,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import bundle_format
 import msgspec
 
 from mlship import errors
+from mlship.bundle.spec_form import json_schema
 from mlship.cli.catalogue import SECTIONS
 from mlship.cli.group import application, load
 from mlship.config.load import NAMED, SINGLE
@@ -34,7 +36,7 @@ MEANINGS = {
     0: "done",
     1: "unexpected, or `doctor` found something wrong on this machine",
     2: "the command line, `mlship.toml` or the input is wrong",
-    3: "changes are pending (`plan --detailed-exitcode`)",
+    3: "changes are pending, or bundles differ (`plan` and `diff` with `--detailed-exitcode`)",
     4: "the bundle is invalid or unverified, or the project cannot be made into one",
     5: "the registry",
     6: "the target",
@@ -183,10 +185,22 @@ def _page(parts: list[str]) -> str:
     return NOTE + "\n".join(["", *parts])
 
 
+def bundle_format_page() -> str:
+    """Manifest, layers, mlship.json and the file of an export."""
+    return _page(bundle_format.parts(_table))
+
+
+def bundle_schema() -> str:
+    """The JSON schema of mlship.json."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "bundle-format.md": bundle_format_page,
     "cli.md": cli_page,
     "config.md": config_page,
     "exit-codes.md": exit_codes_page,
+    "mlship.schema.json": bundle_schema,
 }
 
 

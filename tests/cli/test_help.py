@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlship.cli.catalogue import MODULES, SECTIONS
+from mlship.cli.catalogue import MODULES, SECTIONS, function_of
 
 EXPECTED = Path(__file__).parent / "expected"
 LINES = {verb: line for section in SECTIONS for verb, line in section.verbs.items()}
@@ -38,7 +38,7 @@ def test_no_words_show_the_help(run) -> None:
 
 @pytest.mark.parametrize("verb", MODULES)
 def test_the_line_in_the_overview_begins_the_help_of_the_verb(verb: str) -> None:
-    function = getattr(import_module(MODULES[verb]), verb.replace("-", "_"))
+    function = getattr(import_module(MODULES[verb]), function_of(verb))
     assert inspect.getdoc(function).splitlines()[0] == LINES[verb]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -43,11 +44,12 @@ def test_inspect(built: str, run, tmp_path: Path) -> None:
         "parity    decisions equal on 2 rows, numbers within 0",
     ]
     assert [table.splitlines()[0] for table in tables] == [
-        "layers", "inputs", "reduced by reduce:reduce", "outputs", "packages",
+        "layers", "what takes the room", "inputs", "reduced by reduce:reduce", "outputs", "packages",
     ]  # fmt: skip
     assert "runtime    runtime-linux.tar" in tables[0]
-    assert "age   FP64  rows   allowed" in tables[1]
-    assert "label  INT64  rows x 1  no" in tables[3]
+    assert "numpy           linux-amd64-cp311-gnu2.28" in tables[1]
+    assert "age   FP64  rows   allowed" in tables[2]
+    assert "label  INT64  rows x 1  no" in tables[4]
 
 
 def test_inspect_as_json_has_all_of_it(built: str, run) -> None:
@@ -55,11 +57,25 @@ def test_inspect_as_json_has_all_of_it(built: str, run) -> None:
     assert result["digest"] == built
     assert list(result) == [
         "reference", "name", "version", "digest", "registry", "labels", "engine", "framework", "converter",
-        "reduction", "python", "platforms", "size", "layers", "inputs", "reduced", "outputs", "requirements",
-        "goldenRows", "tolerance", "parity", "signatures", "origins",
+        "reduction", "python", "platforms", "size", "layers", "absent", "room", "files", "inputs", "reduced",
+        "outputs", "requirements", "goldenRows", "tolerance", "parity", "signatures", "origins",
     ]  # fmt: skip
     assert list(result["layers"][0]) == ["role", "title", "platform", "size", "files", "digest"]
     assert result["size"] == sum(layer["size"] for layer in result["layers"])
+
+
+def test_inspect_lists_every_file(built: str, run) -> None:
+    listed = run("inspect", "--files", "--json").envelope["result"]["files"]
+    assert len(listed) == 7
+    assert listed[0] == {
+        "layer": "model.tar",
+        "path": "model/model.onnx",
+        "size": 7,
+        "sha256": hashlib.sha256(b"a model").hexdigest(),
+    }
+    table = next(part for part in run("inspect", "--files").out.split("\n\n") if part.startswith("files"))
+    assert len(table.splitlines()) == 2 + 7
+    assert run("inspect", "--json").envelope["result"]["files"] == []
 
 
 def test_verify(built: str, run) -> None:

@@ -274,3 +274,12 @@ def test_a_cache_that_cannot_be_written(iris, build, tmp_path: Path, monkeypatch
     with pytest.raises(BuildError, match="Not a directory"):
         build(root)
     assert not (root / "mlship.lock").exists()
+
+
+def test_a_bundle_above_its_budget(iris, refused) -> None:
+    refused(
+        iris(TOML + '[bundle]\nmax_size = "1 MB"\n'),
+        "MB, above the 1 MB of [bundle] max_size: the largest parts are ",
+        "onnxruntime (linux-",
+        ". Leave out what is not needed, or raise max_size",
+    )

@@ -15,9 +15,16 @@ from typing import Any
 
 import pytest
 
+from mlship.bundle.archive import write_layer
+from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
+from mlship.bundle.open import open_bundle
+from mlship.digest import sha256
+from mlship.reference import Reference
 from mlship.registry import open_registry
+from mlship.registry.protocol import Registry
 from mlship.target.conformance import Bundles
 from mlship.target.conformance_bundles import build_bundles
+from mlship_runtime.bundle import canonical
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -366,3 +373,50 @@ def test_input_that_does_not_fit_names_the_column(run: Run, given: dict[str, Any
     code, said = run("invoke", "local", "--data", json.dumps({"dataframe_records": [given]}))
     assert (code, said["error"]["kind"]) == (2, "usage")
     assert names in said["error"]["cause"]
+
+
+MACOS = "macos-arm64-cp311-14"
+PROJECT = '[project]\nname = "conform"\n[model]\nsource = "none"\n'
+
+
+def of_two_platforms(registry: Registry, folder: Path) -> str:
+    """conform:both, which is conform:first with another platform beside it; in a registry in `folder`."""
+    first = open_bundle(registry, Reference("conform", tag="first"))
+    mac = write_layer(folder / "mac.tar", "runtime", [(f"runtime/{MACOS}/x.py", b"")], platform=MACOS)
+    layers = [*canonical.decode(first.manifest_bytes)["layers"][:-1], mac.descriptor()]
+    document = {**first.spec.document, "files": {**first.spec.document["files"], mac.digest: mac.index()}}
+    spec = canonical.encode(document)
+    layers.append(spec_descriptor(spec))
+    config = build_config(first.spec.name, first.spec.version, layers)
+    other = open_registry(f"dir://{folder}/both")
+    for layer in first.manifest.layers[:-1]:
+        other.write_blob("conform", layer.digest, layer.size, first.blob(layer.digest))
+    for data in (spec, config, mac.path.read_bytes()):
+        other.write_blob("conform", sha256(data), len(data), [data])
+    data = build_manifest(first.spec.name, first.spec.version, layers, config)
+    digest = other.write_manifest("conform", data)
+    other.set_tag("conform", "both", digest, None)
+    return digest
+
+
+def test_a_file_of_this_platform_is_imported_and_deployed(
+    run: Run, registry: tuple[str, Bundles], tmp_path: Path
+) -> None:
+    (tmp_path / "mlship.toml").write_text(PROJECT)
+    digest = of_two_platforms(open_registry(registry[0]), tmp_path)
+    here = next(name for name in run("inspect", "default/conform:first")[1]["result"]["platforms"])
+    source = f"dir://{tmp_path}/both/conform:both"
+    for platform in (MACOS, here):
+        assert run("export", source, f"{platform}.tar", "--platform", platform)[0] == 0
+    assert run("import", f"{MACOS}.tar")[0] == 0
+    code, said = run("plan", "local", "conform:both")
+    (problem,) = said["result"]["problems"]
+    assert (code, problem["fix"]) == (0, f"Import or pull it for {here}")
+    code, said = run("deploy", "local", "conform:both")
+    assert (code, said["error"]["kind"]) == (6, "target")
+
+    (tmp_path / ".mlship").rename(tmp_path / "before")
+    assert run("import", f"{here}.tar")[1]["result"]["absent"] == ["mac.tar"]
+    release = deployed(run, "conform:both")["release"]
+    assert (release["digest"], release["platform"]) == (digest, here)
+    assert run("push", "conform:both")[0] == 5

@@ -31,6 +31,7 @@ from mlship.bundle.platforms import named
 from mlship.bundle.proof import Disparity, check_parity, check_reduced
 from mlship.bundle.publish import BuildStore, publish
 from mlship.bundle.record import Recorded
+from mlship.bundle.room import check_budget
 from mlship.bundle.runtime import Settled, for_this_machine, settle
 from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
 from mlship.bundle.secrets import refuse_secrets
@@ -96,13 +97,14 @@ def build_bundle(
         if locked and before and changed:
             raise _not_as_locked(before, lock, changed)
         documents = write_documents(content, layers)
+        size = sum(layer.size for layer in layers) + len(documents.spec)
+        check_budget(project, layers, size)
         published = publish(project, registry, documents, layers, progress)
     if changed:
         write_atomically(project.lock_file, lock_text(lock))
     digest = sha256(documents.manifest)
     built = {"reference": str(project.reference), "digest": digest}
     write_atomically(project.state / "built.json", msgspec.json.encode(built))
-    size = sum(layer.size for layer in layers) + len(documents.spec)
     progress.say(f"Built {project.reference}, {len(layers) + 1} layers, {size / 1e6:.1f} MB, {digest}")
     return Built(
         reference=project.reference,

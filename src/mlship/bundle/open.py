@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlship.bundle.fault import as_bundle_error, damage_placed
 from mlship.bundle.manifest import check_config
-from mlship.bundle.source import BundleSource
+from mlship.bundle.source import BundleSource, KeepsParts
 from mlship.digest import checked
 from mlship.errors import BundleError
 from mlship.progress import SILENT, Progress
@@ -18,7 +19,7 @@ from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.agreement import check_agreement
 from mlship_runtime.bundle.extract import hashed_chunks, indexed_members
 from mlship_runtime.bundle.manifest import Descriptor, Manifest, read_manifest
-from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, Spec, read_spec
+from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, FileEntry, Spec, read_spec
 from mlship_runtime.bundle.ustar import ChunkStream, tar_size
 
 MAX_JSON = MAX_SPEC_BYTES
@@ -35,11 +36,24 @@ class OpenBundle:
     manifest: Manifest
     spec: Spec
 
+    @cached_property
+    def absent(self) -> frozenset[str]:
+        """The layers that are not there, as the bundle came here for some platforms only."""
+        if not isinstance(self.registry, KeepsParts):
+            return frozenset()
+        return self.registry.absent(self.reference.name, self.digest)
+
     def blob(self, digest: str) -> Iterator[bytes]:
         """The content of a layer, the config or (by the bundle's digest) the manifest; BundleError at its end
         if it is not what its digest says."""
         if digest == self.digest:
             return iter((self.manifest_bytes,))
+        if digest in self.absent:
+            raise BundleError(
+                f"{self._descriptor(digest).title} of {self.reference} is not in {self.registry.url}",
+                cause="it was imported or pulled for some platforms only",
+                fix="Import a file that has it, or pull the bundle from a registry",
+            )
         return _sound(self.registry, self.reference.name, self._descriptor(digest))
 
     def fetch(self, digest: str, folder: Path) -> Path:
@@ -77,6 +91,24 @@ class OpenBundle:
             raise BundleError(f"{path} is not an object")
         return golden
 
+    def entry(self, path: str) -> FileEntry:
+        """What the index says of a file; BundleError if there is none."""
+        for entries in self.spec.files.values():
+            for entry in entries:
+                if entry.path == path:
+                    return entry
+        raise BundleError(f"{self.reference} has no file {path!a}")
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """The content of one file; BundleError at its end if it is not what the index says."""
+        wanted = self.entry(path)
+        layer = next(x for x in self.manifest.layers if wanted in self.spec.files.get(x.digest, ()))
+        with as_bundle_error():
+            for entry, reader in self._files(layer):
+                if entry.path == path:
+                    yield from hashed_chunks(entry, reader)
+                    return
+
     def _files(self, layer: Descriptor) -> Iterator[Any]:
         stored = self.registry.read_blob(self.reference.name, layer.digest, layer.size)
         return indexed_members(ChunkStream(stored), self.spec.files[layer.digest], layer.digest)
@@ -90,10 +122,12 @@ class OpenBundle:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was read and found right; `bytes` of all blobs."""
+    """What was read and found right; `bytes` of its blobs. `absent` are the titles of layers that a bundle
+    of some platforms was kept without."""
 
     files: int
     bytes: int
+    absent: tuple[str, ...] = ()
 
 
 def open_bundle(registry: BundleSource, reference: Reference) -> OpenBundle:
@@ -113,14 +147,15 @@ def verify_bundle(bundle: OpenBundle, progress: Progress = SILENT) -> Verified:
 
     `progress` is told the bytes of each blob, within whatever phase it is in.
     """
-    manifest, files = bundle.manifest, 0
+    manifest, files, absent = bundle.manifest, 0, bundle.absent
     check_config(bundle.json(manifest.config), (layer.digest for layer in manifest.layers))
     progress.advance(manifest.config.size)
     for layer in manifest.layers:
-        if layer.is_tar:
+        if layer.is_tar and layer.digest not in absent:
             files += _verify_layer(bundle, layer)
         progress.advance(layer.size)
-    return Verified(files, sum(blob.size for blob in manifest.blobs))
+    read = sum(blob.size for blob in manifest.blobs if blob.digest not in absent)
+    return Verified(files, read, tuple(x.title for x in manifest.layers if x.digest in absent))
 
 
 def _verify_layer(bundle: OpenBundle, layer: Descriptor) -> int:

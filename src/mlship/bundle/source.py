@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mlship.reference import Reference
 
@@ -42,6 +42,23 @@ class BundleSource(Protocol):
 
     def read_attachment(self, name: str, attachment: Attachment) -> bytes:
         """Its content, compared with its digest; BundleError if it is another."""
+        ...
+
+
+@runtime_checkable
+class KeepsParts(Protocol):
+    """A source that may hold bundles of which some layers are not there."""
+
+    def absent(self, name: str, digest: str) -> frozenset[str]:
+        """The layers that the bundle was kept without, and that are still not there."""
+        ...
+
+
+class PartialSink(Protocol):
+    """A sink that can also keep a bundle of which some layers are not there."""
+
+    def write_partial_manifest(self, name: str, data: bytes, absent: frozenset[str]) -> str:
+        """As `write_manifest`, but the layers `absent` may be missing, and it is remembered."""
         ...
 
 

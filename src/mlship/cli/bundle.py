@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
 from mlship.cli.words import Bundle
-from mlship.errors import UsageError
+from mlship.errors import EXIT_CHANGES_PENDING, UsageError
 from mlship.result import Result
 
 _Upgrade = Annotated[
@@ -86,15 +87,58 @@ def build(
 @verb("""
     mlship inspect
     mlship inspect churn:1.4 --json
+    mlship inspect churn:1.4 --files
 """)
-def inspect(run: Run, bundle: Bundle = None) -> Result:
+def inspect(
+    run: Run,
+    bundle: Bundle = None,
+    files: Annotated[bool, typer.Option("--files", help="List every file with size and sha256.")] = False,
+) -> Result:
     """Show what is in a bundle.
 
-    Layers with sizes and digests, schema, packages, golden examples, and how equal the ONNX model is.
+    Layers with sizes and digests, what takes the room, schema, packages, golden examples, and how equal the
+    ONNX model is.
     """
     from mlship.ops import inspect as op
 
-    return op.inspect(run.context, bundle)
+    return op.inspect(run.context, bundle, files=files)
+
+
+@verb("""
+    mlship diff churn:1.3                             what this project's last build changes
+    mlship diff team/churn:1.3 churn:1.4
+    mlship diff churn:1.3 churn:1.4 --detailed-exitcode
+""")
+def diff(
+    run: Run,
+    before: Annotated[
+        str,
+        typer.Argument(metavar="A", help="The bundle before: a reference.", autocompletion=complete.bundles),
+    ],
+    after: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="B",
+            help="The bundle after. Without it: the last build.",
+            autocompletion=complete.bundles,
+            show_default=False,
+        ),
+    ] = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="End with 3 if they differ.")
+    ] = False,
+) -> Result:
+    """Show what is different between two bundles.
+
+    Layers and the bytes that would be sent to one who has A, schema, packages, parity, golden answers and
+    weights.
+    """
+    from mlship.ops import diff as op
+
+    found = op.diff(run.context, before, after)
+    if detailed_exitcode and not found.equal:
+        run.exit_code = EXIT_CHANGES_PENDING
+    return found
 
 
 @verb("""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import NamedTuple
 
 
@@ -22,9 +23,12 @@ SECTIONS = (
             "lock": "Resolve the runtime's packages and write mlship.lock.",
             "build": "Make a bundle, proved equal to the original model.",
             "inspect": "Show what is in a bundle.",
+            "diff": "Show what is different between two bundles.",
             "verify": "Check every byte of a bundle against its digests.",
             "sign": "Sign a bundle with a private key.",
             "key": "Make a key pair, or show whose a key file is.",
+            "export": "Write a bundle to a file, or its parts for other tools.",
+            "import": "Take a bundle from a file.",
         },
     ),
     Section(
@@ -63,8 +67,17 @@ SECTIONS = (
     ),
 )
 
+
+def function_of(verb: str) -> str:
+    """The name of the function that is called `verb` on the command line."""
+    name = verb.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
+
+
 MODULES = {verb: section.module for section in SECTIONS for verb in section.verbs} | {
     "invoke": "mlship.cli.invoke",
     "sign": "mlship.cli.trust",
     "key": "mlship.cli.trust",
+    "export": "mlship.cli.exchange",
+    "import": "mlship.cli.exchange",
 }

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mlship.cli.catalogue import MODULES, SECTIONS
+from mlship.cli.catalogue import MODULES, SECTIONS, function_of
 from mlship.errors import UsageError
 
 WIDTH = max(map(len, MODULES))  # the sections line up
@@ -39,7 +39,7 @@ class Verbs(TyperGroup):
 
 def load(verb: str) -> Any:
     """The command of one verb, with its examples below the options."""
-    function = getattr(importlib.import_module(MODULES[verb]), verb.replace("-", "_"))
+    function = getattr(importlib.import_module(MODULES[verb]), function_of(verb))
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     examples = "\n".join("  " + line for line in function.examples.splitlines())
     app.command(verb, epilog=f"\b\nExamples:\n{examples}")(function)

@@ -14,6 +14,9 @@ from mlship.errors import MlshipError, RegistryError, TargetError
 # A rollout that is broken off must first bring the target back, so it gets the limit as a value.
 KEEPS_TIME_ITSELF = ("deploy", "rollback", "repair", "destroy")
 _FAILS_AS: dict[str, type[MlshipError]] = {
+    "diff": RegistryError,
+    "export": RegistryError,
+    "import": RegistryError,
     "push": RegistryError,
     "pull": RegistryError,
     "list": RegistryError,

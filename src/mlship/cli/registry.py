@@ -9,7 +9,7 @@ import typer
 from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
-from mlship.cli.words import Bundle, NamedBundle, Registry
+from mlship.cli.words import Bundle, NamedBundle, Platforms, Registry
 from mlship.result import Result
 
 
@@ -54,15 +54,17 @@ def push(run: Run, bundle: Bundle = None, registry: Registry = None) -> Result:
 @verb("""
     mlship pull churn:1.4
     mlship pull churn:1.4 team
+    mlship pull churn:1.4 team --platform linux/amd64
 """)
-def pull(run: Run, bundle: NamedBundle, registry: Registry = None) -> Result:
+def pull(run: Run, bundle: NamedBundle, registry: Registry = None, platforms: Platforms = None) -> Result:
     """Copy a bundle from a registry.
 
-    It comes to this project; outside of a project, to the default registry.
+    It comes to this project; outside of a project, to the default registry. With --platform it comes without
+    the packages of others, and can be deployed but not pushed on.
     """
     from mlship.ops import pull as op
 
-    return op.pull(run.context, bundle, registry)
+    return op.pull(run.context, bundle, registry, platforms=platforms or ())
 
 
 @verb("""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlship.ops.tag import Tagged
     from mlship.ops.verify import Checked
 
+LARGEST = 8  # parts that are listed
 SHORT = 19  # sha256: and twelve digits, enough to tell bundles apart
 
 
@@ -95,6 +96,7 @@ def copied(result: Copied) -> Iterator[Block]:
                 if result.sent_attachments
                 else []
             ),
+            *([("absent", ", ".join(result.absent))] if result.absent else []),
         ]
     )
 
@@ -105,7 +107,8 @@ def tagged(result: Tagged) -> Iterator[Block]:
 
 
 def checked(result: Checked) -> Iterator[Block]:
-    yield Line(f"{result.reference} is whole: {result.files} files, {size(result.bytes)}, {result.digest}")
+    what = f"right, without {', '.join(result.absent)}" if result.absent else "whole"
+    yield Line(f"{result.reference} is {what}: {result.files} files, {size(result.bytes)}, {result.digest}")
     if result.signed_by is None:
         yield Line("no signature was checked; --key does that")
     else:
@@ -163,6 +166,19 @@ def inspected(result: Inspected) -> Iterator[Block]:
         [(x.role, x.title, size(x.size), str(x.files or ""), short(x.digest)) for x in result.layers],
         frozenset({2, 3}),
     )
+    yield Table(
+        "what takes the room",
+        ("part", "platform", "size", "share"),
+        [(x.part, x.platform or "all", size(x.size), f"{x.share:.1%}") for x in result.room[:LARGEST]],
+        frozenset({2, 3}),
+    )
+    if result.files:
+        yield Table(
+            "files",
+            ("size", "sha256", "path"),
+            [(str(x.size), x.sha256, x.path) for x in result.files],
+            frozenset({0}),
+        )
     yield _tensors("inputs", result.inputs)
     if result.reduction:
         yield _tensors(f"reduced by {result.reduction}", result.reduced)
@@ -184,6 +200,8 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
     yield "model", f"{result.engine}, from {result.framework}" + (f" by {made}" if made else "")
     yield "runs on", f"Python {result.python}, {', '.join(result.platforms)}"
     yield "size", size(result.size)
+    if result.absent:
+        yield "absent", ", ".join(result.absent)
     limits = "; ".join(
         f"{name} {x['abs']:g} + {x['rel']:g} of it" for name, x in sorted(result.tolerance.items())
     )

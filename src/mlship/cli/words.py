@@ -44,6 +44,15 @@ Registry = Annotated[
         show_default=False,
     ),
 ]
+Platforms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--platform",
+        metavar="PLATFORM",
+        help="Only with the runtime of this platform, e.g. linux/amd64; can be repeated.",
+        show_default=False,
+    ),
+]
 Release = Annotated[
     int | None,
     typer.Option("--release", metavar="N", min=1, help="A release by its number.", show_default=False),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlship.ops.context import Context
 from mlship.reference import Reference
 from mlship.registry.protocol import Registry
@@ -9,7 +11,8 @@ from mlship.result import Result
 
 
 class Copied(Result, frozen=True, kw_only=True):
-    """What moved: blobs and bytes that were sent, those that were there already, and signatures."""
+    """What moved: blobs and bytes that were sent, those that were there already, and what is attached.
+    `absent` are the layers of other platforms that were left out."""
 
     reference: str
     digest: str
@@ -20,16 +23,34 @@ class Copied(Result, frozen=True, kw_only=True):
     present_blobs: int
     present_bytes: int
     sent_attachments: int
+    absent: tuple[str, ...] = ()
 
 
 def copy_bundle(
-    ctx: Context, reference: Reference, source: Registry, destination: Registry, *, tag: str | None
+    ctx: Context,
+    reference: Reference,
+    source: Registry,
+    destination: Registry,
+    *,
+    tag: str | None,
+    platforms: Sequence[str] = (),
 ) -> Copied:
-    """Copy what is missing, then the manifest, then set `tag` (None = none). Raises RegistryError."""
+    """Copy what is missing (with `platforms`, of these only), then the manifest, then set `tag` (None: none).
+    Raises RegistryError, and UsageError for a platform that the bundle has not."""
+    from mlship.registry.over_store import StoreRegistry
     from mlship.registry.transfer import copy
 
     digest = source.resolve(reference)
-    done = copy(source, destination, reference.name, digest, tag=tag, progress=ctx.progress)
+    done = copy(
+        source,
+        destination,
+        reference.name,
+        digest,
+        tag=tag,
+        platforms=platforms,
+        partial=destination if platforms and isinstance(destination, StoreRegistry) else None,
+        progress=ctx.progress,
+    )
     named = Reference(reference.name, tag=tag) if tag else Reference(reference.name, digest=digest)
     return Copied(
         reference=str(named),
@@ -41,4 +62,5 @@ def copy_bundle(
         present_blobs=done.present_blobs,
         present_bytes=done.present_bytes,
         sent_attachments=done.sent_attachments,
+        absent=done.absent,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from mlship.ops.context import Context
 from mlship.ops.signatures import Origin, Signature, origins_of, signatures_of
 from mlship.result import Result
-from mlship_runtime.bundle.manifest import Descriptor
+from mlship_runtime.bundle.manifest import Descriptor, Manifest
 from mlship_runtime.bundle.spec import Spec, TensorSpec
 
 
@@ -20,6 +20,24 @@ class Layer(Result, frozen=True, kw_only=True):
     size: int
     files: int
     digest: str
+
+
+class File(Result, frozen=True, kw_only=True):
+    """One file of a layer; `layer` is its title, `size` in bytes, `sha256` 64 hexadecimal digits."""
+
+    layer: str
+    path: str
+    size: int
+    sha256: str
+
+
+class Room(Result, frozen=True, kw_only=True):
+    """What takes the room: a package of the runtime, or all files of another role; `share` from 0 to 1."""
+
+    part: str
+    platform: str
+    size: int
+    share: float
 
 
 class Tensor(Result, frozen=True, kw_only=True):
@@ -50,7 +68,9 @@ class Parity(Result, frozen=True, kw_only=True):
 
 
 class Inspected(Result, frozen=True, kw_only=True):
-    """Everything about a bundle that a person may want to know. `size` is that of all layers, in bytes."""
+    """Everything about a bundle that a person may want to know. `size` is that of all layers, in bytes;
+    `absent` are the titles of layers that it came here without, `room` has the largest
+    parts first, `files` is empty unless asked for."""
 
     reference: str
     name: str
@@ -66,6 +86,9 @@ class Inspected(Result, frozen=True, kw_only=True):
     platforms: tuple[str, ...]
     size: int
     layers: tuple[Layer, ...]
+    absent: tuple[str, ...]
+    room: tuple[Room, ...]
+    files: tuple[File, ...]
     inputs: tuple[Tensor, ...]
     reduced: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -77,8 +100,8 @@ class Inspected(Result, frozen=True, kw_only=True):
     origins: tuple[Origin, ...]
 
 
-def inspect(ctx: Context, ref: str | None = None) -> Inspected:
-    """Look into the bundle that `ref` stands for (None = the last build)."""
+def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Inspected:
+    """Look into the bundle that `ref` stands for (None = the last build), with every file if asked for."""
     bundle = ctx.open_bundle(ref)
     spec, manifest = bundle.spec, bundle.manifest
     return Inspected(
@@ -96,13 +119,16 @@ def inspect(ctx: Context, ref: str | None = None) -> Inspected:
         platforms=manifest.platforms,
         size=sum(layer.size for layer in manifest.layers),
         layers=tuple(_layer(layer, spec) for layer in manifest.layers),
+        absent=tuple(layer.title for layer in manifest.layers if layer.digest in bundle.absent),
+        room=_room(manifest, spec),
+        files=_files(manifest, spec) if files else (),
         inputs=_tensors(spec.inputs),
         reduced=_tensors(spec.reduced),
         outputs=_tensors(spec.outputs),
         requirements=_requirements(spec.runtime),
         golden_rows=spec.golden["rows"],
         tolerance={name: dict(limits) for name, limits in spec.tolerance.items()},
-        parity=_parity(spec.parity),
+        parity=parity_of(spec.parity),
         signatures=signatures_of(ctx, bundle),
         origins=origins_of(ctx, bundle),
     )
@@ -116,6 +142,25 @@ def _layer(layer: Descriptor, spec: Spec) -> Layer:
         size=layer.size,
         files=len(spec.files.get(layer.digest, ())),
         digest=layer.digest,
+    )
+
+
+def _room(manifest: Manifest, spec: Spec) -> tuple[Room, ...]:
+    from mlship.bundle.room import parts_of
+
+    found = parts_of(manifest, spec)
+    whole = sum(part.size for part in found) or 1
+    return tuple(
+        Room(part=part.name, platform=part.platform, size=part.size, share=round(part.size / whole, 4))
+        for part in found
+    )
+
+
+def _files(manifest: Manifest, spec: Spec) -> tuple[File, ...]:
+    return tuple(
+        File(layer=layer.title, path=entry.path, size=entry.size, sha256=entry.sha256)
+        for layer in manifest.layers
+        for entry in spec.files.get(layer.digest, ())
     )
 
 
@@ -133,7 +178,8 @@ def _requirements(runtime: Any) -> tuple[Requirement, ...]:
     )
 
 
-def _parity(parity: Any) -> Parity:
+def parity_of(parity: Any) -> Parity:
+    """What a spec says of it."""
     return Parity(
         rows=parity["rows"],
         max_abs=parity["maxAbs"],

@@ -10,13 +10,15 @@ from mlship.result import Result
 
 
 class Checked(Result, frozen=True, kw_only=True):
-    """What was read and found whole; `bytes` of all blobs. `signed_by` is the id of the key whose signature
+    """What was read and found whole; `bytes` of its blobs. `absent` are the layers that a bundle which was
+    imported or pulled for some platforms came without. `signed_by` is the id of the key whose signature
     holds, None if none was checked."""
 
     reference: str
     digest: str
     files: int
     bytes: int
+    absent: tuple[str, ...]
     signed_by: str | None = None
 
 
@@ -37,4 +39,5 @@ def verify(ctx: Context, ref: str | None = None, keys: Sequence[str] = ()) -> Ch
         files=verified.files,
         bytes=verified.bytes,
         signed_by=signed_by,
+        absent=verified.absent,
     )

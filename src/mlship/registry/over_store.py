@@ -2,6 +2,9 @@
 
 blobs/sha256/<hex>      manifests/<name>/<hex>      tags/<name>/<tag> = {"digest": …, "schemaVersion": 1}
 attachments/<name>/<hex of the bundle>/<hex of its content> = {"mediaType": …, "schemaVersion": 1, "size": …}
+
+Where a project keeps its own bundles, one may lie without the layers of some platforms:
+partial/<name>/<hex> = {"absent": {digest: title}, "schemaVersion": 1}
 """
 
 from __future__ import annotations
@@ -21,10 +24,11 @@ from mlship.store.folder import FolderStore
 from mlship.store.protocol import Store
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.fields import Fields
-from mlship_runtime.bundle.manifest import Manifest, read_manifest
+from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 
 TAG_SCHEMA = 1
 ATTACHMENT_SCHEMA = 1
+PARTIAL_SCHEMA = 1
 
 
 def open_folder(url: str) -> StoreRegistry:
@@ -84,10 +88,41 @@ class StoreRegistry:
     def write_manifest(self, name: str, data: bytes) -> str:
         with as_bundle_error():
             manifest = read_manifest(data)
-        self._check_blobs(name, manifest)
+        self._check_blobs(name, manifest.blobs)
         digest = sha256(data)
         self.store.write_if_absent(_manifest_key(name, digest), [data], len(data))
         return digest
+
+    def write_partial_manifest(self, name: str, data: bytes, absent: frozenset[str]) -> str:
+        """As `write_manifest`, but the layers `absent` may be missing, and it is remembered. A manifest that
+        is here already stays as it is."""
+        with as_bundle_error():
+            manifest = read_manifest(data)
+        digest = sha256(data)
+        if self.store.stat(_manifest_key(name, digest)) is None:
+            self._check_blobs(name, [blob for blob in manifest.blobs if blob.digest not in absent])
+            self._remember(name, digest, {x.digest: x.title for x in manifest.blobs if x.digest in absent})
+            self.store.write_if_absent(_manifest_key(name, digest), [data], len(data))
+        return digest
+
+    def absent(self, name: str, digest: str) -> frozenset[str]:
+        """The layers that a bundle was kept without, and that are still not here."""
+        found = self.store.get(_partial_key(name, digest))
+        if found is None:
+            return frozenset()
+        with as_bundle_error():
+            fields = Fields(_decoded(found[0]), f"the record of absent layers of {name} in {self.url}")
+            fields.schema_version(PARTIAL_SCHEMA)
+            absent = fields.texts("absent")
+        return frozenset(digest for digest in absent if not self.has_blob(name, digest))
+
+    def _remember(self, name: str, digest: str, absent: dict[str, str]) -> None:
+        key = _partial_key(name, digest)
+        before = self.store.get(key)
+        record = {"schemaVersion": PARTIAL_SCHEMA, "absent": absent}
+        version = before[1] if before else None
+        if self.store.write_if_match(key, canonical.encode(record), version) is None:
+            raise RegistryError(f"{name} is being imported by somebody else", fix="Import it again")
 
     def has_blob(self, name: str, digest: str) -> bool:
         return self.store.stat(_blob_key(digest)) is not None
@@ -154,8 +189,8 @@ class StoreRegistry:
         if not self.store.delete_if_match(_tag_key(name, tag), expected.version):
             raise _moved(name, tag)
 
-    def _check_blobs(self, name: str, manifest: Manifest) -> None:
-        for blob in manifest.blobs:
+    def _check_blobs(self, name: str, blobs: Iterable[Descriptor]) -> None:
+        for blob in blobs:
             stat = self.store.stat(_blob_key(blob.digest))
             if stat is None:
                 raise RegistryError(
@@ -203,6 +238,10 @@ def _manifest_key(name: str, digest: str) -> str:
 
 def _attachments_prefix(name: str, digest: str) -> str:
     return f"attachments/{check_name(name)}/{hex_of(digest)}/"
+
+
+def _partial_key(name: str, digest: str) -> str:
+    return f"partial/{check_name(name)}/{hex_of(digest)}"
 
 
 def _tag_key(name: str, tag: str) -> str:

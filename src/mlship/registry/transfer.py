@@ -6,10 +6,12 @@ is whole, what a tag names is signed as it was, and a repeat sends only what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mlship.bundle.fault import as_bundle_error, damage_placed
-from mlship.errors import TagMovedError
+from mlship.bundle.layout import carried, chosen
+from mlship.bundle.source import KeepsParts, PartialSink
+from mlship.errors import RegistryError, TagMovedError, UsageError
 from mlship.progress import SILENT, Progress
 from mlship.registry.protocol import HasFiles, Registry, Tagged, TakesFiles
 from mlship.result import Result
@@ -18,7 +20,7 @@ from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 
 class Copied(Result, frozen=True, kw_only=True):
     """What a copy sent and what was there before; blobs count the config, not the manifest, nor what is
-    attached (`sent_attachments`)."""
+    attached (`sent_attachments`). `absent` are the titles of layers that were left out."""
 
     digest: str
     sent_blobs: int
@@ -26,6 +28,7 @@ class Copied(Result, frozen=True, kw_only=True):
     present_blobs: int
     present_bytes: int
     sent_attachments: int = 0
+    absent: tuple[str, ...] = ()
 
 
 def copy(
@@ -35,9 +38,14 @@ def copy(
     digest: str,
     *,
     tag: str | None = None,
+    platforms: Sequence[str] = (),
+    partial: PartialSink | None = None,
     progress: Progress = SILENT,
 ) -> Copied:
     """Copy the bundle `digest`, then let `tag` name it.
+
+    With `platforms` the runtime layers of others are left out; `partial`, which is the destination, then
+    keeps what is not whole.
 
     Raises BundleError, with nothing published, if the source is damaged; TagMovedError if somebody moves the
     tag meanwhile; RegistryError for the rest.
@@ -48,21 +56,31 @@ def copy(
         manifest = read_manifest(data)
     blobs = list({blob.digest: blob for blob in manifest.blobs}.values())
     missing = [blob for blob in blobs if not destination.has_blob(name, blob.digest)]
+    if platforms and partial is None:
+        raise UsageError(f"{destination.url} keeps whole bundles only", fix="Leave the platforms out")
+    wanted = {blob.digest for blob in carried(manifest, chosen(manifest, platforms))}
+    left_out = [blob for blob in missing if blob.digest not in wanted]
+    missing = [blob for blob in missing if blob.digest in wanted]
+    _refuse_absent(source, name, digest, missing)
     progress.phase(f"copying {name}", sum(blob.size for blob in missing))
     for blob in missing:
         _copy_blob(source, destination, name, blob, progress)
-    destination.write_manifest(name, data)
+    if left_out and partial is not None:
+        partial.write_partial_manifest(name, data, frozenset(blob.digest for blob in left_out))
+    else:
+        destination.write_manifest(name, data)
     attached = _copy_attachments(source, destination, name, digest)
     if tag:
-        _set_tag(destination, name, tag, digest, before)
+        move_tag(destination, name, tag, digest, before)
     sent = sum(blob.size for blob in missing)
     return Copied(
         digest=digest,
         sent_blobs=len(missing),
         sent_bytes=sent,
-        present_blobs=len(blobs) - len(missing),
-        present_bytes=sum(blob.size for blob in blobs) - sent,
         sent_attachments=attached,
+        present_blobs=len(blobs) - len(missing) - len(left_out),
+        present_bytes=sum(blob.size for blob in blobs if blob not in left_out) - sent,
+        absent=tuple(blob.title for blob in left_out),
     )
 
 
@@ -96,7 +114,19 @@ def _counted(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
         yield chunk
 
 
-def _set_tag(registry: Registry, name: str, tag: str, digest: str, before: Tagged | None) -> None:
+def _refuse_absent(source: Registry, name: str, digest: str, missing: list[Descriptor]) -> None:
+    absent = source.absent(name, digest) if isinstance(source, KeepsParts) else frozenset()
+    lacking = [blob.title for blob in missing if blob.digest in absent]
+    if lacking:
+        raise RegistryError(
+            f"{name} cannot be sent from {source.url}: it lacks {', '.join(lacking)}",
+            cause="it was imported or pulled for some platforms only",
+            fix="Send it from where it is whole",
+        )
+
+
+def move_tag(registry: Registry, name: str, tag: str, digest: str, before: Tagged | None) -> None:
+    """Let `tag` name `digest` unless it does so already; TagMovedError if it names something else by now."""
     if before and before.digest == digest:
         return
     try:

@@ -54,6 +54,7 @@ def preflight(
     problems = []
     try:
         platform, _ = fitting_platform(site, bundle, settings.python)
+        problems += _absent(bundle, platform, observed)
         problems += _room(site, bundle, platform, observed)
     except TargetError as error:
         problems.append(Problem(what=f"{error.what}: {error.cause}", fix=error.fix))
@@ -68,6 +69,19 @@ def _place(settings: HostedSettings, observed: Deployment) -> list[Problem]:
     what = f"the service listens on {host}:{port}, not on {settings.host}:{settings.port or port}"
     fix = "That cannot change under a running service: destroy it first, or set what it was"
     return [Problem(what=what, fix=fix)]
+
+
+def _absent(bundle: OpenBundle, platform: str, observed: Deployment) -> list[Problem]:
+    """Layers that a bundle came without, as it was imported or pulled for some platforms only."""
+    lacking = [
+        layer.title
+        for layer in bundle.manifest.layers_for(platform)
+        if layer.digest in bundle.absent and layer.digest not in observed.present
+    ]
+    if not lacking:
+        return []
+    what = f"{bundle.reference} is here without {', '.join(lacking)}, which {platform} needs"
+    return [Problem(what=what, fix=f"Import or pull it for {platform}")]
 
 
 def _room(site: Site, bundle: OpenBundle, platform: str, observed: Deployment) -> list[Problem]:

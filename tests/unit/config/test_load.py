@@ -56,7 +56,10 @@ WRONG = [
     ("[modle]\n", "mlship.toml:5: unknown section modle. Did you mean model?"),
     ("[golden]\nrowz = 3\n", "mlship.toml:6: unknown key rowz in [golden]. Did you mean rows?"),
     ("tolerance = { abz = 1 }\n", "mlship.toml:5: unknown key abz in [model.tolerance]. Did you mean abs?"),
-    ("[bundle]\nzzz = 1\n", "mlship.toml:6: unknown key zzz in [bundle]. Known here: labels, not_secret"),
+    (
+        "[bundle]\nzzz = 1\n",
+        "mlship.toml:6: unknown key zzz in [bundle]. Known here: labels, max_size, not_secret",
+    ),
     ("[golden]\nrows = 257\n", "mlship.toml:6: golden.rows: expected whole number <= 256"),
     ("[golden]\nrows = 0\n", "mlship.toml:6: golden.rows: expected whole number >= 1"),
     ('[golden]\nrows = "64"\n', "mlship.toml:6: golden.rows: expected whole number, got text"),
@@ -153,3 +156,16 @@ def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
     (tmp_path / "mlship.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("200 MB", 200_000_000), ("1.5GB", 1_500_000_000), ("10 kB", 10_000)]
+)
+def test_a_budget_is_a_number_with_a_unit(text: str, count: int) -> None:
+    assert parse(SMALLEST + f'[bundle]\nmax_size = "{text}"\n').bundle.max_bytes == count
+
+
+@pytest.mark.parametrize("text", ["200", "MB", "-1 MB", "1 MiB", "1e3 MB"])
+def test_a_budget_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match='max_size must be written as "200 MB"'):
+        parse(SMALLEST + f'[bundle]\nmax_size = "{text}"\n')

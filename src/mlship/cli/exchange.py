@@ -1,0 +1,71 @@
+"""Verbs about bundles in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlship.cli import complete
+from mlship.cli.run import Run
+from mlship.cli.verb import verb
+from mlship.cli.words import NamedBundle, Platforms
+from mlship.result import Result
+
+
+@verb("""
+    mlship export churn:1.4 churn.tar
+    mlship export team/churn:1.4 churn.tar --platform linux/amd64
+    mlship export churn:1.4 wheels --format wheelhouse
+""")
+def export(
+    run: Run,
+    bundle: NamedBundle,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to: a file, which is replaced, or a new folder.")
+    ],
+    platforms: Platforms = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORMAT", help="bundle, onnx, mlflow or wheelhouse."),
+    ] = "bundle",
+) -> Result:
+    """Write a bundle to a file, or its parts for other tools.
+
+    The file is an OCI image layout in a tar: for an air gap, or as an archive. The same bundle gives the same
+    bytes. mlship import takes it.
+
+    Other formats are one way: onnx is the model's file, mlflow a folder that MLflow loads, wheelhouse a
+    folder with the locked packages of one platform.
+    """
+    from mlship.ops import export as op
+
+    return op.export(run.context, bundle, file, platforms=platforms or (), form=form)
+
+
+@verb("""
+    mlship import churn.tar
+    mlship import churn.tar team
+""")
+def import_(
+    run: Run,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What mlship export wrote.")],
+    registry: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="REGISTRY",
+            help="Where to. Without it: this project; outside of a project, the default registry.",
+            autocompletion=complete.registries,
+            show_default=False,
+        ),
+    ] = None,
+) -> Result:
+    """Take a bundle from a file.
+
+    Every byte is checked, and nothing is published unless all of it is right. The digest is the one that it
+    had. A file of some platforms can be imported in a project, and deployed from there.
+    """
+    from mlship.ops import import_bundle as op
+
+    return op.import_bundle(run.context, file, registry)
