@@ -158,6 +158,14 @@ def test_a_conversion_that_is_not_equal(iris, refused) -> None:
             "import numpy as np\ndef reduce(c):\n    return {'X': c['a'] + np.random.random(len(c['a']))}\n",
             "the reduction is not deterministic: 'X' differs between two runs in row 0",
         ),
+        (
+            PLAIN.replace("'abcd'", "'abc'"),
+            "the reduction returned 'X' of shape [150, 3], the model reads 4 features. Correct the reduction",
+        ),
+        (
+            PLAIN.replace("return", "c['a'][c['a'] == 7.9] = np.nan\n    return"),
+            "the reduction returned NaN in 'X' for row 131 of the examples: the model takes none: ValueError",
+        ),
         ("import nowhere\n", "'step' cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
         ("def other(c): ...\n", "the module 'step' has no function 'reduce'"),
         ("import os\ndef reduce(c):\n    os._exit(3)\n", "the project's Python ended with code 3"),

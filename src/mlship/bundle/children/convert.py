@@ -54,7 +54,7 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     if job["reduction"]:
         reduction = reducing.load(job["reduction"]["module"], job["reduction"]["function"], job["root"])
         columns = reducing.run(reduction, columns)
-    features = Features(columns, nullable if reduction is None else None)
+    features = Features(columns, None if reduction else nullable, reduced=reduction is not None)
     if _is_onnx(job):
         converted = taken.take(job["model"]["file"], features)
     else:

@@ -69,9 +69,7 @@ def _answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list
     except Failure:
         raise
     except Exception as error:
-        raise Failure(
-            "the model cannot answer the examples", cause=reason(error), fix=_text_columns(features)
-        ) from error
+        raise features.not_answered(reason(error), _text_columns(features)) from error
     return [_tensor("label", predicted)], None if scores is None else _margins(scores)
 
 
