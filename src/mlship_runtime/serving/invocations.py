@@ -20,6 +20,7 @@ from mlship_runtime.errors import BadInput
 from mlship_runtime.model.columns import read_csv
 from mlship_runtime.model.datatypes import Array
 from mlship_runtime.model.tensors import check_complete, decode_tensor, unknown_input
+from mlship_runtime.serving import notfinite
 
 _FORMS = ("instances", "inputs", "dataframe_split", "dataframe_records")
 _MAX_DEPTH = 8
@@ -32,7 +33,9 @@ def read_json(body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
     except RecursionError:
         raise BadInput("the body is nested too deeply") from None
     except msgspec.DecodeError as error:
-        raise BadInput("the body is not JSON", cause=str(error)) from None
+        only = inputs[0].name if len(inputs) == 1 else ""
+        fault = notfinite.refusal(body, lambda document: notfinite.table_cells(document, only))
+        raise fault or BadInput("the body is not JSON", cause=str(error)) from None
     if not isinstance(document, dict) or len(document) != 1 or next(iter(document)) not in _FORMS:
         raise BadInput(
             "the body is no invocation", cause=f"it must be an object with one of {', '.join(_FORMS)}"

@@ -121,10 +121,10 @@ class TestV2:
         ({"inputs": [x([1, 1e39])]}, "X holds a number too large for FP32"),
         ({"inputs": [x("12")]}, "X: data is not a list"),
         ({"inputs": [x([1, 2])], "outputs": [{"name": "odds"}]}, "odds is not an output of this model"),
-        (NAN, "the body is not JSON"),
+        (NAN, "X is NaN in row 0"),
         (
             b'{"inputs":[{"name":"X","datatype":"FP32","shape":[1,2],"data":[1,1e999]}]}',
-            "X: data cannot be read",
+            "X is infinite in row 0",
         ),
     )
 
