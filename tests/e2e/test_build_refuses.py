@@ -168,11 +168,40 @@ def test_a_conversion_that_is_not_equal(iris, refused) -> None:
         ),
         ("import nowhere\n", "'step' cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
         ("def other(c): ...\n", "the module 'step' has no function 'reduce'"),
-        ("import os\ndef reduce(c):\n    os._exit(3)\n", "the project's Python ended with code 3"),
+        (
+            "import os\ndef reduce(c):\n    os._exit(3)\n",
+            "the project's code ended its own process with code 3: it, or a package of it, called os._exit",
+        ),
+        (
+            "import sys\ndef reduce(c):\n    sys.exit(0)\n",
+            "the reduction step:reduce ended the process (SystemExit 0)",
+        ),
+        ("import sys\nsys.exit()\n", "the reduction module 'step' ended the process (SystemExit 0)"),
     ],
 )
 def test_a_reduction_that_is_wrong(iris, refused, step: str, said: str) -> None:
     refused(iris(TOML + STEP, step=step), said)
+
+
+def test_code_that_ended_its_process_after_saying_something(iris, refused) -> None:
+    root = iris(
+        TOML + STEP, step="import os\ndef reduce(c):\n    os.write(2, b'no unit\\n')\n    os._exit(3)\n"
+    )
+    refused(root, "with code 3: no unit. All it said is in .mlship/build-error.log")
+    assert (root / ".mlship" / "build-error.log").read_text() == "no unit\n"
+
+
+def test_a_model_function_that_exits(iris, refused) -> None:
+    root = iris(TOML.replace("model.joblib", "own:make"), own="import sys\ndef make():\n    sys.exit(3)\n")
+    refused(root, "own:make ended the process (SystemExit 3)")
+
+
+@pytest.mark.parametrize("runtime", ["", '[runtime]\npython = "3.11"\n'])
+def test_an_interpreter_that_is_no_python(iris, refused, runtime: str) -> None:
+    root = iris(TOML + runtime)
+    text = (root / "mlship.toml").read_text()
+    (root / "mlship.toml").write_text(text.replace("[project]\n", '[project]\npython = "/bin/ls"\n'))
+    refused(root, "/bin/ls is not a Python")
 
 
 def test_a_reduction_that_needs_what_the_runtime_has_not(iris, build) -> None:

@@ -49,6 +49,7 @@ RESULTS = [
     ("return {'Y': np.zeros((1, 2))}", "X is missing"),
     ("return {'X': np.zeros((1, 2)), 'Y': np.zeros(1)}", "Y is new"),
     ("raise KeyError('unit')", "KeyError"),
+    ("raise SystemExit(0)", "SystemExit"),
 ]
 
 
@@ -119,6 +120,7 @@ def test_a_schema_that_cannot_feed_the_model(make_tree):
     ("code", "said"),
     [
         ("raise RuntimeError('no')", "cannot be imported: RuntimeError: no"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
         ("other = 1", "has no function 'reduce'"),
     ],
 )

@@ -17,7 +17,7 @@ from typing import Any
 
 from mlship_runtime.errors import RuntimeFault
 
-from .failure import Failure, reason
+from .failure import Failure, ended, reason
 
 _NEEDED = {"numpy": "numpy", "sklearn": "scikit-learn", "skl2onnx": "skl2onnx", "onnx": "onnx"}
 
@@ -29,6 +29,10 @@ def main(job: dict[str, Any]) -> None:
         result = {"ok": True, **_work(job)}
     except (Failure, RuntimeFault) as failure:
         error = {"what": failure.what, "cause": failure.cause, "fix": failure.fix}
+        result = {"ok": False, "error": error, "trace": traceback.format_exc()}
+    except SystemExit as end:
+        found = ended("code that the build called in the project's Python", end)
+        error = {"what": found.what, "cause": found.cause, "fix": found.fix}
         result = {"ok": False, "error": error, "trace": traceback.format_exc()}
     except Exception as error:
         result = {

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .failure import Failure, reason
+from .failure import Failure, ended, reason
 
 
 def load(model: dict[str, str]) -> Any:
@@ -27,6 +27,8 @@ def _from_file(path: Path) -> Any:
         warnings.simplefilter("always")
         try:
             found = joblib.load(path)
+        except SystemExit as end:
+            raise ended(path.name, end) from end
         except ModuleNotFoundError as error:
             raise Failure(
                 f"{path.name} needs the module {error.name!r}",
@@ -68,6 +70,8 @@ def _from_function(model: dict[str, str]) -> Any:
     module, function = model["module"], model["function"]
     try:
         found = getattr(importlib.import_module(module), function, None)
+    except SystemExit as end:
+        raise ended(f"the module {module!r} of [model] source", end) from end
     except Exception as error:
         raise Failure(
             f"the module {module!r} of [model] source cannot be imported", cause=reason(error)
@@ -76,6 +80,8 @@ def _from_function(model: dict[str, str]) -> Any:
         raise Failure(f"the module {module!r} has no function {function!r}", fix="Correct [model] source")
     try:
         return found()
+    except SystemExit as end:
+        raise ended(f"{module}:{function}", end) from end
     except Exception as error:
         raise Failure(f"{module}:{function} raised", cause=reason(error)) from error
 
