@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
-from sample_bundle import make_bundle
+from sample_bundle import make_bundle, make_layers, make_spec, write_bundle
 
 from mlship.registry import open_registry
 
@@ -60,6 +60,21 @@ def test_inspect_as_json_has_all_of_it(built: str, run) -> None:
     ]  # fmt: skip
     assert list(result["layers"][0]) == ["role", "title", "platform", "size", "files", "digest"]
     assert result["size"] == sum(layer["size"] for layer in result["layers"])
+
+
+def test_inspect_names_the_classes_of_probabilities(built: str, run, tmp_path: Path) -> None:
+    registry = open_registry(f"dir://{tmp_path}/.mlship/store")
+    (tmp_path / "layers").mkdir()
+    layers = make_layers(tmp_path / "layers")
+    document = make_spec(layers)
+    chances = {"name": "chances", "datatype": "FP32", "shape": [-1, 2], "nullable": False}
+    document["schema"]["outputs"].append({**chances, "classes": ["go", "stay"]})
+    digest = write_bundle(registry, layers, document)
+    ended = run("inspect", f"churn@{digest}")
+    assert ended.code == 0
+    assert "chances  FP32   rows x 2  no              go, stay" in ended.out
+    outputs = run("inspect", f"churn@{digest}", "--json").envelope["result"]["outputs"]
+    assert [output["classes"] for output in outputs] == [[], ["go", "stay"]]
 
 
 def test_verify(built: str, run) -> None:

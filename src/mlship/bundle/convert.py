@@ -32,11 +32,13 @@ _TRACE_NAME = "build-error.log"
 class Converted:
     """What the project's interpreter gave. `reference` holds the original model's answers to all examples
     (none for a model that was ONNX already); `margins` how far each decision is from its alternative, where
-    only the original can tell; `reduction` maps a path in the layer to the content of the file."""
+    only the original can tell; `classes` the names of an output's columns; `reduction` maps a path in the
+    layer to the content of the file."""
 
     graph: bytes
     assemble: Mapping[str, list[str]]
     outputs: tuple[str, ...]
+    classes: Mapping[str, list[str]]
     reference: list[Tensor]
     margins: list[float] | None
     reduced: list[Tensor]
@@ -166,6 +168,7 @@ def _read(answer: dict[str, Any], graph: bytes, precision: str) -> Converted:
         graph=graph,
         assemble=answer["assemble"],
         outputs=tuple(answer["outputs"]),
+        classes=answer.get("classes", {}),
         reference=answer["reference"],
         margins=answer["margins"],
         reduced=answer["reduced"],

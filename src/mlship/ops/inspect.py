@@ -22,12 +22,13 @@ class Layer(Result, frozen=True, kw_only=True):
 
 
 class Tensor(Result, frozen=True, kw_only=True):
-    """`shape` has -1 where the number of rows stands."""
+    """`shape` has -1 where the number of rows stands; `classes` name an output's columns."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     nullable: bool
+    classes: tuple[str, ...] = ()
 
 
 class Requirement(Result, frozen=True, kw_only=True):
@@ -116,7 +117,8 @@ def _layer(layer: Descriptor, spec: Spec) -> Layer:
 
 def _tensors(tensors: tuple[TensorSpec, ...]) -> tuple[Tensor, ...]:
     return tuple(
-        Tensor(name=t.name, datatype=t.datatype, shape=t.shape, nullable=t.nullable) for t in tensors
+        Tensor(name=t.name, datatype=t.datatype, shape=t.shape, nullable=t.nullable, classes=t.classes)
+        for t in tensors
     )
 
 
