@@ -121,7 +121,10 @@ def fit_shape(spec: TensorSpec, shape: Sequence[int]) -> tuple[int, ...]:
     elif len(given) == 1 and len(wanted) == 2 and wanted[1] in (1, -1):
         given = (*given, 1)
     fits = len(given) == len(wanted) and all(size in (-1, given[axis]) for axis, size in enumerate(wanted))
-    if not fits or any(size < 0 for size in given):
+    if any(size < 0 for size in given):
+        cause = "-1 stands for any size in a schema, not in a request"
+        raise BadInput(f"{spec.name}: shape {list(shape)} must give its sizes", field=spec.name, cause=cause)
+    if not fits:
         raise BadInput(f"{spec.name}: shape {list(shape)} does not fit {list(wanted)}", field=spec.name)
     if prod(given) == 0:
         raise BadInput(f"{spec.name}: shape {list(shape)} holds no values", field=spec.name)

@@ -139,7 +139,7 @@ WRONG = [
     (spec_of("BOOL"), "BOOL", [1], [1], "age, row 0 is 1, not true or false (BOOL)"),
     (spec_of("BYTES"), "BYTES", [1], [1], "age, row 0 is 1, not a text (BYTES)"),
     (spec_of("FP64"), "FP64", [0], [], "age: shape [0] holds no values"),
-    (spec_of("FP64"), "FP64", [-1], [], "age: shape [-1] does not fit [-1]"),
+    (spec_of("FP64"), "FP64", [-1], [], "age: shape [-1] must give its sizes"),
     (spec_of("FP64"), "FP64", [], [], "age: shape [] does not fit [-1]"),
     (spec_of("FP64"), "FP64", [1, 2], [1, 2], "age: shape [1, 2] does not fit [-1]"),
     (spec_of("FP64", (-1, 3)), "FP64", [2, 2], [1, 2, 3, 4], "age: shape [2, 2] does not fit [-1, 3]"),
