@@ -118,7 +118,7 @@ class TestV2:
         ({"inputs": [x([1, None])]}, "X, row 0 is null: it is not nullable"),
         ({"inputs": [x([1, "2"])]}, "X, row 0 is '2', not a number (FP32)"),
         ({"inputs": [x([1, True])]}, "X, row 0 is True, not a number (FP32)"),
-        ({"inputs": [x([1, 1e39])]}, "X holds a number too large for FP32"),
+        ({"inputs": [x([1, 1e39])]}, "X, row 0 is 1e+39, too large for FP32"),
         ({"inputs": [x("12")]}, "X: data is not a list"),
         ({"inputs": [x([1, 2])], "outputs": [{"name": "odds"}]}, "odds is not an output of this model"),
         (NAN, "X is NaN in row 0"),
