@@ -97,6 +97,7 @@ def test_ctrl_c(run, monkeypatch) -> None:
 USAGE = [
     ("deply", "there is no command 'deply'. Did you mean deploy?"),
     ("zzzz", "there is no command 'zzzz'. mlship --help lists the commands"),
+    ("bogus", "there is no command 'bogus'. mlship --help lists the commands"),
     ("--jsn", "No such option: --jsn"),
     ("list --al", "No such option: --al"),
     ("list a b", "Got unexpected extra argument"),
@@ -113,6 +114,8 @@ USAGE = [
     ("invoke local --data {} --csv x.csv", "rows come from one place only"),
     ("invoke local --csv x.csv", "x.csv cannot be read: No such file or directory"),
     ("invoke local --data @x.json", "x.json cannot be read: No such file or directory"),
+    ("invoke local --csv /dev/null", "/dev/null is empty: nothing was given"),
+    ("invoke local --data @/dev/null", "/dev/null is empty: nothing was given"),
     ("inspect", "there is no project here, so a bundle must be named"),
     ("inspect Churn", "'Churn' is not a name"),
     ("inspect churn@sha256:12", "'sha256:12' is not a digest"),

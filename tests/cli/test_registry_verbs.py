@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
-from sample_bundle import make_bundle
+from sample_bundle import make_bundle, make_layers, make_spec, write_bundle
 
 from mlship.registry import open_registry
 
@@ -76,6 +76,21 @@ def test_inspect_lists_every_file(built: str, run) -> None:
     table = next(part for part in run("inspect", "--files").out.split("\n\n") if part.startswith("files"))
     assert len(table.splitlines()) == 2 + 7
     assert run("inspect", "--json").envelope["result"]["files"] == []
+
+
+def test_inspect_names_the_classes_of_probabilities(built: str, run, tmp_path: Path) -> None:
+    registry = open_registry(f"dir://{tmp_path}/.mlship/store")
+    (tmp_path / "layers").mkdir()
+    layers = make_layers(tmp_path / "layers")
+    document = make_spec(layers)
+    chances = {"name": "chances", "datatype": "FP32", "shape": [-1, 2], "nullable": False}
+    document["schema"]["outputs"].append({**chances, "classes": ["go", "stay"]})
+    digest = write_bundle(registry, layers, document)
+    ended = run("inspect", f"churn@{digest}")
+    assert ended.code == 0
+    assert "chances  FP32   rows x 2  no              go, stay" in ended.out
+    outputs = run("inspect", f"churn@{digest}", "--json").envelope["result"]["outputs"]
+    assert [output["classes"] for output in outputs] == [[], ["go", "stay"]]
 
 
 def test_verify(built: str, run) -> None:

@@ -63,6 +63,7 @@ def test_digits_from_an_npy_file(project, build) -> None:
     spec = build(root).spec
     assert shapes(spec.inputs) == {"X": ("FP64", (-1, 64))}
     assert shapes(spec.outputs) == {"label": ("INT64", (-1,)), "probabilities": ("FP32", (-1, 10))}
+    assert [output.classes for output in spec.outputs] == [(), tuple("0123456789")]
     assert spec.golden["rows"] == 256
 
 
@@ -77,6 +78,7 @@ def test_text_labels_and_synthetic_examples(project, build, opened) -> None:
     joblib.dump(model.fit(data.data, data.target_names[data.target]), root / "model.joblib")
     built = build(root)
     assert shapes(built.spec.outputs)["label"] == ("BYTES", (-1,))
+    assert built.spec.outputs[1].classes == tuple(data.target_names)
     assert built.spec.parity["rows"] == 256
     labels = opened(root, built).golden()["outputs"][0]
     assert set(labels["data"]) == set(data.target_names)

@@ -158,9 +158,25 @@ def test_a_conversion_that_is_not_equal(iris, refused) -> None:
             "import numpy as np\ndef reduce(c):\n    return {'X': c['a'] + np.random.random(len(c['a']))}\n",
             "the reduction is not deterministic: 'X' differs between two runs in row 0",
         ),
+        (
+            PLAIN.replace("'abcd'", "'abc'"),
+            "the reduction returned 'X' of shape [150, 3], the model reads 4 features. Correct the reduction",
+        ),
+        (
+            PLAIN.replace("return", "c['a'][c['a'] == 7.9] = np.nan\n    return"),
+            "the reduction returned NaN in 'X' for row 131 of the examples: the model takes none: ValueError",
+        ),
         ("import nowhere\n", "'step' cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
         ("def other(c): ...\n", "the module 'step' has no function 'reduce'"),
-        ("import os\ndef reduce(c):\n    os._exit(3)\n", "the project's Python ended with code 3"),
+        (
+            "import os\ndef reduce(c):\n    os._exit(3)\n",
+            "the project's code ended its own process with code 3: it, or a package of it, called os._exit",
+        ),
+        (
+            "import sys\ndef reduce(c):\n    sys.exit(0)\n",
+            "the reduction step:reduce ended the process (SystemExit 0)",
+        ),
+        ("import sys\nsys.exit()\n", "the reduction module 'step' ended the process (SystemExit 0)"),
     ],
 )
 def test_a_reduction_that_is_wrong(iris, refused, step: str, said: str) -> None:
@@ -179,6 +195,27 @@ def test_a_reduction_with_a_pickle(iris, refused) -> None:
     root = iris(TOML + STEP + 'include = ["weights.bin"]\n', step=PLAIN)
     (root / "weights.bin").write_bytes(pickle.dumps({"a": 1}))
     refused(root, "weights.bin is a pickle")
+
+
+def test_code_that_ended_its_process_after_saying_something(iris, refused) -> None:
+    root = iris(
+        TOML + STEP, step="import os\ndef reduce(c):\n    os.write(2, b'no unit\\n')\n    os._exit(3)\n"
+    )
+    refused(root, "with code 3: no unit. All it said is in .mlship/build-error.log")
+    assert (root / ".mlship" / "build-error.log").read_text() == "no unit\n"
+
+
+def test_a_model_function_that_exits(iris, refused) -> None:
+    root = iris(TOML.replace("model.joblib", "own:make"), own="import sys\ndef make():\n    sys.exit(3)\n")
+    refused(root, "own:make ended the process (SystemExit 3)")
+
+
+@pytest.mark.parametrize("runtime", ["", '[runtime]\npython = "3.11"\n'])
+def test_an_interpreter_that_is_no_python(iris, refused, runtime: str) -> None:
+    root = iris(TOML + runtime)
+    text = (root / "mlship.toml").read_text()
+    (root / "mlship.toml").write_text(text.replace("[project]\n", '[project]\npython = "/bin/ls"\n'))
+    refused(root, "/bin/ls is not a Python")
 
 
 def test_a_reduction_that_needs_what_the_runtime_has_not(iris, build) -> None:

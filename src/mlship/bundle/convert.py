@@ -19,6 +19,7 @@ import mlship_runtime
 from mlship.bundle import children
 from mlship.bundle.examples import Examples, Tensor
 from mlship.bundle.mlflow import model_file
+from mlship.bundle.python import version_of
 from mlship.config import Project, interpreter
 from mlship.digest import sha256
 from mlship.errors import BuildError
@@ -32,11 +33,13 @@ _TRACE_NAME = "build-error.log"
 class Converted:
     """What the project's interpreter gave. `reference` holds the original model's answers to all examples
     (none for a model that was ONNX already); `margins` how far each decision is from its alternative, where
-    only the original can tell; `reduction` maps a path in the layer to the content of the file."""
+    only the original can tell; `classes` the names of an output's columns; `reduction` maps a path in the
+    layer to the content of the file."""
 
     graph: bytes
     assemble: Mapping[str, list[str]]
     outputs: tuple[str, ...]
+    classes: Mapping[str, list[str]]
     reference: list[Tensor]
     margins: list[float] | None
     reduced: list[Tensor]
@@ -119,19 +122,22 @@ def _run(project: Project, job_file: Path, result: Path) -> dict[str, Any]:
             f"cannot run the project's Python {python}", cause=error.strerror or str(error)
         ) from error
     if not result.is_file():
-        said = done.stderr.decode(errors="replace").strip()
-        _keep_trace(project, said)
-        raise BuildError(
-            f"the project's Python ended with {_ending(done.returncode)} while it ran the project's code",
-            cause=said.splitlines()[-1] if said else "it said nothing",
-            fix=f"All it said is in .mlship/{_TRACE_NAME}",
-        )
+        raise _ended(project, python, done.returncode, done.stderr.decode(errors="replace").strip())
     answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return answer
 
 
-def _ending(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"code {code}"
+def _ended(project: Project, python: Path, code: int, said: str) -> BuildError:
+    """Of a child that left no result: code ended its process beside all exceptions. Raises BuildError if the
+    child is no Python at all."""
+    version_of(python)
+    ending = f"signal {-code}" if code < 0 else f"code {code}"
+    what = f"the project's code ended its own process with {ending}"
+    if not said:
+        crash = "a package of the project crashed, or the system stopped it for want of memory"
+        return BuildError(what, cause=crash if code < 0 else "it, or a package of it, called os._exit")
+    _keep_trace(project, said)
+    return BuildError(what, cause=said.splitlines()[-1], fix=f"All it said is in .mlship/{_TRACE_NAME}")
 
 
 def _refusal(project: Project, answer: dict[str, Any]) -> BuildError:
@@ -164,6 +170,7 @@ def _read(answer: dict[str, Any], graph: bytes, precision: str) -> Converted:
         graph=graph,
         assemble=answer["assemble"],
         outputs=tuple(answer["outputs"]),
+        classes=answer.get("classes", {}),
         reference=answer["reference"],
         margins=answer["margins"],
         reduced=answer["reduced"],

@@ -78,7 +78,7 @@ def _spec(content: Content) -> dict[str, Any]:
         "schema": {
             "inputs": [_tensor(spec) for spec in content.examples.schema],
             "reduced": [_tensor(spec) for spec in converted.reduced_schema],
-            "outputs": [_tensor(_output_spec(tensor)) for tensor in content.outputs],
+            "outputs": [_tensor(_output_spec(tensor, converted.classes)) for tensor in content.outputs],
         },
         "golden": {
             "path": GOLDEN_PATH,
@@ -113,14 +113,18 @@ def _runtime(content: Content) -> dict[str, Any]:
     }
 
 
-def _output_spec(tensor: Mapping[str, Any]) -> TensorSpec:
-    return TensorSpec(tensor["name"], tensor["datatype"], (-1, *tensor["shape"][1:]), False)
+def _output_spec(tensor: Mapping[str, Any], classes: Mapping[str, Sequence[str]]) -> TensorSpec:
+    shape = (-1, *tensor["shape"][1:])
+    return TensorSpec(
+        tensor["name"], tensor["datatype"], shape, False, tuple(classes.get(tensor["name"], ()))
+    )
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
-    return {
+    found = {
         "name": spec.name,
         "datatype": spec.datatype,
         "shape": list(spec.shape),
         "nullable": spec.nullable,
     }
+    return {**found, "classes": list(spec.classes)} if spec.classes else found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,12 +9,12 @@ from importlib.metadata import version
 from mlship.bundle import trim
 from mlship.bundle.lock import LockedRuntime, LockedWheel
 from mlship.bundle.platforms import Wanted, named, this_machine, wanted
+from mlship.bundle.python import version_of
 from mlship.bundle.resolve import Resolved, Wheel, requirements_of, resolve
 from mlship.config import Project, interpreter
 from mlship.errors import BuildError
 from mlship.progress import Progress
 
-_VERSION_OF = "import sys; print('%d.%d' % sys.version_info[:2])"
 _DISTRIBUTION = "mlship-toolchain"
 
 
@@ -32,7 +31,9 @@ def settle(
 ) -> Settled:
     """The runtime that the project asks for: the lock's wherever it still fits, else resolved anew, as close
     to the lock's versions as possible. `upgrade` takes the newest. Raises BuildError."""
-    python = project.runtime.python or (locked.python if locked and not upgrade else _python_of(project))
+    python = project.runtime.python or (
+        locked.python if locked and not upgrade else version_of(interpreter(project))
+    )
     requirements = requirements_of(project.runtime.requirements)
     names = _platforms(project, python, None if upgrade else locked)
     fits = (
@@ -82,17 +83,6 @@ def _platforms(project: Project, python: str, locked: LockedRuntime | None) -> l
     if locked is not None and locked.python == python:
         return list(locked.platforms)
     return [this_machine(python).name]
-
-
-def _python_of(project: Project) -> str:
-    path = interpreter(project)
-    try:
-        done = subprocess.run(
-            [str(path), "-I", "-S", "-c", _VERSION_OF], capture_output=True, check=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise BuildError(f"cannot run the project's Python {path}", cause=str(error)) from error
-    return done.stdout.decode().strip()
 
 
 def _resolve_all(

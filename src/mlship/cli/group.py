@@ -13,6 +13,7 @@ from mlship.cli.catalogue import MODULES, SECTIONS, function_of
 from mlship.errors import UsageError
 
 WIDTH = max(map(len, MODULES))  # the sections line up
+_ALIKE = 0.7  # from here on two words are one, mistyped
 
 
 class Verbs(TyperGroup):
@@ -26,7 +27,7 @@ class Verbs(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in MODULES and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(args[0], MODULES, n=1)
+            near = difflib.get_close_matches(args[0], MODULES, n=1, cutoff=_ALIKE)
             fix = f"Did you mean {near[0]}?" if near else "mlship --help lists the commands"
             raise UsageError(f"there is no command {args[0]!r}", fix=fix)
         return super().resolve_command(ctx, args)

@@ -56,7 +56,16 @@ def invoke(
 
 
 def request(*, data: str | None, csv: Path | None, stdin: str | None) -> tuple[bytes, str]:
-    """The body and its content type, from exactly one of the three places. Raises UsageError."""
+    """The body and its content type, from exactly one of the three places. Raises UsageError, also if there
+    is nothing in it."""
+    body, kind, place = _given(data=data, csv=csv, stdin=stdin)
+    if not body.strip():
+        raise UsageError(f"{place} is empty: nothing was given", fix="See mlship invoke --help")
+    return body, kind
+
+
+def _given(*, data: str | None, csv: Path | None, stdin: str | None) -> tuple[bytes, str, str]:
+    """The body, its content type, and the place in words."""
     if stdin not in (None, "-"):
         raise UsageError(f"{stdin!r} is too much", fix="Rows come from --data, --csv or - (stdin)")
     given = [place for place in (data, csv, stdin) if place is not None]
@@ -64,12 +73,14 @@ def request(*, data: str | None, csv: Path | None, stdin: str | None) -> tuple[b
         what = "nothing to send" if not given else "rows come from one place only"
         raise UsageError(what, fix="Give one of --data JSON, --data @FILE, --csv FILE, or - for stdin")
     if csv is not None:
-        return _read(csv), CSV
+        return _read(csv), CSV, str(csv)
     if stdin is not None:
         body = sys.stdin.buffer.read()
-        return body, JSON if body.lstrip()[:1] in (b"{", b"[") else CSV
+        return body, JSON if body.lstrip()[:1] in (b"{", b"[") else CSV, "stdin"
     assert data is not None  # noqa: S101 - one of three was given
-    return (_read(Path(data[1:])) if data.startswith("@") else data.encode()), JSON
+    if data.startswith("@"):
+        return _read(Path(data[1:])), JSON, data[1:]
+    return data.encode(), JSON, "--data"
 
 
 def _read(path: Path) -> bytes:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LARGEST = 8  # parts that are listed
 SHORT = 19  # sha256: and twelve digits, enough to tell bundles apart
+_SHOWN_CLASSES = 12
 
 
 def size(count: int) -> str:
@@ -221,11 +222,17 @@ def _signature(signature: Signature) -> str:
 
 
 def _tensors(title: str, tensors: Sequence[Tensor]) -> Table:
-    return Table(
-        title,
-        ("name", "type", "shape", "missing values"),
-        [(x.name, x.datatype, _shape(x.shape), "allowed" if x.nullable else "no") for x in tensors],
-    )
+    head: tuple[str, ...] = ("name", "type", "shape", "missing values")
+    rows = [(x.name, x.datatype, _shape(x.shape), "allowed" if x.nullable else "no") for x in tensors]
+    if any(x.classes for x in tensors):
+        named = [(*row, _few(x.classes)) for row, x in zip(rows, tensors, strict=True)]
+        return Table(title, (*head, "classes"), named)
+    return Table(title, head, rows)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_CLASSES} more" if len(names) > _SHOWN_CLASSES else ""
+    return ", ".join(names[:_SHOWN_CLASSES]) + more
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from mlship.config.sections import MAX_GOLDEN_ROWS
 from mlship.ops.init_model import Seen
 
 GOLDEN_ROWS = 64
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PYTHON = 'python = ".venv/bin/python"'
 _TEXT = """\
 # Written by mlship init for {file}: {model}, made with {made_with} on Python {python}.
@@ -33,7 +35,7 @@ source = {source}
 from = {examples}
 {columns}rows = {golden}
 
-[targets.local]
+{whole}[targets.local]
 type = "local"                    # this machine
 """
 
@@ -53,6 +55,7 @@ def config_text(folder: Path, name: str, *, model: Path, examples: Path, seen: S
         rows=f"{seen.rows} rows" if seen.rows != 1 else "1 row",
         examples=_quoted(_relative(folder, examples)),
         columns=_columns(seen),
+        whole=_whole(seen),
         golden=min(GOLDEN_ROWS, seen.rows, MAX_GOLDEN_ROWS),
     )
 
@@ -64,6 +67,20 @@ def _columns(seen: Seen) -> str:
     listed = [f"  {(_quoted(column.name) + ',').ljust(width)}# {column.holds}" for column in seen.columns]
     out = [f"# The model does not read: {', '.join(seen.left_out)}."] if seen.left_out else []
     return "\n".join([*out, "columns = [", *listed, "]", ""])
+
+
+def _whole(seen: Seen) -> str:
+    """How a column that looked whole takes fractions, said of the first one; nothing where there is none."""
+    name = next((column.name for column in seen.columns if column.datatype == "INT64"), None)
+    if name is None:
+        return ""
+    key = name if _BARE.fullmatch(name) else _quoted(name)
+    return f"""\
+# In columns of whole numbers a request with a fraction (41.5) will be refused. If a column may hold some:
+# [schema.{key}]
+# type = "FP64"
+
+"""
 
 
 def _relative(folder: Path, path: Path) -> str:

@@ -41,12 +41,13 @@ class Room(Result, frozen=True, kw_only=True):
 
 
 class Tensor(Result, frozen=True, kw_only=True):
-    """`shape` has -1 where the number of rows stands."""
+    """`shape` has -1 where the number of rows stands; `classes` name an output's columns."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     nullable: bool
+    classes: tuple[str, ...] = ()
 
 
 class Requirement(Result, frozen=True, kw_only=True):
@@ -166,7 +167,8 @@ def _files(manifest: Manifest, spec: Spec) -> tuple[File, ...]:
 
 def _tensors(tensors: tuple[TensorSpec, ...]) -> tuple[Tensor, ...]:
     return tuple(
-        Tensor(name=t.name, datatype=t.datatype, shape=t.shape, nullable=t.nullable) for t in tensors
+        Tensor(name=t.name, datatype=t.datatype, shape=t.shape, nullable=t.nullable, classes=t.classes)
+        for t in tensors
     )
 
 

@@ -13,6 +13,9 @@ from mlship.ops.service import open_service
 from mlship.result import Result
 from mlship.target.golden import DIGEST_HEADER
 
+TOO_LARGE = 413  # the server says itself what to do then
+_NO_OBJECT = "the request is not a JSON object"
+
 
 class Answer(Result, frozen=True, kw_only=True):
     """A release's answer: the digest of the bundle that gave it, and the decoded body."""
@@ -41,9 +44,8 @@ def invoke(
     if answer.status >= 400:
         said = body.get("error", "") if isinstance(body, dict) else str(body)
         kind = UsageError if answer.status < 500 else TargetError
-        raise kind(
-            f"{service.name} answered with status {answer.status}", cause=said, fix="See mlship inspect"
-        )
+        fix = "" if answer.status == TOO_LARGE else "See mlship inspect"
+        raise kind(f"{service.name} answered with status {answer.status}", cause=said, fix=fix)
     return Answer(
         target=service.target,
         service=service.name,
@@ -58,11 +60,13 @@ def _is_v2(payload: bytes, content_type: str) -> bool:
     if "json" not in content_type:
         return False
     try:
-        inputs = json.loads(payload).get("inputs")
-    except (ValueError, AttributeError) as error:
-        raise UsageError(
-            "the request is not a JSON object", cause=str(error), fix="See mlship invoke --help"
-        ) from error
+        request = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(_NO_OBJECT, cause=str(error), fix="See mlship invoke --help") from error
+    if not isinstance(request, dict):
+        found = "a list" if isinstance(request, list) else "a single value"
+        raise UsageError(_NO_OBJECT, cause=f"it is {found}", fix="See mlship invoke --help")
+    inputs = request.get("inputs")
     return (
         isinstance(inputs, list) and bool(inputs) and all(isinstance(t, dict) and "name" in t for t in inputs)
     )

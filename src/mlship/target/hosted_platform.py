@@ -88,7 +88,11 @@ def _room(site: Site, bundle: OpenBundle, platform: str, observed: Deployment) -
     """Layers are there twice for a moment: as sent, and unpacked."""
     layers = bundle.manifest.layers_for(platform)
     need = 2 * sum(layer.size for layer in layers if layer.digest not in observed.present)
-    free = int(site.call("facts")["freeBytes"])
+    facts = site.call("facts")
+    if facts["readOnly"] and need:
+        what = f"the disk of `base` on {site.host.name} is read-only"
+        return [Problem(what=what, fix="Make it writable, or set `base` to a folder on another disk")]
+    free = int(facts["freeBytes"])
     if free >= need:
         return []
     what = f"{free / 1e6:,.0f} MB are free on {site.host.name}, {need / 1e6:,.0f} MB are needed"

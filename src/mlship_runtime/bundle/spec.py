@@ -23,12 +23,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A named tensor: V2 `datatype`, `shape` with -1 for free dimensions, batch first."""
+    """A named tensor: V2 `datatype`, `shape` with -1 for free dimensions, batch first; `classes` name an
+    output's columns, where each stands for a class."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     nullable: bool
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,18 @@ def _tensor(fields: Fields) -> TensorSpec:
     shape = fields.array("shape")
     if not all(type(size) is int and size >= -1 for size in shape):
         raise fields.wrong("shape", "is not a list of sizes (-1 for free ones)")
-    return TensorSpec(fields.text("name"), datatype, tuple(shape), fields.truth("nullable"))
+    classes = _classes(fields, shape)
+    return TensorSpec(fields.text("name"), datatype, tuple(shape), fields.truth("nullable"), classes)
+
+
+def _classes(fields: Fields, shape: list[int]) -> tuple[str, ...]:
+    """Empty if the key is missing, as in bundles of before."""
+    if "classes" not in fields.values:
+        return ()
+    classes = fields.array("classes")
+    if not all(isinstance(name, str) for name in classes) or shape[1:] != [len(classes)]:
+        raise fields.wrong("classes", "is not a list with a name for each column")
+    return tuple(classes)
 
 
 def _tolerance(fields: Fields) -> Mapping[str, Mapping[str, float]]:

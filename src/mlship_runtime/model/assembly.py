@@ -32,13 +32,23 @@ class Feed:
                     else:
                         array = self._whole(array).astype(self._dtype)
             except FloatingPointError:
-                what = f"{self.name} holds a number too large for {self._dtype}"
-                raise BadInput(what, field=self.name) from None
+                raise self._too_large(arrays) from None
         if self._texts:
             array = _without_none(array)
         if array.ndim == 1 and self._rank == 2:
             return array.reshape(-1, 1)
         return array
+
+    def _too_large(self, arrays: Mapping[str, Array]) -> BadInput:
+        """The first number beyond this input's type: its column and row."""
+        largest = float(np.finfo(self._dtype).max)
+        for name in (self.name,) if self.name in arrays else self.columns:
+            flat = arrays[name].reshape(len(arrays[name]), -1)
+            if flat.dtype.kind == "f" and (beyond := np.abs(flat) > largest).any():
+                row, at = divmod(int(beyond.argmax()), flat.shape[1])
+                what = f"{name}, row {row} is {flat[row, at]:g}, too large for the model ({self._dtype})"
+                return BadInput(what, field=name)
+        return BadInput(f"{self.name} holds a number too large for {self._dtype}", field=self.name)
 
     def _side_by_side(self, parts: list[Array]) -> Array:
         if parts[0].ndim == 1:

@@ -110,4 +110,7 @@ def _same(inputs: Sequence[TensorSpec], nodes: Sequence[ModelTensor]) -> bool:
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+    found: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+    if spec.classes:
+        found["parameters"] = {"classes": list(spec.classes)}
+    return found

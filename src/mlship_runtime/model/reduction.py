@@ -37,7 +37,7 @@ class Reduction:
         """The reduced arrays of a batch of `rows`; raises ReductionFailed."""
         try:
             result = self._step(dict(columns))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ReductionFailed(f"the reduction failed on this input ({type(error).__name__})") from error
         _check_batch(result, rows)
         return _by_schema(result, self._reduced) if self._reduced else result
@@ -53,7 +53,7 @@ def load_reduction(
     name, function = description["module"], description["function"]
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = f"{type(error).__name__}: {error}"
         raise InvalidBundle(f"the reduction {name!r} cannot be imported", cause=cause) from error
     place = os.path.realpath(module.__file__ or "")

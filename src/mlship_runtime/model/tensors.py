@@ -1,6 +1,7 @@
 """V2 JSON tensors to numpy and back, strictly: a deviation is a BadInput that names the tensor and the row.
 
 JSON form: {name, datatype, shape, data}; `data` is flat (row-major) or nested like the shape; missing = null.
+For BOOL, 0 and 1 are false and true as in CSV; no other number is.
 This is the thorough path; `v2` has a fast one for well-formed requests that ends here when in doubt.
 """
 
@@ -121,7 +122,10 @@ def fit_shape(spec: TensorSpec, shape: Sequence[int]) -> tuple[int, ...]:
     elif len(given) == 1 and len(wanted) == 2 and wanted[1] in (1, -1):
         given = (*given, 1)
     fits = len(given) == len(wanted) and all(size in (-1, given[axis]) for axis, size in enumerate(wanted))
-    if not fits or any(size < 0 for size in given):
+    if any(size < 0 for size in given):
+        cause = "-1 stands for any size in a schema, not in a request"
+        raise BadInput(f"{spec.name}: shape {list(shape)} must give its sizes", field=spec.name, cause=cause)
+    if not fits:
         raise BadInput(f"{spec.name}: shape {list(shape)} does not fit {list(wanted)}", field=spec.name)
     if prod(given) == 0:
         raise BadInput(f"{spec.name}: shape {list(shape)} holds no values", field=spec.name)
@@ -135,6 +139,9 @@ def array_of(spec: TensorSpec, values: list[Any]) -> Array:
     if type(None) in kinds and not spec.nullable:
         place = _place(spec, values.index(None))
         raise BadInput(f"{place} is null", field=spec.name, cause="it is not nullable")
+    if spec.datatype == "BOOL" and int in kinds:
+        values = [bool(value) if type(value) is int and value in (0, 1) else value for value in values]
+        kinds = set(map(type, values))
     if kinds - allowed - {type(None)}:
         fits = [value is None or type(value) in allowed for value in values]
         raise _wrong_value(spec, fits.index(False), values)
@@ -144,12 +151,22 @@ def array_of(spec: TensorSpec, values: list[Any]) -> Array:
         with np.errstate(over="raise"):
             array = np.array(values, column_type(spec))
     except (OverflowError, FloatingPointError) as error:
-        raise too_large(spec) from error
+        raise _beyond(spec, values) from error
     if is_float(spec.datatype):
         wrong = np.isinf(array) if spec.nullable else ~np.isfinite(array)
         if wrong.any():
             raise _wrong_value(spec, int(wrong.argmax()), values)
     return array
+
+
+def _beyond(spec: TensorSpec, values: list[Any]) -> BadInput:
+    """The first of the numbers that the type of `spec` cannot hold."""
+    largest = float(np.finfo(column_type(spec)).max) if column_type(spec).kind == "f" else 0.0
+    for index, value in enumerate(values):
+        if value is not None and not -largest <= value <= largest:
+            what = f"{_place(spec, index)} is {str(value)[:40]}, too large for {spec.datatype}"
+            return BadInput(what, field=spec.name)
+    return too_large(spec)
 
 
 def _whole(spec: TensorSpec, values: list[Any]) -> list[Any]:

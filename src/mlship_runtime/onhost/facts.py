@@ -12,13 +12,14 @@ from mlship_runtime.supervision.layout import Layout
 
 
 def do_facts(layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
-    """Python, platform, and free bytes below the base folder."""
+    """Python, platform, and the disk below the base folder: free bytes, read-only or not."""
     here = this_platform()
     space = os.statvfs(_existing(layout.site.base))
     return {
         "python": list(sys.version_info[:3]),
         "platform": str(here),
         "freeBytes": space.f_bavail * space.f_frsize,
+        "readOnly": bool(space.f_flag & os.ST_RDONLY),
     }
 
 

@@ -2,6 +2,7 @@
 
 {"instances": [row, …]} · {"inputs": {column: [value, …]}} or a list for a single input ·
 {"dataframe_split": {"columns": […], "data": [[…], …]}} · {"dataframe_records": [{column: value}, …]}
+Of a name that an object holds twice, the last value counts: the decoder does not tell.
 Answer: {"predictions": [one per row]}; with several outputs each prediction is an object with their names.
 Source: MLflow "Deploy MLflow Model as a Local Inference Server", TensorFlow Serving REST (instances, inputs).
 """
@@ -9,7 +10,7 @@ Source: MLflow "Deploy MLflow Model as a Local Inference Server", TensorFlow Ser
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Callable
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from mlship_runtime.errors import BadInput
 from mlship_runtime.model.columns import read_csv
 from mlship_runtime.model.datatypes import Array
 from mlship_runtime.model.tensors import check_complete, decode_tensor, unknown_input
+from mlship_runtime.serving import notfinite
 
 _FORMS = ("instances", "inputs", "dataframe_split", "dataframe_records")
 _MAX_DEPTH = 8
@@ -32,7 +34,9 @@ def read_json(body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
     except RecursionError:
         raise BadInput("the body is nested too deeply") from None
     except msgspec.DecodeError as error:
-        raise BadInput("the body is not JSON", cause=str(error)) from None
+        only = inputs[0].name if len(inputs) == 1 else ""
+        fault = notfinite.refusal(body, lambda document: notfinite.table_cells(document, only))
+        raise fault or BadInput("the body is not JSON", cause=str(error)) from None
     if not isinstance(document, dict) or len(document) != 1 or next(iter(document)) not in _FORMS:
         raise BadInput(
             "the body is no invocation", cause=f"it must be an object with one of {', '.join(_FORMS)}"
@@ -71,15 +75,21 @@ def _rows(array: Array) -> Any:
 
 
 def _from_columns(content: Any, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    known = {spec.name: spec for spec in inputs}
     if isinstance(content, list) and len(inputs) == 1:
         content = {inputs[0].name: content}
     if not isinstance(content, dict):
         raise BadInput("inputs is not an object of columns")
-    for name in content:
+    return _read(content, inputs, _column)
+
+
+def _read(
+    columns: Mapping[str, Any], inputs: Sequence[TensorSpec], column: Callable[[TensorSpec, Any], Array]
+) -> dict[str, Array]:
+    known = {spec.name: spec for spec in inputs}
+    for name in columns:
         if name not in known:
             raise unknown_input(name, known)
-    found = {name: _column(known[name], values) for name, values in content.items()}
+    found = {name: column(known[name], values) for name, values in columns.items()}
     check_complete(found, known)
     return found
 
@@ -100,14 +110,15 @@ def _from_split(content: Any, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
             raise BadInput(f"row {index} of dataframe_split does not have {len(names)} values")
-    return _from_columns({name: [row[place] for row in rows] for place, name in enumerate(names)}, inputs)
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return _read(columns, inputs, _cells)
 
 
 def _from_rows(form: str, content: Any, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
     if not isinstance(content, list) or not content:
         raise BadInput(f"{form} is not a list of rows")
     if form == "instances" and len(inputs) == 1 and not isinstance(content[0], dict):
-        return {inputs[0].name: _column(inputs[0], content)}
+        return {inputs[0].name: _cells(inputs[0], content)}
     names = list(content[0]) if isinstance(content[0], dict) else []
     for index, row in enumerate(content):
         if not isinstance(row, dict):
@@ -118,12 +129,19 @@ def _from_rows(form: str, content: Any, inputs: Sequence[TensorSpec]) -> dict[st
     columns = {name: [row[name] for row in content] for name in names}
     if _is_matrix(inputs) and inputs[0].name not in columns:
         return {inputs[0].name: _column(inputs[0], [[row[name] for name in names] for row in content])}
-    return _from_columns(columns, inputs)
+    return _read(columns, inputs, _cells)
 
 
 def _is_matrix(inputs: Sequence[TensorSpec]) -> bool:
     """A single input [-1, n] takes the columns of a table in their order, whatever their names."""
     return len(inputs) == 1 and len(inputs[0].shape) == 2
+
+
+def _cells(spec: TensorSpec, values: list[Any]) -> Array:
+    """One value for each row: a list in the place of a single value is refused, also if it holds only one."""
+    if len(spec.shape) == 1:
+        return decode_tensor(spec, spec.datatype, [len(values)], values)
+    return _column(spec, values)
 
 
 def _column(spec: TensorSpec, values: Any) -> Array:

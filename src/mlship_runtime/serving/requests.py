@@ -89,7 +89,7 @@ class RequestReader:
         if self._in_head and self._fed > self._limits.header:
             raise Refusal(431, "the header of the request is too large")
         if self._fed > self._limits.header + 2 * self._limits.body:
-            raise Refusal(413, "the body of the request is too large")
+            raise Refusal(413, _too_large(self._limits.body))
 
     def _refuse(self, status: int, message: str) -> Refusal:
         self._refusal = Refusal(status, message)
@@ -121,7 +121,7 @@ class RequestReader:
         elif name == b"content-length":
             self._length = value
             if int(value) > self._limits.body:
-                raise self._refuse(413, "the body of the request is too large")
+                raise self._refuse(413, _too_large(self._limits.body))
         elif name == b"transfer-encoding":
             self._coding = value
         elif name == b"expect":
@@ -146,7 +146,7 @@ class RequestReader:
     def on_body(self, part: bytes) -> None:
         self._body_size += len(part)
         if self._body_size > self._limits.body:
-            raise self._refuse(413, "the body of the request is too large")
+            raise self._refuse(413, _too_large(self._limits.body))
         self._body.append(part)
 
     def on_message_complete(self) -> None:
@@ -161,3 +161,7 @@ class RequestReader:
             connection = KEEP if parser.get_http_version() == "1.1" else KEEP_1_0
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self._take(parser.get_method(), self._target, self._content_type, body, connection)
+
+
+def _too_large(limit: int) -> str:
+    return f"the body of the request is larger than {limit:,} bytes: send fewer rows at a time"

@@ -7,7 +7,7 @@ thoroughly, by `tensors.decode_tensor`, which either understands it or says what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Annotated, Any, NoReturn, Optional
 
@@ -19,6 +19,7 @@ from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
 from mlship_runtime.model.datatypes import EXACT_WHOLE, NUMPY_TYPES, Array, column_type, is_float, is_whole
 from mlship_runtime.model.tensors import check_complete, decode_tensor, unknown_input
+from mlship_runtime.serving import notfinite
 
 _DOUBTS = (msgspec.DecodeError, RecursionError, LookupError, OverflowError, ValueError)
 _DEEP = "the body is nested too deeply"
@@ -127,7 +128,7 @@ class InferCodec:
         except msgspec.ValidationError as error:
             _explain(body, error)
         except msgspec.DecodeError as error:
-            raise BadInput("the body is not JSON", cause=str(error)) from None
+            raise _not_json(body, error) from None
         except RecursionError:
             raise BadInput(_DEEP) from None
         columns: dict[str, Array] = {}
@@ -179,8 +180,23 @@ def _read_tensor(spec: TensorSpec, tensor: InferTensor) -> Array:
     except RecursionError:
         raise BadInput(f"{name}: data is nested too deeply", field=name) from None
     except msgspec.DecodeError as error:
-        raise BadInput(f"{name}: data cannot be read", cause=str(error), field=name) from None
+        about = {"name": name, "shape": tensor.shape}
+        fault = notfinite.refusal(
+            bytes(tensor.data), lambda data: notfinite.tensor_cells({**about, "data": data})
+        )
+        cause = str(error)
+        raise fault or BadInput(f"{name}: data cannot be read", cause=cause, field=name) from None
     return decode_tensor(spec, tensor.datatype, tensor.shape, data)
+
+
+def _not_json(body: bytes, error: msgspec.DecodeError) -> BadInput:
+    return notfinite.refusal(body, _cells) or BadInput("the body is not JSON", cause=str(error))
+
+
+def _cells(document: Any) -> Iterator[notfinite.Cell]:
+    tensors = document.get("inputs") if isinstance(document, dict) else None
+    for tensor in tensors if isinstance(tensors, list) else ():
+        yield from notfinite.tensor_cells(tensor)
 
 
 def _element_type(spec: TensorSpec) -> Any:
@@ -203,6 +219,8 @@ def _explain(body: bytes, error: msgspec.ValidationError) -> NoReturn:
         document = msgspec.json.decode(body)
     except RecursionError:
         raise BadInput(_DEEP) from None
+    except msgspec.DecodeError as fault:
+        raise _not_json(body, fault) from None
     tensors = document.get("inputs") if isinstance(document, dict) else None
     for tensor in tensors if isinstance(tensors, list) else ():
         try:

@@ -117,6 +117,18 @@ def test_a_stage_killed_at_any_moment_is_repeated(lonely: Onhost, make_bundle) -
     assert alive(worker)
 
 
+def test_a_disk_that_cannot_be_written_is_seen(tmp_path, require) -> None:
+    require("tmpfs")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(disk)], check=True)
+    try:
+        assert Onhost(disk / "base", "tiny")("facts")["readOnly"] is True
+        assert Onhost(tmp_path / "base", "tiny")("facts")["readOnly"] is False
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_a_full_disk_is_said_and_a_repeat_works_once_there_is_room(tmp_path, make_bundle, require) -> None:
     require("tmpfs")
     disk = tmp_path / "disk"

@@ -115,3 +115,14 @@ def test_texts_are_compared_as_texts() -> None:
     words = itertools.cycle(["x", "y"])
     with pytest.raises(Failure, match="in row 0"):
         reduced(lambda c: {"t": np.array([next(words), *["z"] * 18, "q"], object)})
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_step_that_exits_is_named(alone: bool) -> None:
+    def step(columns):
+        if not alone or len(columns["a"]) == 1:
+            raise SystemExit(3)
+        return {"X": columns["a"]}
+
+    with pytest.raises(Failure, match=r"^the reduction step ended the process \(SystemExit 3\)$"):
+        reduced(step)

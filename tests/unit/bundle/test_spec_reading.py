@@ -44,6 +44,14 @@ def test_fields(layers: list[Layer]) -> None:
     assert spec.runtime["platforms"][LINUX]["trim"] == 1
 
 
+def test_classes_name_the_columns_of_an_output(layers: list[Layer]) -> None:
+    document = make_spec(layers)
+    chances = {"name": "p", "datatype": "FP32", "shape": [-1, 2], "nullable": False, "classes": ["no", "yes"]}
+    document["schema"]["outputs"].append(chances)
+    label, found = read_spec(canonical.encode(document)).outputs
+    assert (label.classes, found.classes) == ((), ("no", "yes"))
+
+
 def test_without_reduction(layers: list[Layer]) -> None:
     assert read_spec(canonical.encode({**make_spec(layers), "reduction": None})).reduction is None
 
@@ -75,6 +83,12 @@ CHANGES: dict[str, Callable[[Json], object]] = {
     "inputs[0]: 'datatype' is 'FLOAT'": lambda d: d["schema"]["inputs"][0].update(datatype="FLOAT"),
     "inputs[0]: 'shape' is not a list of sizes": lambda d: d["schema"]["inputs"][0].update(shape=[-2]),
     "inputs[0]: 'nullable' is not true or false": lambda d: d["schema"]["inputs"][0].update(nullable=0),
+    "inputs[0]: 'classes' is not a list with a name": lambda d: d["schema"]["inputs"][0].update(
+        classes=["a"]
+    ),
+    "outputs[0]: 'classes' is not a list with a name": lambda d: d["schema"]["outputs"][0].update(
+        classes=[1]
+    ),
     "names a tensor twice": lambda d: d["schema"].update(outputs=d["schema"]["outputs"] * 2),
     "golden: 'rows' is not a whole number": lambda d: d["golden"].update(rows=-1),
     "score: 'abs' is not a number from 0 on": lambda d: d["golden"]["tolerance"]["score"].update(abs=-1),

@@ -100,6 +100,26 @@ def test_what_was_seen_is_in_the_comments(here: Path) -> None:
     assert "# The model does not read: left." in text
 
 
+@pytest.mark.parametrize(("name", "key"), [("age", "age"), ("age in years", '"age in years"')])
+def test_how_whole_numbers_take_fractions_is_in_the_comments(here: Path, name: str, key: str) -> None:
+    model = write_model(here, feature_names_in_=[name], n_features_in_=1)
+    init_for_model(Path(), model=model, examples=write_rows(here, f"{name}\n25\n41\n"))
+    text = (here / "mlship.toml").read_text()
+    said = f'will be refused. If a column may hold some:\n# [schema.{key}]\n# type = "FP64"\n'
+    assert said in text
+    (here / "mlship.toml").write_text(text.replace("# [schema.", "[schema.").replace("# type =", "type ="))
+    project = load_project(here)
+    assert project.schema[name].type == "FP64"
+    assert project.golden.rows == 2
+    assert project.targets["local"].type == "local"
+
+
+def test_nothing_is_said_of_fractions_where_no_column_is_whole(here: Path) -> None:
+    model = write_model(here, feature_names_in_=["load"], n_features_in_=1)
+    init_for_model(Path(), model=model, examples=write_rows(here, "load\n2.5\n4\n"))
+    assert "fraction" not in (here / "mlship.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("header", "classes", "label"),
     [

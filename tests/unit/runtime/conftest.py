@@ -113,7 +113,11 @@ def make_tree(tmp_path: Path) -> Callable[..., BundleTree]:
 
 
 def _rows(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
-    return [{**vars(spec), "shape": list(spec.shape)} for spec in specs]
+    rows = []
+    for spec in specs:
+        row = {**vars(spec), "shape": list(spec.shape), "classes": list(spec.classes)}
+        rows.append({key: value for key, value in row.items() if key != "classes" or value})
+    return rows
 
 
 def _index(layer: dict[str, bytes]) -> list[list[Any]]:

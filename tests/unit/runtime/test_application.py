@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mlship_runtime import __version__
+from mlship_runtime.bundle.spec import TensorSpec
+from mlship_runtime.model.pipeline import Pipeline
+from mlship_runtime.serving.application import Application
 
 
 def x(data, shape=(1, 2), datatype="FP32", name="X"):
@@ -40,6 +45,16 @@ class TestFailures:
 
 
 class TestRoutes:
+    def test_metadata_names_the_classes(self, make_tree):
+        outputs = (
+            TensorSpec("label", "INT64", (-1, 1), nullable=False),
+            TensorSpec("sum", "FP32", (-1, 1), nullable=False, classes=("yes",)),
+        )
+        application = Application(Pipeline(make_tree(outputs=outputs)))
+        label, given = json.loads(application.answer(b"GET", b"/v2/models/tiny", b"", b"").body)["outputs"]
+        assert "parameters" not in label
+        assert given["parameters"] == {"classes": ["yes"]}
+
     def test_metadata(self, table):
         assert table.get("/v2") == (200, {"name": "mlship", "version": __version__, "extensions": []})
         status, answer = table.get("/v2/models/tiny")

@@ -95,7 +95,7 @@ def test_a_bad_csv_names_line_and_column(text, says):
         (spec_of(datatype="INT64"), "1.5", "line 2, age: '1.5' is not a whole number"),
         (spec_of(datatype="INT64", nullable=True), "x", "line 2, age: 'x' is not a whole number"),
         (spec_of(datatype="INT8"), "128", "age, row 0 is 128, not a whole number (INT8)"),
-        (spec_of(datatype="FP32"), "1e39", "age holds a number too large for FP32"),
+        (spec_of(datatype="FP32"), "1e39", "age, row 0 is 1e+39, too large for FP32"),
         (spec_of(datatype="BOOL"), "yes", "line 2, age: 'yes' is not true or false"),
         (spec_of(shape=(-1, 2)), "1", "the CSV has 1 columns, age 2"),
     ],

@@ -88,6 +88,16 @@ class TestInvocations:
         ({"dataframe_records": [{"age": 1}, {"height": 1}]}, "age is not in every row of dataframe_records"),
         ({"dataframe_records": [{"age": 1}, 2]}, "row 1 of dataframe_records is not an object"),
         ({"dataframe_records": [{"age": 1, "height": 2, "word": 3}]}, "word, row 0 is 3, not a text"),
+        ({"instances": [{"age": [1], "height": 2, "word": "a"}]}, "age, row 0 is [1], not a whole number"),
+        (
+            {"dataframe_records": [{"age": 1, "height": [2], "word": "a"}]},
+            "height, row 0 is [2], not a number",
+        ),
+        ({"dataframe_records": [{"age": 1, "height": 2, "word": ["a"]}]}, "word, row 0 is ['a'], not a text"),
+        (
+            {"dataframe_split": {"columns": ["age", "height", "word"], "data": [[1, 2, "a"], [[1], 2, "a"]]}},
+            "age, row 1 is [1], not a whole number",
+        ),
         (b'{"instances": %b}' % DEEP, "the body is nested too deeply"),
     )
 
@@ -96,6 +106,20 @@ class TestInvocations:
         status, answer = table.post("/invocations", document)
         assert status == 400
         assert answer["error"].startswith(says)
+
+    def test_a_row_of_a_single_column_holds_one_value(self, make_tree):
+        tree = make_tree(inputs=(TensorSpec("a", "FP64", (-1,), nullable=False),), assemble={"X": ["a", "a"]})
+        application = Application(Pipeline(tree))
+        for body, status in ((b'{"instances": [1, 2]}', 200), (b'{"instances": [[1], [2]]}', 400)):
+            assert application.answer(b"POST", b"/invocations", b"", body).status == status
+
+    def test_columns_may_be_n_or_n_by_1(self, table):
+        columns = {"age": [[1], [2]], "height": [1, 2], "word": ["a", "b"]}
+        assert len(table.predictions({"inputs": columns})) == 2
+
+    def test_of_a_name_given_twice_the_last_value_counts(self, table):
+        body = b'{"instances": [{"age": 1, "age": 40, "height": null, "word": "known"}]}'
+        assert [row["sum"] for row in table.predictions(body)] == [[140.0]]
 
     def test_csv_that_is_not_utf_8(self, table):
         assert table.post("/invocations", b"age\n\xff\n", b"text/csv")[0] == 400

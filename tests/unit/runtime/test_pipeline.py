@@ -49,6 +49,7 @@ RESULTS = [
     ("return {'Y': np.zeros((1, 2))}", "X is missing"),
     ("return {'X': np.zeros((1, 2)), 'Y': np.zeros(1)}", "Y is new"),
     ("raise KeyError('unit')", "KeyError"),
+    ("raise SystemExit(0)", "SystemExit"),
 ]
 
 
@@ -76,10 +77,17 @@ def test_an_unrecorded_reduction_may_return_what_it_likes(make_tree):
     assert pipeline.reduce({"a": np.array([1.0])})["anything"].tolist() == [1.0]
 
 
-def test_a_number_too_large_for_the_model_names_its_input(make_tree):
+def test_a_number_too_large_for_the_model_names_its_column_and_row(make_tree):
     tree = make_tree(inputs=(tensor("a"), tensor("b")), assemble={"X": ["a", "b"]})
-    with pytest.raises(BadInput, match="too large") as caught:
-        Pipeline(tree).predict({"a": np.array([1e300]), "b": np.array([1.0])})
+    with pytest.raises(BadInput, match=r"^b, row 1 is -1e\+300, too large for the model") as caught:
+        Pipeline(tree).predict({"a": np.array([1.0, 2.0]), "b": np.array([1.0, -1e300])})
+    assert caught.value.field == "b"
+
+
+def test_a_number_too_large_in_a_matrix_names_its_row(make_tree):
+    tree = make_tree(inputs=(tensor("X", "FP64", (-1, 2)),))
+    with pytest.raises(BadInput, match=r"^X, row 1 is 1e\+300, too large") as caught:
+        Pipeline(tree).predict({"X": np.array([[1.0, 2.0], [3.0, 1e300]])})
     assert caught.value.field == "X"
 
 
@@ -112,6 +120,7 @@ def test_a_schema_that_cannot_feed_the_model(make_tree):
     ("code", "said"),
     [
         ("raise RuntimeError('no')", "cannot be imported: RuntimeError: no"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
         ("other = 1", "has no function 'reduce'"),
     ],
 )

@@ -154,6 +154,13 @@ def test_what_is_no_request_is_refused_and_ends_the_connection(start, data, stat
     assert json.loads(second[2])["error"]
 
 
+def test_too_long_a_body_is_told_the_limit(start):
+    (answer,) = ask(start(limits=SMALL), request("POST", body=b"x" * 501))
+    assert json.loads(answer[2]) == {
+        "error": "the body of the request is larger than 500 bytes: send fewer rows at a time"
+    }
+
+
 @pytest.mark.parametrize(
     ("head", "status"),
     [

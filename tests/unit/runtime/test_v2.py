@@ -114,17 +114,17 @@ class TestV2:
         ({"inputs": [x([1, 2], (2,))]}, "X: shape [2] does not fit [-1, 2]"),
         ({"inputs": [x([], (0, 2))]}, "X: shape [0, 2] holds no values"),
         ({"inputs": [x([1, 2], (2, 2))]}, "X: data does not fill shape [2, 2]"),
-        ({"inputs": [x([1, 2], (-1, 2))]}, "X: shape [-1, 2] does not fit [-1, 2]"),
+        ({"inputs": [x([1, 2], (-1, 2))]}, "X: shape [-1, 2] must give its sizes"),
         ({"inputs": [x([1, None])]}, "X, row 0 is null: it is not nullable"),
         ({"inputs": [x([1, "2"])]}, "X, row 0 is '2', not a number (FP32)"),
         ({"inputs": [x([1, True])]}, "X, row 0 is True, not a number (FP32)"),
-        ({"inputs": [x([1, 1e39])]}, "X holds a number too large for FP32"),
+        ({"inputs": [x([1, 1e39])]}, "X, row 0 is 1e+39, too large for FP32"),
         ({"inputs": [x("12")]}, "X: data is not a list"),
         ({"inputs": [x([1, 2])], "outputs": [{"name": "odds"}]}, "odds is not an output of this model"),
-        (NAN, "the body is not JSON"),
+        (NAN, "X is NaN in row 0"),
         (
             b'{"inputs":[{"name":"X","datatype":"FP32","shape":[1,2],"data":[1,1e999]}]}',
-            "X: data cannot be read",
+            "X is infinite in row 0",
         ),
     )
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mlship_runtime.errors import RuntimeFault
 
 from . import formats
-from .failure import Failure, reason
+from .failure import Failure, ended, reason
 
 if TYPE_CHECKING:
     from .features import Features
@@ -31,6 +31,10 @@ def main(job: dict[str, Any]) -> None:
         result = {"ok": True, **_work(job)}
     except (Failure, RuntimeFault) as failure:
         error = {"what": failure.what, "cause": failure.cause, "fix": failure.fix}
+        result = {"ok": False, "error": error, "trace": traceback.format_exc()}
+    except SystemExit as end:
+        found = ended("code that the build called in the project's Python", end)
+        error = {"what": found.what, "cause": found.cause, "fix": found.fix}
         result = {"ok": False, "error": error, "trace": traceback.format_exc()}
     except Exception as error:
         result = {
@@ -56,7 +60,7 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     if job["reduction"]:
         reduction = reducing.load(job["reduction"]["module"], job["reduction"]["function"], job["root"])
         columns = reducing.run(reduction, columns)
-    features = Features(columns, nullable if reduction is None else None)
+    features = Features(columns, None if reduction else nullable, reduced=reduction is not None)
     if _format(job) == formats.ONNX:
         converted = taken.take(job["model"]["file"], features)
     else:

@@ -19,8 +19,8 @@ def convert(model: Any, features: Features, opset: int, precision: str) -> dict[
     """Ask the model about `features`, convert it to a graph that reads numbers in `precision`.
     Raises Failure.
 
-    Returns graph (bytes), assemble, outputs (names), reference (tensors), margins, framework, converter,
-    opset.
+    Returns graph (bytes), assemble, outputs (names), classes, reference (tensors), margins, framework,
+    converter, opset.
     """
     import onnx
     import skl2onnx
@@ -37,6 +37,7 @@ def convert(model: Any, features: Features, opset: int, precision: str) -> dict[
         "graph": graph.normalised(converted),
         "assemble": assemble,
         "outputs": names,
+        "classes": _classes(model, reference, names),
         "reference": [{**tensor, "name": name} for tensor, name in zip(reference, names)],
         "margins": margins,
         "framework": _framework(model, packages),
@@ -77,10 +78,17 @@ def _answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list
     except Failure:
         raise
     except Exception as error:
-        raise Failure(
-            "the model cannot answer the examples", cause=reason(error), fix=_text_columns(features)
-        ) from error
+        raise features.not_answered(reason(error), _text_columns(features)) from error
     return [_tensor("label", predicted)], None if scores is None else _margins(scores)
+
+
+def _classes(model: Any, reference: list[dict[str, Any]], names: list[str]) -> dict[str, list[str]]:
+    """The classes in the order of the probabilities, by the name of that output; as the label writes them."""
+    given = {name: tensor for name, tensor in zip(names, reference) if tensor["name"] == "probabilities"}
+    if not given:
+        return {}
+    found = [str(value) for value in _tensor("label", np.asarray(model.classes_))["data"]]
+    return {name: found for name, tensor in given.items() if tensor["shape"][1:] == [len(found)]}
 
 
 def _text_columns(features: Features) -> str:

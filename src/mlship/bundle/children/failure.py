@@ -16,3 +16,11 @@ def reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = f"{type(error).__name__}: {' '.join(lines)}" if lines else type(error).__name__
     return text if len(text) <= 300 else text[:299] + "…"
+
+
+def ended(who: str, end: SystemExit) -> Failure:
+    """Of foreign code that called sys.exit."""
+    return Failure(
+        f"{who} ended the process (SystemExit {0 if end.code is None else end.code})",
+        fix="Take the call of sys.exit out: code that a build or a server calls must return",
+    )

@@ -18,11 +18,14 @@ _BESIDE = 6  # names shown in a message
 
 
 class Features:
-    """Named arrays with equal first dimension. `nullable` names the columns that may be missing; None looks
-    at the values."""
+    """Named arrays with equal first dimension: the examples' own, or what the reduction made of them.
+    `nullable` names the columns that may be missing; None looks at the values."""
 
-    def __init__(self, columns: dict[str, Array], nullable: set[str] | None) -> None:
+    def __init__(
+        self, columns: dict[str, Array], nullable: set[str] | None, *, reduced: bool = False
+    ) -> None:
         self.columns = columns
+        self.reduced = reduced
         self._nullable = nullable
         self.rows = len(next(iter(columns.values())))
 
@@ -54,13 +57,10 @@ class Features:
         count = getattr(model, "n_features_in_", None)
         if wanted and self.matrix_name is None:
             self._check_names(wanted)
-            return Features({name: self.columns[name] for name in wanted}, self._nullable)
+            columns = {name: self.columns[name] for name in wanted}
+            return Features(columns, self._nullable, reduced=self.reduced)
         if count is not None and count != self.width:
-            raise Failure(
-                f"the model reads {count} features, the examples give {self.width}",
-                cause=f"they are {_few(self.names)}" if self.matrix_name is None else "",
-                fix="Name the model's columns in mlship.toml: [golden] columns = [...]",
-            )
+            raise self.wrong_width("the model", count)
         return self
 
     def _called(self, name: str) -> str:
@@ -69,15 +69,54 @@ class Features:
             return name
         return next((column for column in self.columns if column.replace(" ", "_") == name), name)
 
+    def wrong_width(self, reader: str, count: int) -> Failure:
+        """Of a model (`reader` says which) that reads `count` features, which are not these."""
+        if self.reduced:
+            shapes = [f"{name!r} of shape {list(array.shape)}" for name, array in self.columns.items()]
+            return Failure(
+                f"the reduction returned {_few(shapes)}, {reader} reads {count} features",
+                fix="Correct the reduction: it must return what the model was trained on",
+            )
+        return Failure(
+            f"{reader} reads {count} features, the examples give {self.width}",
+            cause=f"they are {_few(self.names)}" if self.matrix_name is None else "",
+            fix="Name the model's columns in mlship.toml: [golden] columns = [...]",
+        )
+
+    def not_answered(self, cause: str, fix: str) -> Failure:
+        """Of a model that raised on these, for the reason `cause`."""
+        missing = self._first_missing() if self.reduced and "nan" in cause.lower() else None
+        if missing is None:
+            return Failure("the model cannot answer the examples", cause=cause, fix=fix)
+        name, row = missing
+        return Failure(
+            f"the reduction returned NaN in {name!r} for row {row} of the examples",
+            cause=f"the model takes none: {cause}",
+            fix="Fill missing values in the reduction, or train a model that takes them",
+        )
+
+    def _first_missing(self) -> tuple[str, int] | None:
+        for name, array in self.columns.items():
+            gone = np.isnan(array).reshape(self.rows, -1).any(axis=1) if array.dtype.kind == "f" else None
+            if gone is not None and gone.any():
+                return name, int(gone.argmax())
+        return None
+
     def _check_names(self, wanted: Sequence[str]) -> None:
         missing = [name for name in wanted if name not in self.columns]
+        more = [name for name in self.columns if name not in wanted]
+        if self.reduced and (missing or more):
+            raise Failure(
+                f"the reduction returned {_few(self.names)}",
+                cause=f"the model reads {_few(wanted)}",
+                fix="Correct the reduction: return the model's columns by their names",
+            )
         if missing:
             raise Failure(
                 f"the model reads columns that the examples do not have: {_few(missing)}",
                 cause=f"the examples have {_few(self.names)}",
                 fix="Give the model's own columns as examples, or return them from the reduction step",
             )
-        more = [name for name in self.columns if name not in wanted]
         if more:
             raise Failure(
                 f"the examples have columns that the model does not read: {_few(more)}",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import formats
-from .failure import Failure, reason
+from .failure import Failure, ended, reason
 
 
 def load(model: dict[str, str]) -> Any:
@@ -42,6 +42,8 @@ def from_file(path: Path) -> Any:
         warnings.simplefilter("always")
         try:
             found = _READERS[kind](path)
+        except SystemExit as end:
+            raise ended(path.name, end) from end
         except ModuleNotFoundError as error:
             raise Failure(
                 f"{path.name} needs the module {error.name!r}",
@@ -146,6 +148,8 @@ def _from_function(model: dict[str, str]) -> Any:
     module, function = model["module"], model["function"]
     try:
         found = getattr(importlib.import_module(module), function, None)
+    except SystemExit as end:
+        raise ended(f"the module {module!r} of [model] source", end) from end
     except Exception as error:
         raise Failure(
             f"the module {module!r} of [model] source cannot be imported", cause=reason(error)
@@ -154,6 +158,8 @@ def _from_function(model: dict[str, str]) -> Any:
         raise Failure(f"the module {module!r} has no function {function!r}", fix="Correct [model] source")
     try:
         return found()
+    except SystemExit as end:
+        raise ended(f"{module}:{function}", end) from end
     except Exception as error:
         raise Failure(f"{module}:{function} raised", cause=reason(error)) from error
 

@@ -14,7 +14,7 @@ import numpy as np
 from mlship_runtime.model.datatypes import Array, datatype_of
 
 from . import modules
-from .failure import Failure, reason
+from .failure import Failure, ended, reason
 
 Columns = dict[str, Array]
 _SINGLE_ROWS = 3  # rows that are also reduced alone
@@ -22,13 +22,18 @@ _ALONE_TOLERANCE = 1e-5  # relative: vectorised mathematics may round otherwise 
 
 
 class Reduction:
-    """A step with where it came from; `seen` are the modules of the project that it brought in."""
+    """A step with where it came from (`name` is module:function); `before` are the modules that were there
+    before it was imported."""
 
     def __init__(self, step: Callable[[Columns], Columns], root: Path, before: set[str], name: str) -> None:
         self.step, self.root, self.before, self.name = step, root, before, name
 
     def __call__(self, columns: Columns) -> Columns:
-        return self.step({name: array.copy() for name, array in columns.items()})
+        """Raises Failure where the step ends the process, and whatever else it raises."""
+        try:
+            return self.step({name: array.copy() for name, array in columns.items()})
+        except SystemExit as end:
+            raise ended(f"the reduction {self.name}", end) from end
 
 
 def load(module: str, function: str, root: str) -> Reduction:
@@ -36,6 +41,8 @@ def load(module: str, function: str, root: str) -> Reduction:
     before = modules.loaded()
     try:
         found = importlib.import_module(module)
+    except SystemExit as end:
+        raise ended(f"the reduction module {module!r}", end) from end
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
             raise Failure(
@@ -54,7 +61,7 @@ def load(module: str, function: str, root: str) -> Reduction:
             f"the module {module!r} has no function {function!r}",
             fix="Correct [reduction] step in mlship.toml",
         )
-    return Reduction(step, Path(root), before, module)
+    return Reduction(step, Path(root), before, f"{module}:{function}")
 
 
 def run(reduction: Reduction, columns: Columns) -> Columns:
@@ -63,6 +70,8 @@ def run(reduction: Reduction, columns: Columns) -> Columns:
     rows = len(next(iter(columns.values())))
     try:
         first = reduction(columns)
+    except Failure:
+        raise
     except Exception as error:
         raise _raised(reduction, columns, rows, error) from error
     _check(first, rows)
@@ -99,6 +108,8 @@ def _raised(reduction: Reduction, columns: Columns, rows: int, error: Exception)
 def _fault_of(reduction: Reduction, columns: Columns, low: int, high: int) -> Exception | None:
     try:
         reduction({name: array[low:high] for name, array in columns.items()})
+    except Failure:
+        raise
     except Exception as error:
         return error
     return None
@@ -172,6 +183,8 @@ def _compare_alone(reduction: Reduction, columns: Columns, whole: Columns, rows:
     for row in sorted({0, rows // 2, rows - 1})[:_SINGLE_ROWS]:
         try:
             alone = reduction({name: array[row : row + 1] for name, array in columns.items()})
+        except Failure:
+            raise
         except Exception as error:
             raise Failure(f"the reduction raised on row {row} alone", cause=reason(error)) from error
         _check(alone, 1)

@@ -122,7 +122,7 @@ def _assemble(file: str, inputs: list[Any], features: Features) -> dict[str, lis
         sizes = inputs[0].type.tensor_type.shape.dim
         width = sizes[1].dim_value if len(sizes) == 2 else 0
         if width and width != features.width:
-            raise Failure(f"{file} reads {width} features, the examples give {features.width}")
+            raise features.wrong_width(file, width)
         return {inputs[0].name: features.names}
     raise Failure(
         f"{file} has inputs that the examples do not: {', '.join(sorted(names - set(features.names)))}",
