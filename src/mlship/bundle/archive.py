@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +19,20 @@ from mlship_runtime.bundle.paths import PathSet
 from mlship_runtime.bundle.spec import FileEntry
 from mlship_runtime.bundle.ustar import CHUNK, END, header, padding
 
-Content = bytes | Path | Callable[[], bytes]  # the last is called when its turn comes
+_BESIDE = 256 << 10  # bytes of a chunk from which on hashing it in a thread of its own pays
+
+
+@dataclass(frozen=True, order=True)
+class Stretch:
+    """`length` bytes of a file from `offset` on; zeros where there is no file."""
+
+    file: Path | None
+    offset: int
+    length: int
+
+
+Pieces = tuple[Stretch, ...]
+Content = bytes | Path | Pieces | Callable[[], bytes]  # the last is called when its turn comes
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,38 +91,107 @@ def write_layer(
 
 
 def _write(files: list[tuple[str, Content]], target: BinaryIO) -> tuple[str, int, tuple[FileEntry, ...]]:
-    hasher, size, entries = hashlib.sha256(), 0, []
+    size, entries = 0, []
+    with _Hashes() as hashes:
 
-    def put(data: bytes) -> None:
-        nonlocal size
-        hasher.update(data)
-        target.write(data)
-        size += len(data)
+        def put(data: bytes) -> None:
+            nonlocal size
+            hashes.update(data)
+            target.write(data)
+            size += len(data)
 
-    for path, content in files:
-        file_hasher, length = hashlib.sha256(), _size(content := _loaded(content))
-        put(header(path, length))
-        for chunk in _chunks(path, content, length):
-            file_hasher.update(chunk)
-            put(chunk)
-        put(padding(length))
-        entries.append(FileEntry(path, length, file_hasher.hexdigest()))
-    put(END)
-    return "sha256:" + hasher.hexdigest(), size, tuple(entries)
-
-
-def _loaded(content: Content) -> bytes | Path:
-    return content if isinstance(content, bytes | Path) else content()
+        for path, content in files:
+            length = _size(content := _loaded(content))
+            put(header(path, length))
+            hashes.begin_file()
+            for chunk in _chunks(path, content, length):
+                put(chunk)
+            entries.append(FileEntry(path, length, hashes.end_file()))
+            put(padding(length))
+        put(END)
+        return "sha256:" + hashes.whole(), size, tuple(entries)
 
 
-def _size(content: bytes | Path) -> int:
+class _Hashes:
+    """sha256 of the tar and of the file that is in it now; what is large goes into both at once, while the
+    next is read and written."""
+
+    def __init__(self) -> None:
+        self._whole = hashlib.sha256()
+        self._file: hashlib._Hash | None = None
+        self._running: list[Future[None]] = []
+        self._pool = ThreadPoolExecutor(2)
+
+    def __enter__(self) -> _Hashes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def update(self, data: bytes) -> None:
+        self._wait()
+        hashers = [self._whole, self._file] if self._file else [self._whole]
+        if len(data) < _BESIDE:
+            for hasher in hashers:
+                hasher.update(data)
+        else:
+            self._running = [self._pool.submit(hasher.update, data) for hasher in hashers]
+
+    def begin_file(self) -> None:
+        self._wait()
+        self._file = hashlib.sha256()
+
+    def end_file(self) -> str:
+        self._wait()
+        assert self._file is not None  # noqa: S101 - there was a `begin_file`
+        found, self._file = self._file.hexdigest(), None
+        return found
+
+    def whole(self) -> str:
+        self._wait()
+        return self._whole.hexdigest()
+
+    def _wait(self) -> None:
+        for future in self._running:
+            future.result()
+        self._running = []
+
+
+def _loaded(content: Content) -> bytes | Path | Pieces:
+    return content() if callable(content) else content
+
+
+def _size(content: bytes | Path | Pieces) -> int:
+    if isinstance(content, tuple):
+        return sum(stretch.length for stretch in content)
     return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
-def _chunks(path: str, content: bytes | Path, length: int) -> Iterator[bytes]:
+def _chunks(path: str, content: bytes | Path | Pieces, length: int) -> Iterator[bytes]:
     if isinstance(content, bytes):
         yield content
+    elif isinstance(content, tuple):
+        for stretch in content:
+            yield from _stretched(path, stretch)
+    else:
+        yield from _whole_file(path, content, length)
+
+
+def _stretched(path: str, stretch: Stretch) -> Iterator[bytes]:
+    if stretch.file is None:
+        yield bytes(stretch.length)
         return
+    left = stretch.length
+    with stretch.file.open("rb", buffering=0) as file:
+        file.seek(stretch.offset)
+        while left and (chunk := file.read(min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+    if left:
+        raise _changed(path, stretch.file)
+
+
+def _whole_file(path: str, content: Path, length: int) -> Iterator[bytes]:
     seen = 0
     with content.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -116,4 +200,8 @@ def _chunks(path: str, content: bytes | Path, length: int) -> Iterator[bytes]:
                 break
             yield chunk
     if seen != length:
-        raise BuildError(f"{content} changed while it was packed as {path}", fix="Build again")
+        raise _changed(path, content)
+
+
+def _changed(path: str, file: Path) -> BuildError:
+    return BuildError(f"{file} changed while it was packed as {path}", fix="Build again")

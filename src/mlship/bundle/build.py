@@ -13,7 +13,7 @@ import msgspec
 from mlship.bundle import golden
 from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.convert import Converted, convert
-from mlship.bundle.document import GOLDEN_PATH, MODEL_PATH, Content, write_documents
+from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
 from mlship.bundle.examples import Examples, read_examples
 from mlship.bundle.lock import (
     Lock,
@@ -25,12 +25,14 @@ from mlship.bundle.lock import (
     read_lock,
     write_atomically,
 )
+from mlship.bundle.model_layers import model_digest, model_layers
 from mlship.bundle.platforms import named
 from mlship.bundle.proof import Disparity, check_parity, check_reduced
 from mlship.bundle.publish import BuildStore, publish
 from mlship.bundle.record import Recorded
 from mlship.bundle.runtime import Settled, for_this_machine, settle
 from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
+from mlship.bundle.shards import SHARD_BYTES
 from mlship.bundle.trial import try_bundle
 from mlship.bundle.wheels import fetch
 from mlship.config import Project
@@ -76,18 +78,19 @@ def build_bundle(
     *,
     locked: bool = False,
     upgrade: bool = False,
+    shard_bytes: int = SHARD_BYTES,
     progress: Progress = SILENT,
 ) -> Built:
     """Build the project's bundle into `registry`, tagged with its version, and bring mlship.lock up to date.
 
-    `locked` refuses to change the lock, `upgrade` renews it. Raises BuildError or ConfigError; nothing is
-    published and the lock stays as it was then.
+    `locked` refuses to change the lock, `upgrade` renews it; weights beyond `shard_bytes` are cut up. Raises
+    BuildError or ConfigError; nothing is published and the lock stays as it was then.
     """
     before = read_lock(project)
     if locked and before is None:
         raise BuildError("there is no mlship.lock", fix="Build once without --locked and commit the file")
     with _scratch() as folder:
-        work = _Build(project, before, folder, upgrade, progress)
+        work = _Build(project, before, folder, upgrade, progress, shard_bytes)
         lock, layers, content = work.run()
         changed = _changed(before, lock)
         if locked and before and changed:
@@ -148,8 +151,15 @@ class _Build:
     """One run in a scratch folder; `before` is the lock as it is, `kept` what of it may be repeated."""
 
     def __init__(
-        self, project: Project, before: Lock | None, folder: Path, upgrade: bool, progress: Progress
+        self,
+        project: Project,
+        before: Lock | None,
+        folder: Path,
+        upgrade: bool,
+        progress: Progress,
+        shard_bytes: int = SHARD_BYTES,
     ) -> None:
+        self.shard_bytes = shard_bytes
         self.project, self.before, self.upgrade = project, before, upgrade
         self.kept = None if upgrade else before
         self.folder, self.progress = folder, progress
@@ -186,7 +196,7 @@ class _Build:
         lock = Lock(
             runtime=settled.locked,
             model=LockedModel(
-                graph=converted.graph_digest,
+                graph=model_digest(own),
                 precision=converted.precision,
                 opset=converted.opset,
                 converter=dict(converted.converter),
@@ -219,7 +229,7 @@ class _Build:
         folder = self.folder / precision
         folder.mkdir()
         self.progress.phase("convert")
-        converted = convert(self.project, examples, precision)
+        converted = convert(self.project, examples, precision, folder, self.shard_bytes)
         self.progress.say(_conversion(converted))
         own = self._own_layers(converted, folder)
         content = Content(self.project, examples, converted, settled.locked)
@@ -227,7 +237,7 @@ class _Build:
         return _Proved(converted, own, answers, self._prove(converted, answers))
 
     def _own_layers(self, converted: Converted, folder: Path) -> list[Layer]:
-        layers = [write_layer(folder / "model.tar", "model", [(MODEL_PATH, converted.graph)])]
+        layers = model_layers(converted, folder)
         if converted.reduction:
             files = [(f"reduction/{place}", data) for place, data in converted.reduction.items()]
             layers.append(write_layer(folder / "reduction.tar", "reduction", files))
@@ -274,12 +284,14 @@ class _Build:
     def _inputs(self, examples: Examples, own: Sequence[Layer], runtime: LockedRuntime) -> dict[str, str]:
         """Digests of all that the recorded numbers depend on."""
         tolerance = self.project.golden.tolerance
+        models = [layer.digest for layer in own if layer.role == "model"]
         settings = [self.project.golden.rows, self.project.golden.seed, tolerance.abs, tolerance.rel]
         return {
             "examples": examples.digest,
             "runtime": runtime.digest,
             "settings": sha256(encode(settings)),
-            **{layer.role: layer.digest for layer in own},
+            "model": sha256(encode(models)) if len(models) > 1 else models[0],
+            **{layer.role: layer.digest for layer in own if layer.role != "model"},
         }
 
 
@@ -303,7 +315,7 @@ def _not_as_locked(before: Lock, after: Lock, changed: Sequence[str]) -> BuildEr
 
 
 def _conversion(converted: Converted) -> str:
-    size = len(converted.graph) / 1e3
+    size = converted.size / 1e3
     if not converted.reference:
         return f"Took the ONNX model as it is, {size:.0f} kB"
     versions = ", ".join(f"{name} {version}" for name, version in sorted(converted.converter.items()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from . import external_data
 from .failure import Failure, reason
 from .features import Features
 
@@ -17,12 +18,10 @@ def take(file: str, features: Features) -> dict[str, Any]:
     if not path.is_file():
         raise Failure(f"{path.name} is not there", fix="Correct [model] source in mlship.toml")
     data = path.read_bytes()
+    outside = external_data.check(path, data)
     try:
         model = onnx.load_model_from_string(data)
-        _check_whole(path.name, model)
-        onnx.checker.check_model(model)
-    except Failure:
-        raise
+        onnx.checker.check_model(str(path) if outside else model)
     except Exception as error:
         raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -36,6 +35,7 @@ def take(file: str, features: Features) -> dict[str, Any]:
     opsets = {opset.domain: opset.version for opset in model.opset_import}
     return {
         "graph": data,
+        "outside": bool(outside),
         "assemble": _assemble(path.name, inputs, features),
         "outputs": [node.name for node in model.graph.output],
         "reference": [],
@@ -44,18 +44,6 @@ def take(file: str, features: Features) -> dict[str, Any]:
         "converter": {"onnx": onnx.__version__},
         "opset": opsets.get("", opsets.get("ai.onnx", 0)),
     }
-
-
-def _check_whole(file: str, model: Any) -> None:
-    """Raise Failure for weights outside of the file: only one file is packed."""
-    import onnx
-
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise Failure(
-            f"{file} keeps weights in other files",
-            cause="models with external data are not supported yet",
-            fix="Save it as one file: onnx.save_model(model, path, save_as_external_data=False)",
-        )
 
 
 def _assemble(file: str, inputs: list[Any], features: Features) -> dict[str, list[str]]:
