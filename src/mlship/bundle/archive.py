@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,11 +13,10 @@ import msgspec
 from mlship.bundle.fault import as_bundle_error
 from mlship.bundle.manifest import layer_descriptor
 from mlship.errors import BuildError
+from mlship_runtime.bundle.hashing import Hasher
 from mlship_runtime.bundle.paths import PathSet
 from mlship_runtime.bundle.spec import FileEntry
 from mlship_runtime.bundle.ustar import CHUNK, END, header, padding
-
-_BESIDE = 256 << 10  # bytes of a chunk from which on hashing it in a thread of its own pays
 
 
 @dataclass(frozen=True, order=True)
@@ -91,70 +88,24 @@ def write_layer(
 
 
 def _write(files: list[tuple[str, Content]], target: BinaryIO) -> tuple[str, int, tuple[FileEntry, ...]]:
-    size, entries = 0, []
-    with _Hashes() as hashes:
+    whole, size, entries = Hasher(), 0, []
 
-        def put(data: bytes) -> None:
-            nonlocal size
-            hashes.update(data)
-            target.write(data)
-            size += len(data)
+    def put(data: bytes) -> None:
+        nonlocal size
+        whole.update(data)
+        target.write(data)
+        size += len(data)
 
-        for path, content in files:
-            length = _size(content := _loaded(content))
-            put(header(path, length))
-            hashes.begin_file()
-            for chunk in _chunks(path, content, length):
-                put(chunk)
-            entries.append(FileEntry(path, length, hashes.end_file()))
-            put(padding(length))
-        put(END)
-        return "sha256:" + hashes.whole(), size, tuple(entries)
-
-
-class _Hashes:
-    """sha256 of the tar and of the file that is in it now; what is large goes into both at once, while the
-    next is read and written."""
-
-    def __init__(self) -> None:
-        self._whole = hashlib.sha256()
-        self._file: hashlib._Hash | None = None
-        self._running: list[Future[None]] = []
-        self._pool = ThreadPoolExecutor(2)
-
-    def __enter__(self) -> _Hashes:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-
-    def update(self, data: bytes) -> None:
-        self._wait()
-        hashers = [self._whole, self._file] if self._file else [self._whole]
-        if len(data) < _BESIDE:
-            for hasher in hashers:
-                hasher.update(data)
-        else:
-            self._running = [self._pool.submit(hasher.update, data) for hasher in hashers]
-
-    def begin_file(self) -> None:
-        self._wait()
-        self._file = hashlib.sha256()
-
-    def end_file(self) -> str:
-        self._wait()
-        assert self._file is not None  # noqa: S101 - there was a `begin_file`
-        found, self._file = self._file.hexdigest(), None
-        return found
-
-    def whole(self) -> str:
-        self._wait()
-        return self._whole.hexdigest()
-
-    def _wait(self) -> None:
-        for future in self._running:
-            future.result()
-        self._running = []
+    for path, content in files:
+        alone, length = Hasher(), _size(content := _loaded(content))
+        put(header(path, length))
+        for chunk in _chunks(path, content, length):
+            alone.update(chunk)
+            put(chunk)
+        put(padding(length))
+        entries.append(FileEntry(path, length, alone.hexdigest()))
+    put(END)
+    return "sha256:" + whole.hexdigest(), size, tuple(entries)
 
 
 def _loaded(content: Content) -> bytes | Path | Pieces:
