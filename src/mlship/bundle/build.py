@@ -14,6 +14,7 @@ from mlship.bundle import golden
 from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.convert import Converted, convert
 from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
+from mlship.bundle.emulated import try_elsewhere
 from mlship.bundle.examples import Examples, read_examples
 from mlship.bundle.lock import (
     Lock,
@@ -187,6 +188,10 @@ class _Build:
             recorded, parity = kept.golden, kept.parity
         else:
             recorded = self._record(examples, converted, answers, inputs)
+            tried = Content(self.project, examples, converted, settled.locked)
+            try_elsewhere(
+                tried, [*own, *runtime], settled.locked, recorded, self.folder, progress=self.progress
+            )
         document = encode(golden.golden_document(examples, recorded))
         layers = [
             *own,

@@ -13,6 +13,8 @@ VARIABLES = {
     "MLSHIP_REGISTRY": "URL of the default registry (a folder in MLSHIP_HOME)",
     "MLSHIP_PROJECT": "folder of the project (here or a folder above)",
     "MLSHIP_PYTHON": "the project's interpreter, where [project] python is not set (the active environment)",
+    "MLSHIP_PYTHON_LINUX_ARM64": "command that runs a Python for linux/arm64 here, to try builds with",
+    "MLSHIP_PYTHON_LINUX_AMD64": "command that runs a Python for linux/amd64 here, to try builds with",
     "MLSHIP_TIMEOUT": "seconds, like --timeout",
     "MLSHIP_JSON": "1 is --json",
     "MLSHIP_QUIET": "1 is --quiet",
