@@ -37,7 +37,7 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
         monkeypatch.setattr(emulated, "try_bundle", try_bundle)
         monkeypatch.setenv(f"MLSHIP_PYTHON_LINUX_{OTHER}".upper(), command)
-        project = parse_project('[project]\nname = "a"\n[model]\nsource = "m.onnx"\n', tmp_path)
+        project = parse_project('[project]\nname = "a"\n[model]\nsource = "m.onnx"\n', root=tmp_path)
         layers: Any = [SimpleNamespace(platform=platform) for platform in ("", "any", NAME, "another")]
         runtime: Any = SimpleNamespace(platforms={NAME: ()})
         golden = LockedGolden(inputs={}, rows=(3, 5), outputs=(answered(2.0),))
