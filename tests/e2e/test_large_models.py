@@ -115,7 +115,7 @@ def test_weights_that_lie_elsewhere_are_refused_before_they_are_read(root, build
         build(root)
     real.unlink()
     os.link(root.parent / "stolen.bin", real)
-    with pytest.raises(BuildError, match="further names"):
+    with pytest.raises(BuildError, match="second name"):
         build(root)
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlship.bundle.archive import Stretch
-from mlship.bundle.children import external_data
 from mlship.bundle.children.failure import Failure
+from mlship.bundle.children.outside import find
 from mlship.errors import BuildError
 from mlship_runtime.bundle.weights import Place, read_weights, with_places
 
@@ -54,7 +54,7 @@ def split(file: Path, beside: Path | None, limit: int = SHARD_BYTES) -> tuple[by
         return file.read_bytes(), ()
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            outside = external_data.check(beside or file, data)
+            outside = find(beside or file, data)
         except Failure as failure:
             raise BuildError(failure.what, cause=failure.cause, fix=failure.fix) from failure
         found = []

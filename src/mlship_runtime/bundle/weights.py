@@ -7,7 +7,7 @@ Tensor Data"); the protobuf encoding.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from mmap import mmap
 from typing import Union
@@ -22,15 +22,10 @@ _BITS = {
     1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128,
     16: 16, 17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2,
 }  # fmt: skip
-# Fields of ModelProto, GraphProto, NodeProto, AttributeProto, SparseTensorProto, TensorProto.
-_GRAPH, _FUNCTION = 7, 25
-_NODE, _INITIALIZER, _SPARSE = 1, 5, 15
-_FUNCTION_NODE, _NODE_ATTRIBUTE = 7, 5
-_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
+_GRAPH, _INITIALIZER = 7, 5  # of ModelProto and GraphProto; below of TensorProto
 _DIMS, _TYPE, _FLOATS, _NAME, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 2, 4, 8, 9, 10, 13, 14
 _REPLACED = (_FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_DEPTH = 64  # of graphs inside of nodes
 
 _Field = tuple[int, int, int, int, int]  # number, kind, where it begins, its payload's begin and end
 
@@ -51,31 +46,6 @@ def read_weights(data: Data) -> tuple[Weight, ...]:
     """The weights in the order of the graph; raises InvalidBundle for what is no ONNX file."""
     start, end = _graph(data)
     return tuple(_weight(data, *payload) for payload in _payloads(data, start, end, (_INITIALIZER,)))
-
-
-def outside_elsewhere(data: Data) -> bool:
-    """Whether a tensor that is no weight of the graph (inside of a node or function) lies in another file."""
-    start, end = _graph(data)
-    graphs: list[tuple[int, int, int]] = [(start, end, 0)]
-    nodes: list[tuple[int, int, int]] = []
-    for function in _payloads(data, 0, len(data), (_FUNCTION,)):
-        nodes += [(*node, 1) for node in _payloads(data, *function, (_FUNCTION_NODE,))]
-    tensors: list[tuple[int, int]] = []
-    while graphs or nodes:
-        if graphs:
-            start, end, depth = graphs.pop()
-            nodes += [(*node, depth) for node in _payloads(data, start, end, (_NODE,))]
-            tensors += _of_sparse(data, _payloads(data, start, end, (_SPARSE,)))
-            tensors += _payloads(data, start, end, (_INITIALIZER,)) if depth else ()
-        for start, end, depth in nodes:
-            if depth > _MAX_DEPTH:
-                raise _not_onnx("its graphs are nested too deep")
-            for attribute in _payloads(data, start, end, (_NODE_ATTRIBUTE,)):
-                graphs += [(*inner, depth + 1) for inner in _payloads(data, *attribute, _ATTRIBUTE_GRAPHS)]
-                tensors += _payloads(data, *attribute, _ATTRIBUTE_TENSORS)
-                tensors += _of_sparse(data, _payloads(data, *attribute, _ATTRIBUTE_SPARSE))
-        nodes = []
-    return any(_weight(data, *tensor).outside is not None for tensor in tensors)
 
 
 def with_places(data: Data, places: Mapping[str, Place | bytes]) -> bytes:
@@ -163,11 +133,6 @@ def _moved(data: Data, start: int, end: int, place: Place | bytes) -> bytes:
         pair = _message(1, key.encode()) + _message(2, str(value).encode("utf-8"))
         kept.append(_message(_EXTERNAL, pair))
     return b"".join(kept) + bytes((_LOCATION << 3, 1))
-
-
-def _of_sparse(data: Data, sparse: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    for start, end in sparse:
-        yield from _payloads(data, start, end, (1, 2))
 
 
 def _payloads(data: Data, start: int, end: int, numbers: tuple[int, ...]) -> Iterator[tuple[int, int]]:

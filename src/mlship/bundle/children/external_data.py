@@ -1,108 +1,204 @@
-"""Weights that an ONNX file keeps in other files, checked before any ONNX library sees it.
+"""Weights that an ONNX model keeps in other files: which ones it names, and whether these are what they say.
 
-Runs in the project's interpreter and in mlship's own process alike: standard library only.
+ONNX libraries follow whatever path a model names, so the model's bytes are read here first, by a reader of
+Protocol Buffers that knows only the fields on the way to a tensor. Nothing but the standard library.
 """
 
 from __future__ import annotations
 
-import os
 import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from mlship_runtime.bundle.weights import Weight, outside_elsewhere, read_weights
-from mlship_runtime.errors import InvalidBundle
+from typing import Union
 
 from .failure import Failure
 
-_KEYS = {"location", "offset", "length", "checksum"}
-_FIX = "Save it anew: onnx.save_model(model, path, save_as_external_data=True)"
+_DEEPEST = 64  # graphs in nodes in graphs …
+_LONGEST_PATH = 4096
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_EXTERNAL = 1  # TensorProto.DataLocation
 
-Stretch = tuple[Path, int, int]  # file, offset and length in bytes
+# Message -> its fields that lead to a tensor, by number: what each of them is.
+_WAYS = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+_Value = Union[int, memoryview]
 
 
-def check(path: Path, data: Any) -> dict[str, Stretch]:
-    """Where each weight that the ONNX file `path` (with the content `data`) keeps outside lies, by its name.
+@dataclass(frozen=True)
+class External:
+    """A tensor whose bytes lie in `location`: `length` bytes (None: up to the end) from `offset` on."""
 
-    Raises Failure for a place that is not a plain file beside or below it (absolute, `..`, a symbolic link, a
-    further name of another file), for stretches that leave their file, overlap, or do not have the size of
-    their tensor, and for files that are no ONNX models.
-    """
+    tensor: str
+    location: str
+    offset: int
+    length: int | None
+
+
+def externals(data: bytes, file: str) -> list[External]:
+    """The tensors of the model `data` that lie elsewhere, in the order of the file. Raises Failure if `data`
+    is no whole model, or says nonsense about where a tensor lies; `file` names it in messages."""
     try:
-        weights = read_weights(data)
-        elsewhere = outside_elsewhere(data)
-    except InvalidBundle as fault:
-        raise Failure(f"{path.name} is not an ONNX model", cause=fault.cause) from fault
-    if elsewhere:
-        raise Failure(
-            f"{path.name} keeps a constant of a node in another file",
-            cause="only weights of the model's graph can lie outside",
-            fix=_FIX,
-        )
-    if len({weight.name for weight in weights}) != len(weights):
-        raise Failure(f"{path.name} has two weights of one name")
-    found = {weight.name: _stretch(path, weight) for weight in weights if weight.outside is not None}
-    _check_apart(path, found)
-    return found
+        return list(_below("model", memoryview(data), 0))
+    except _Malformed as error:
+        raise Failure(f"{file} is not an ONNX model", cause=str(error)) from error
 
 
-def _stretch(path: Path, weight: Weight) -> Stretch:
-    pairs = weight.outside or ()
-    said = dict(pairs)
-    if len(said) != len(pairs) or not said.keys() <= _KEYS or not said.get("location"):
-        raise _refused(path, weight, "what it says of its place is not in order")
-    file = _plain_file(path, weight, said["location"])
-    texts = said.get("offset", "0"), said.get("length", str(weight.size))
-    if not all(text.isascii() and text.isdigit() and len(text) < 20 for text in texts):
-        raise _refused(path, weight, "its offset or length is not a whole number from 0 on")
-    offset, length = int(texts[0]), int(texts[1])
-    if length != weight.size:
-        raise _refused(path, weight, f"it has {length} bytes where its shape asks for {weight.size}")
-    size = file.stat().st_size
-    if offset + length > size:
-        raise _refused(
-            path, weight, f"it would end at byte {offset + length} of {file.name}, which has {size}"
-        )
-    return file, offset, length
+def check(folder: Path, found: list[External]) -> None:
+    """Raise Failure unless each tensor lies inside of an ordinary file of `folder` that is nothing else.
+
+    Not followed: absolute paths, `..`, links, and files that have a second name (hard links).
+    """
+    for tensor in found:
+        size = _size(folder, tensor)
+        end = size if tensor.length is None else tensor.offset + tensor.length
+        if tensor.offset > size or end > size:
+            raise _refused(tensor, f"ends at byte {end}, {tensor.location!r} at byte {size}")
 
 
-def _plain_file(path: Path, weight: Weight, location: str) -> Path:
-    parts = location.split("/")
-    if "\\" in location or "\0" in location or ":" in location or location.startswith("/"):
-        raise _refused(path, weight, f"{location[:200]!a} is not a path beside the model")
-    if any(part in ("", "..") for part in parts):
-        raise _refused(path, weight, f"{location[:200]!a} leads out of the model's folder")
-    place, status = path.parent, os.lstat(path)
+def _size(folder: Path, tensor: External) -> int:
+    """The size of the tensor's file, found without following any link."""
+    place, parts = tensor.location, tensor.location.split("/")
+    if not place or len(place) > _LONGEST_PATH or any(ord(sign) < 32 for sign in place):
+        raise _refused(tensor, f"names the path {place[:80]!r}")
+    if place.startswith("/") or "\\" in place or (len(place) > 1 and place[1] == ":"):
+        raise _refused(tensor, f"names {place!r}, which is not a path inside of the model's folder")
+    if any(part in ("", ".", "..") for part in parts):
+        raise _refused(tensor, f"names {place!r}, which may leave the model's folder")
+    path, seen = folder, folder.stat()
     for part in parts:
-        place = place / part
+        if not stat.S_ISDIR(seen.st_mode):
+            break
+        path = path / part
         try:
-            status = os.lstat(place)
-        except OSError as error:
-            raise _refused(path, weight, f"{location[:200]!a}: {error.strerror}") from error
-        if stat.S_ISLNK(status.st_mode):
-            raise _refused(path, weight, f"{location[:200]!a} is a link")
-    if not stat.S_ISREG(status.st_mode):
-        raise _refused(path, weight, f"{location[:200]!a} is not a regular file")
-    if status.st_nlink != 1:
-        raise _refused(path, weight, f"{location[:200]!a} has further names (hard links)")
-    return place
+            seen = path.lstat()
+        except OSError:
+            raise _refused(tensor, f"lies in {place!r}, which is not there") from None
+    if path != folder.joinpath(*parts) or not stat.S_ISREG(seen.st_mode):
+        raise _refused(tensor, f"lies in {place!r}, where {path.name!r} is a link or no ordinary file")
+    if seen.st_nlink != 1:
+        raise _refused(tensor, f"lies in {place!r}, which has a second name (a hard link)")
+    return seen.st_size
 
 
-def _check_apart(path: Path, found: dict[str, Stretch]) -> None:
-    last: tuple[Path, int, str] | None = None
-    for name, (file, offset, length) in sorted(found.items(), key=lambda item: item[1]):
-        if last is not None and last[0] == file and offset < last[1] and length:
-            raise Failure(
-                f"{path.name}: the weights {last[2][:80]!a} and {name[:80]!a} share bytes of {file.name}",
-                cause="each must have its own",
-                fix=_FIX,
-            )
-        last = (file, offset + length, name)
-
-
-def _refused(path: Path, weight: Weight, why: str) -> Failure:
+def _refused(tensor: External, what: str) -> Failure:
     return Failure(
-        f"{path.name} keeps the weight {weight.name[:80]!a} where it cannot be taken from",
-        cause=why,
-        fix=_FIX,
+        f"the tensor {tensor.tensor[:80]!r} {what}",
+        cause="the model was not saved with its weights, or somebody has changed it",
+        fix="Save it again with its weights beside it",
     )
+
+
+class _Malformed(Exception):
+    """What is wrong with the bytes."""
+
+
+def _below(kind: str, data: memoryview, depth: int) -> Iterator[External]:
+    if depth > _DEEPEST:
+        raise _Malformed(f"its parts lie more than {_DEEPEST} deep in each other")
+    if kind == "tensor":
+        tensor = _tensor(data)
+        if tensor is not None:
+            yield tensor
+        return
+    ways = _WAYS[kind]
+    for number, value in _fields(data):
+        if number in ways:
+            yield from _below(ways[number], _message(value), depth + 1)
+
+
+def _tensor(data: memoryview) -> External | None:
+    name, location = "", 0
+    said: dict[str, str] = {}
+    for number, value in _fields(data):
+        if number == 8:
+            name = _text(value)
+        elif number == 13:
+            key, text = _entry(_message(value))
+            if key in said:
+                raise _Malformed(f"the tensor {name!r} says its {key} twice")
+            said[key] = text
+        elif number == 14:
+            if value not in (0, _EXTERNAL):
+                raise _Malformed("a tensor's data location is none that is known")
+            location = _EXTERNAL if value == _EXTERNAL else 0
+    if location != _EXTERNAL and not said:
+        return None
+    if location != _EXTERNAL or "location" not in said:
+        raise _Malformed(f"the tensor {name!r} says only half of where it lies")
+    length = _number(said, "length") if "length" in said else None
+    return External(name, said["location"], _number(said, "offset") if "offset" in said else 0, length)
+
+
+def _entry(data: memoryview) -> tuple[str, str]:
+    key = value = ""
+    for number, found in _fields(data):
+        if number == 1:
+            key = _text(found)
+        elif number == 2:
+            value = _text(found)
+    return key, value
+
+
+def _number(said: dict[str, str], key: str) -> int:
+    text = said[key]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise _Malformed(f"a tensor's {key} is {text[:40]!r}")
+    return int(text)
+
+
+def _text(value: _Value) -> str:
+    try:
+        return bytes(_message(value)).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _Malformed("a name is not UTF-8") from error
+
+
+def _message(value: _Value) -> memoryview:
+    if isinstance(value, int):
+        raise _Malformed("there is a number where a part should be")
+    return value
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, _Value]]:
+    """Number and value of each field of a message, in their order."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        number, wire = tag >> 3, tag & 7
+        if not 0 < number < 1 << 29:
+            raise _Malformed(f"a field has the number {number}")
+        if wire == _VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if wire == _BYTES:
+            size, at = _varint(data, at)
+        elif wire in (_FIXED64, _FIXED32):
+            size = 8 if wire == _FIXED64 else 4
+        else:
+            raise _Malformed(f"a field is of the unknown kind {wire}")
+        if size > len(data) - at:
+            raise _Malformed("it ends in the middle of a field")
+        yield number, data[at : at + size]
+        at += size
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise _Malformed("it ends in the middle of a number")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise _Malformed("a number has more than ten bytes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import external_data
+from . import outside
 from .failure import Failure, reason
 from .features import Features
 
@@ -18,10 +18,10 @@ def take(file: str, features: Features) -> dict[str, Any]:
     if not path.is_file():
         raise Failure(f"{path.name} is not there", fix="Correct [model] source in mlship.toml")
     data = path.read_bytes()
-    outside = external_data.check(path, data)
+    elsewhere = outside.find(path, data)
     try:
         model = onnx.load_model_from_string(data)
-        onnx.checker.check_model(str(path) if outside else model)
+        onnx.checker.check_model(str(path) if elsewhere else model)
     except Exception as error:
         raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -35,7 +35,7 @@ def take(file: str, features: Features) -> dict[str, Any]:
     opsets = {opset.domain: opset.version for opset in model.opset_import}
     return {
         "graph": data,
-        "outside": bool(outside),
+        "outside": bool(elsewhere),
         "assemble": _assemble(path.name, inputs, features),
         "outputs": [node.name for node in model.graph.output],
         "reference": [],
