@@ -110,7 +110,7 @@ def test_an_emulator_that_is_not_there(iris, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(VARIABLE, "/nowhere/qemu -L x python3")
     with pytest.raises(BuildError, match="/nowhere/qemu cannot be run") as caught:
         build(iris(BOTH), Said())
-    assert VARIABLE in caught.value.fix
+    assert "MLSHIP_PYTHON_" in caught.value.fix
 
 
 @pytest.mark.skipif(OTHER != "arm64", reason="this machine is one")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from mlship.bundle.golden import tolerances
 from mlship.bundle.lock import LockedGolden, LockedRuntime
 from mlship.bundle.platforms import Wanted, named
 from mlship.bundle.trial import try_bundle
+from mlship.config.settings import EMULATED, emulated_python
 from mlship.errors import BuildError
 from mlship.progress import Progress
 from mlship_runtime.bundle.manifest import ANY_PLATFORM
@@ -34,10 +33,11 @@ def try_elsewhere(
         platform = named(name)
         if platform.runs_here:
             continue
-        variable = _variable(platform)
-        command = shlex.split(os.environ.get(variable, ""))
+        word = f"{platform.platform.system}/{platform.platform.processor}"
+        command = emulated_python(word)
         if not command:
-            progress.say(f"{name} was not tried: {variable} can name a command that runs its Python here")
+            how = f"{EMULATED[word]} can name a command that runs its Python here" if word in EMULATED else ""
+            progress.say(f"{name} was not tried: {how or 'it does not run here'}")
             continue
         own = [layer for layer in layers if layer.platform in ("", ANY_PLATFORM, name)]
         scratch = folder / name
@@ -58,7 +58,9 @@ def _try(
         answers = try_bundle(content, layers, platform, folder, python=command, rows=golden.rows)
     except OSError as error:
         raise BuildError(
-            f"{command[0]} cannot be run", cause=error.strerror or "", fix=f"Correct {_variable(platform)}"
+            f"{command[0]} cannot be run for {platform.name}",
+            cause=error.strerror or "",
+            fix="Correct the MLSHIP_PYTHON_… that names it",
         ) from error
     except BuildError as error:
         raise BuildError(f"{platform.name}: {error.what}", cause=error.cause, fix=error.fix) from error
@@ -70,7 +72,3 @@ def _try(
             cause=str(found.differences[0]),
             fix="Find out why, widen [golden] tolerance, or leave the platform out of [runtime] platforms",
         )
-
-
-def _variable(platform: Wanted) -> str:
-    return f"MLSHIP_PYTHON_{platform.platform.system}_{platform.platform.processor}".upper()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from mlship.config.folders import data_dir
 
@@ -20,6 +21,15 @@ VARIABLES = {
     "MLSHIP_QUIET": "1 is --quiet",
     "MLSHIP_DEBUG": "1 is --debug",
 }
+
+
+# Platforms that an emulator can run here, as mlship.toml calls them.
+EMULATED = {"linux/arm64": "MLSHIP_PYTHON_LINUX_ARM64", "linux/amd64": "MLSHIP_PYTHON_LINUX_AMD64"}
+
+
+def emulated_python(platform: str) -> list[str]:
+    """The words of the command that runs a Python for `platform` (linux/arm64) here, if one is named."""
+    return shlex.split(os.environ.get(EMULATED.get(platform, ""), ""))
 
 
 def default_registry_url() -> str:
