@@ -22,7 +22,7 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # Read by the tests themselves; every other MLSHIP_ variable is the user's and stays outside.
-OURS = ("MLSHIP_REQUIRE", "MLSHIP_TEST_CACHE")
+OURS = ("MLSHIP_REQUIRE", "MLSHIP_TEST_CACHE", "MLSHIP_TEST_PYTHON_ARM64")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -121,6 +121,10 @@ def running() -> Callable[[Path], dict[int, str]]:
 # Name -> is it here, and what to do when it is not.
 TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
     "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),
+    "arm64": (
+        lambda: bool(os.environ.get("MLSHIP_TEST_PYTHON_ARM64")),
+        "name a Python of this one's version: MLSHIP_TEST_PYTHON_ARM64='qemu-aarch64-static -L ROOT PYTHON'",
+    ),
     "tmpfs": (_can_mount, "make testbed, and run the tests as root where mounting is allowed"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def project(tmp_path: Path) -> Write:
 def build() -> Callable[..., Built]:
     """Build the project in a folder into its own store."""
 
-    def run(root: Path, **options: bool) -> Built:
+    def run(root: Path, **options: Any) -> Built:
         loaded = load_project(root)
         return build_bundle(loaded, open_registry(f"dir://{loaded.state}/store"), **options)
 

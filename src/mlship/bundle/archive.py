@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,11 +13,23 @@ import msgspec
 from mlship.bundle.fault import as_bundle_error
 from mlship.bundle.manifest import layer_descriptor
 from mlship.errors import BuildError
+from mlship_runtime.bundle.hashing import Hasher
 from mlship_runtime.bundle.paths import PathSet
 from mlship_runtime.bundle.spec import FileEntry
 from mlship_runtime.bundle.ustar import CHUNK, END, header, padding
 
-Content = bytes | Path | Callable[[], bytes]  # the last is called when its turn comes
+
+@dataclass(frozen=True, order=True)
+class Stretch:
+    """`length` bytes of a file from `offset` on; zeros where there is no file."""
+
+    file: Path | None
+    offset: int
+    length: int
+
+
+Pieces = tuple[Stretch, ...]
+Content = bytes | Path | Pieces | Callable[[], bytes]  # the last is called when its turn comes
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,38 +88,61 @@ def write_layer(
 
 
 def _write(files: list[tuple[str, Content]], target: BinaryIO) -> tuple[str, int, tuple[FileEntry, ...]]:
-    hasher, size, entries = hashlib.sha256(), 0, []
+    whole, size, entries = Hasher(), 0, []
 
     def put(data: bytes) -> None:
         nonlocal size
-        hasher.update(data)
+        whole.update(data)
         target.write(data)
         size += len(data)
 
     for path, content in files:
-        file_hasher, length = hashlib.sha256(), _size(content := _loaded(content))
+        alone, length = Hasher(), _size(content := _loaded(content))
         put(header(path, length))
         for chunk in _chunks(path, content, length):
-            file_hasher.update(chunk)
+            alone.update(chunk)
             put(chunk)
         put(padding(length))
-        entries.append(FileEntry(path, length, file_hasher.hexdigest()))
+        entries.append(FileEntry(path, length, alone.hexdigest()))
     put(END)
-    return "sha256:" + hasher.hexdigest(), size, tuple(entries)
+    return "sha256:" + whole.hexdigest(), size, tuple(entries)
 
 
-def _loaded(content: Content) -> bytes | Path:
-    return content if isinstance(content, bytes | Path) else content()
+def _loaded(content: Content) -> bytes | Path | Pieces:
+    return content() if callable(content) else content
 
 
-def _size(content: bytes | Path) -> int:
+def _size(content: bytes | Path | Pieces) -> int:
+    if isinstance(content, tuple):
+        return sum(stretch.length for stretch in content)
     return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
-def _chunks(path: str, content: bytes | Path, length: int) -> Iterator[bytes]:
+def _chunks(path: str, content: bytes | Path | Pieces, length: int) -> Iterator[bytes]:
     if isinstance(content, bytes):
         yield content
+    elif isinstance(content, tuple):
+        for stretch in content:
+            yield from _stretched(path, stretch)
+    else:
+        yield from _whole_file(path, content, length)
+
+
+def _stretched(path: str, stretch: Stretch) -> Iterator[bytes]:
+    if stretch.file is None:
+        yield bytes(stretch.length)
         return
+    left = stretch.length
+    with stretch.file.open("rb", buffering=0) as file:
+        file.seek(stretch.offset)
+        while left and (chunk := file.read(min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+    if left:
+        raise _changed(path, stretch.file)
+
+
+def _whole_file(path: str, content: Path, length: int) -> Iterator[bytes]:
     seen = 0
     with content.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -116,4 +151,8 @@ def _chunks(path: str, content: bytes | Path, length: int) -> Iterator[bytes]:
                 break
             yield chunk
     if seen != length:
-        raise BuildError(f"{content} changed while it was packed as {path}", fix="Build again")
+        raise _changed(path, content)
+
+
+def _changed(path: str, file: Path) -> BuildError:
+    return BuildError(f"{file} changed while it was packed as {path}", fix="Build again")

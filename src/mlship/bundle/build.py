@@ -13,7 +13,8 @@ import msgspec
 from mlship.bundle import golden
 from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.convert import Converted, convert
-from mlship.bundle.document import GOLDEN_PATH, MODEL_PATH, Content, write_documents
+from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
+from mlship.bundle.emulated import try_elsewhere
 from mlship.bundle.examples import Examples, read_examples
 from mlship.bundle.lock import (
     Lock,
@@ -26,6 +27,7 @@ from mlship.bundle.lock import (
     write_atomically,
 )
 from mlship.bundle.mlflow import with_signature
+from mlship.bundle.model_layers import model_digest, model_layers
 from mlship.bundle.pickles import refuse_pickles
 from mlship.bundle.platforms import named
 from mlship.bundle.proof import Disparity, check_parity, check_reduced
@@ -35,6 +37,7 @@ from mlship.bundle.room import check_budget
 from mlship.bundle.runtime import Settled, for_this_machine, settle
 from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
 from mlship.bundle.secrets import refuse_secrets
+from mlship.bundle.shards import SHARD_BYTES
 from mlship.bundle.trial import try_bundle
 from mlship.bundle.wheels import fetch
 from mlship.config import Project
@@ -80,18 +83,19 @@ def build_bundle(
     *,
     locked: bool = False,
     upgrade: bool = False,
+    shard_bytes: int = SHARD_BYTES,
     progress: Progress = SILENT,
 ) -> Built:
     """Build the project's bundle into `registry`, tagged with its version, and bring mlship.lock up to date.
 
-    `locked` refuses to change the lock, `upgrade` renews it. Raises BuildError or ConfigError; nothing is
-    published and the lock stays as it was then.
+    `locked` refuses to change the lock, `upgrade` renews it; weights beyond `shard_bytes` are cut up. Raises
+    BuildError or ConfigError; nothing is published and the lock stays as it was then.
     """
     before = read_lock(project)
     if locked and before is None:
         raise BuildError("there is no mlship.lock", fix="Build once without --locked and commit the file")
     with _scratch() as folder:
-        work = _Build(project, before, folder, upgrade, progress)
+        work = _Build(project, before, folder, upgrade, progress, shard_bytes)
         lock, layers, content = work.run()
         changed = _changed(before, lock)
         if locked and before and changed:
@@ -153,9 +157,16 @@ class _Build:
     """One run in a scratch folder; `before` is the lock as it is, `kept` what of it may be repeated."""
 
     def __init__(
-        self, project: Project, before: Lock | None, folder: Path, upgrade: bool, progress: Progress
+        self,
+        project: Project,
+        before: Lock | None,
+        folder: Path,
+        upgrade: bool,
+        progress: Progress,
+        shard_bytes: int = SHARD_BYTES,
     ) -> None:
         self.project, self.before, self.upgrade = with_signature(project), before, upgrade
+        self.shard_bytes = shard_bytes
         self.kept = None if upgrade else before
         self.folder, self.progress = folder, progress
 
@@ -183,6 +194,10 @@ class _Build:
             recorded, parity = kept.golden, kept.parity
         else:
             recorded = self._record(examples, converted, answers, inputs)
+            tried = Content(self.project, examples, converted, settled.locked)
+            try_elsewhere(
+                tried, [*own, *runtime], settled.locked, recorded, self.folder, progress=self.progress
+            )
         document = encode(golden.golden_document(examples, recorded))
         layers = [
             *own,
@@ -192,7 +207,7 @@ class _Build:
         lock = Lock(
             runtime=settled.locked,
             model=LockedModel(
-                graph=converted.graph_digest,
+                graph=model_digest(own),
                 precision=converted.precision,
                 opset=converted.opset,
                 converter=dict(converted.converter),
@@ -225,7 +240,7 @@ class _Build:
         folder = self.folder / precision
         folder.mkdir()
         self.progress.phase("convert")
-        converted = convert(self.project, examples, precision)
+        converted = convert(self.project, examples, precision, folder, self.shard_bytes)
         self.progress.say(_conversion(converted))
         own = self._own_layers(converted, folder)
         content = Content(self.project, examples, converted, settled.locked)
@@ -233,7 +248,7 @@ class _Build:
         return _Proved(converted, own, answers, self._prove(converted, answers))
 
     def _own_layers(self, converted: Converted, folder: Path) -> list[Layer]:
-        layers = [write_layer(folder / "model.tar", "model", [(MODEL_PATH, converted.graph)])]
+        layers = model_layers(converted, folder)
         if converted.reduction:
             refuse_secrets(self.project, converted.reduction)
             refuse_pickles(converted.reduction)
@@ -282,12 +297,14 @@ class _Build:
     def _inputs(self, examples: Examples, own: Sequence[Layer], runtime: LockedRuntime) -> dict[str, str]:
         """Digests of all that the recorded numbers depend on."""
         tolerance = self.project.golden.tolerance
+        models = [layer.digest for layer in own if layer.role == "model"]
         settings = [self.project.golden.rows, self.project.golden.seed, tolerance.abs, tolerance.rel]
         return {
             "examples": examples.digest,
             "runtime": runtime.digest,
             "settings": sha256(encode(settings)),
-            **{layer.role: layer.digest for layer in own},
+            "model": sha256(encode(models)) if len(models) > 1 else models[0],
+            **{layer.role: layer.digest for layer in own if layer.role != "model"},
         }
 
 
@@ -311,7 +328,7 @@ def _not_as_locked(before: Lock, after: Lock, changed: Sequence[str]) -> BuildEr
 
 
 def _conversion(converted: Converted) -> str:
-    size = len(converted.graph) / 1e3
+    size = converted.size / 1e3
     if not converted.reference:
         return f"Took the ONNX model as it is, {size:.0f} kB"
     versions = ", ".join(f"{name} {version}" for name, version in sorted(converted.converter.items()))

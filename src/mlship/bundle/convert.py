@@ -20,8 +20,8 @@ from mlship.bundle import children
 from mlship.bundle.examples import Examples, Tensor
 from mlship.bundle.mlflow import model_file
 from mlship.bundle.python import version_of
+from mlship.bundle.shards import SHARD_BYTES, Shard, split
 from mlship.config import Project, interpreter
-from mlship.digest import sha256
 from mlship.errors import BuildError
 from mlship_runtime.bundle.spec import TensorSpec
 
@@ -34,9 +34,11 @@ class Converted:
     """What the project's interpreter gave. `reference` holds the original model's answers to all examples
     (none for a model that was ONNX already); `margins` how far each decision is from its alternative, where
     only the original can tell; `classes` the names of an output's columns; `reduction` maps a path in the
-    layer to the content of the file."""
+    layer to the content of the file. A large model has its weights in `shards`, which name files of the
+    build's folder or of the project."""
 
     graph: bytes
+    shards: tuple[Shard, ...]
     assemble: Mapping[str, list[str]]
     outputs: tuple[str, ...]
     classes: Mapping[str, list[str]]
@@ -52,25 +54,31 @@ class Converted:
     python: str
 
     @property
-    def graph_digest(self) -> str:
-        return sha256(self.graph)
+    def size(self) -> int:
+        """Bytes of the graph and all weights."""
+        weights = (stretch.length for shard in self.shards for stretch in shard.stretches)
+        return len(self.graph) + sum(weights)
 
 
-def convert(project: Project, examples: Examples, precision: str) -> Converted:
+def convert(
+    project: Project, examples: Examples, precision: str, folder: Path, shard_bytes: int = SHARD_BYTES
+) -> Converted:
     """Run the project's code on the examples and convert its model to one that reads numbers in `precision`
-    (FP32 or FP64). Raises BuildError.
+    (FP32 or FP64). What is too large for memory stays in `folder`; weights beyond `shard_bytes` are sharded.
+    Raises BuildError.
 
     Project code runs here and nowhere else on this side; no pickle is read by mlship's own process.
     """
     with tempfile.TemporaryDirectory(prefix="mlship-build-") as scratch:
-        folder = Path(scratch)
-        job = _job(project, examples, precision, folder)
-        job_file = folder / "job.json"
+        job = _job(project, examples, precision, Path(scratch), folder)
+        job_file = Path(scratch, "job.json")
         job_file.write_text(json.dumps(job), encoding="utf-8")
         answer = _run(project, job_file, Path(job["result"]))
         if not answer["ok"]:
             raise _refusal(project, answer)
-        return _read(answer, Path(job["graph"]).read_bytes(), precision)
+        beside = Path(job["model"]["file"]) if answer.get("outside") else None
+        graph, shards = split(Path(job["graph"]), beside, shard_bytes)
+        return _read(answer, graph, shards, precision)
 
 
 def child_environment() -> dict[str, str]:
@@ -82,7 +90,7 @@ def child_environment() -> dict[str, str]:
     return {**kept, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _job(project: Project, examples: Examples, precision: str, folder: Path) -> dict[str, Any]:
+def _job(project: Project, examples: Examples, precision: str, scratch: Path, folder: Path) -> dict[str, Any]:
     model: dict[str, str] = {}
     if project.model.callable:
         model["module"], model["function"] = project.model.callable
@@ -93,7 +101,7 @@ def _job(project: Project, examples: Examples, precision: str, folder: Path) -> 
         "work": "convert",
         "root": str(project.root),
         "groundFloor": str(Path(mlship_runtime.__file__).parent),
-        "result": str(folder / "result.json"),
+        "result": str(scratch / "result.json"),
         "graph": str(folder / "model.onnx"),
         "opset": OPSET,
         "precision": precision,
@@ -157,7 +165,7 @@ def _keep_trace(project: Project, text: str) -> None:
         (project.state / _TRACE_NAME).write_text(text + "\n", encoding="utf-8")
 
 
-def _read(answer: dict[str, Any], graph: bytes, precision: str) -> Converted:
+def _read(answer: dict[str, Any], graph: bytes, shards: tuple[Shard, ...], precision: str) -> Converted:
     sources = {place: Path(path).read_bytes() for place, path in answer["sources"].items()}
     schema = tuple(
         TensorSpec(n, kind, tuple(shape), null) for n, kind, shape, null in answer["reducedSchema"]
@@ -168,6 +176,7 @@ def _read(answer: dict[str, Any], graph: bytes, precision: str) -> Converted:
         )
     return Converted(
         graph=graph,
+        shards=shards,
         assemble=answer["assemble"],
         outputs=tuple(answer["outputs"]),
         classes=answer.get("classes", {}),

@@ -37,8 +37,9 @@ def publish(
     for layer in layers:
         digest, size = layer.digest, layer.size
         if not registry.has_blob(name, digest):
-            # Runtime layers lie in the cache, unchanged for good: a folder registry can link them.
-            if layer.role == "runtime" and isinstance(registry, _TakesFiles):
+            # Runtime layers lie in the cache, shards in the build's folder, both unchanged for good: a folder
+            # registry can link them.
+            if layer.role in ("runtime", "model") and isinstance(registry, _TakesFiles):
                 registry.adopt_blob(name, digest, size, layer.path)
             else:
                 registry.write_blob(name, digest, size, _chunks(layer.path))

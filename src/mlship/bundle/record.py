@@ -32,9 +32,14 @@ class Recorded:
 
 
 def record(
-    python: Path, boot: Path, release: dict[str, Any], inputs: Sequence[Tensor], reduction: str | None
+    python: Sequence[str],
+    boot: Path,
+    release: dict[str, Any],
+    inputs: Sequence[Tensor],
+    reduction: str | None,
 ) -> Recorded:
-    """Start `boot` (the bundle's own start file) with `python` and let it answer `inputs`. Raises BuildError.
+    """Start `boot` (the bundle's own start file) with the command `python` and let it answer `inputs`. Raises
+    BuildError.
 
     The process sees the user's environment, but nothing of Python's or the linker's: what a reduction reads
     from it is found by the golden check on the target, where it is not there.
@@ -43,7 +48,7 @@ def record(
         job, result = Path(scratch, "job.json"), Path(scratch, "result.json")
         job.write_text(json.dumps({"release": release, "inputs": list(inputs), "result": str(result)}))
         done = subprocess.run(
-            [str(python), "-I", "-S", "-B", "-u", str(boot), "record", "--job", str(job)],
+            [*python, "-I", "-S", "-B", "-u", str(boot), "record", "--job", str(job)],
             cwd=scratch,
             env={name: value for name, value in os.environ.items() if not name.startswith(_PRUNED)},
             stdin=subprocess.DEVNULL,

@@ -24,6 +24,8 @@ RUNTIME = ("httptools", "msgspec", "numpy", "onnxruntime", "orjson", "uvloop")
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 # No other Python fetched behind our back; and its messages on one line, however narrow the terminal is.
 _UV_SETTINGS = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_WRAP": "1"}
+_NO_WHEEL = re.compile(r"([A-Za-z0-9._-]+)==\S+ has no wheels|of ([A-Za-z0-9._-]+) have no usable wheels")
+_WHERE = re.compile(r"on the following platforms?: (.+)$")
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 
@@ -69,11 +71,13 @@ def resolve(requirements: Sequence[str], platform: Wanted, pins: Mapping[str, st
     with tempfile.TemporaryDirectory(prefix="mlship-resolve-") as scratch:
         constraints = Path(scratch, "constraints.txt")
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(pins.items())))
+        word = f"{platform.platform.system}/{platform.platform.processor}"
         document = _compile(
             requirements,
             ["--python-version", platform.python, "--python-platform", platform.uv_platform],
             constraints,
             what=f"no set of wheels for {platform.name}",
+            without=f"drop {word} from [runtime] platforms",
             environment=platform.environment,
         )
     return _read(document, best_only=True)
@@ -100,6 +104,7 @@ def _compile(
     constraints: Path,
     *,
     what: str,
+    without: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run `uv pip compile`; the index of the user's environment is passed on through the environment, so that
@@ -117,7 +122,7 @@ def _compile(
         env={**os.environ, **_index(), **_UV_SETTINGS, **(environment or {})},
     )
     if done.returncode:
-        cause, hint = _explain(done.stderr.decode(errors="replace"))
+        cause, hint = _explain(done.stderr.decode(errors="replace"), without)
         raise BuildError(what, cause=cause, fix=hint)
     return tomllib.loads(done.stdout.decode())
 
@@ -141,8 +146,9 @@ def _index() -> dict[str, str]:
     return {}
 
 
-def _explain(said: str) -> tuple[str, str]:
-    """Cause and next step from what uv printed: its hint is about the pinned version and says the most."""
+def _explain(said: str, without: str) -> tuple[str, str]:
+    """Cause and next step from what uv printed: its hint is about the pinned version and says the most.
+    `without` is the step that does without the platform, if it is about one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     hints = [line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")]
     causes = [line.removeprefix("cause:").strip() for line in lines if line.startswith("cause:")]
@@ -158,6 +164,11 @@ def _explain(said: str) -> tuple[str, str]:
             first,
             "Correct its name in [runtime] requirements, or name the index that has it: UV_DEFAULT_INDEX=URL",
         )
+    missing = _NO_WHEEL.search(first)
+    if missing and without:
+        name, where = missing[1] or missing[2], _WHERE.search(hints[0]) if hints else None
+        known = f"; there are some for {where[1]}" if where else ""
+        return first + known, f"Name a version of {name} that has wheels there, or {without}"
     return first, hints[0] if hints else "Change [runtime] requirements or platforms"
 
 

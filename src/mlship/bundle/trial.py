@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
+from mlship.bundle.examples import take
 from mlship.bundle.platforms import Wanted
 from mlship.bundle.record import Recorded, record, runtime_python
 from mlship.bundle.runtime_layers import unpacked
@@ -16,13 +17,22 @@ from mlship.digest import sha256
 BOOT = "runtime/any/mlship_runtime/boot.py"
 
 
-def try_bundle(content: Content, layers: Sequence[Layer], platform: Wanted, folder: Path) -> Recorded:
-    """What the bundle of `layers` (no golden one yet; the runtime's for `platform`) answers to all examples.
+def try_bundle(
+    content: Content,
+    layers: Sequence[Layer],
+    platform: Wanted,
+    folder: Path,
+    *,
+    python: Sequence[str] = (),
+    rows: Sequence[int] | None = None,
+) -> Recorded:
+    """What the bundle of `layers` (no golden one yet; the runtime's for `platform`) answers to the examples,
+    or to those of `rows`. `python` is the command that runs it, one of this machine's unless given.
 
     Raises BuildError if it cannot be loaded, fails, or answers differently a second time.
     """
-    python = runtime_python(content.project, platform)
-    examples = content.examples
+    python = python or [str(runtime_python(content.project, platform))]
+    tensors = content.examples.tensors
     placeholder = write_layer(folder / "trial-golden.tar", "golden", [(GOLDEN_PATH, b"{}")])
     parts = [*layers, placeholder]
     documents = write_documents(content, parts)
@@ -48,6 +58,6 @@ def try_bundle(content: Content, layers: Sequence[Layer], platform: Wanted, fold
         python,
         Path(roots[ground_floor.digest], BOOT),
         release,
-        examples.tensors,
+        tensors if rows is None else take(tensors, rows),
         reduction.module if reduction else None,
     )

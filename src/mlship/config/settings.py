@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from mlship.config.folders import data_dir
 
@@ -14,11 +15,22 @@ VARIABLES = {
     "MLSHIP_PROJECT": "folder of the project (here or a folder above)",
     "MLSHIP_PYTHON": "the project's interpreter, where [project] python is not set (the active environment)",
     "MLSHIP_KEY_PASSPHRASE": "passphrase of the private key, for `key generate` and `sign` (none)",
+    "MLSHIP_PYTHON_LINUX_ARM64": "command that runs a Python for linux/arm64 here, to try builds with",
+    "MLSHIP_PYTHON_LINUX_AMD64": "command that runs a Python for linux/amd64 here, to try builds with",
     "MLSHIP_TIMEOUT": "seconds, like --timeout",
     "MLSHIP_JSON": "1 is --json",
     "MLSHIP_QUIET": "1 is --quiet",
     "MLSHIP_DEBUG": "1 is --debug",
 }
+
+
+# Platforms that an emulator can run here, as mlship.toml calls them.
+EMULATED = {"linux/arm64": "MLSHIP_PYTHON_LINUX_ARM64", "linux/amd64": "MLSHIP_PYTHON_LINUX_AMD64"}
+
+
+def emulated_python(platform: str) -> list[str]:
+    """The words of the command that runs a Python for `platform` (linux/arm64) here, if one is named."""
+    return shlex.split(os.environ.get(EMULATED.get(platform, ""), ""))
 
 
 def default_registry_url() -> str:

@@ -38,7 +38,10 @@ def _check_distinct(manifest: Manifest, spec: Spec, platform: str) -> None:
 
 
 def _check_named_files(manifest: Manifest, spec: Spec) -> None:
-    entries = {layer.role: spec.files[layer.digest] for layer in manifest.layers if layer.is_tar}
+    entries: dict[str, tuple[FileEntry, ...]] = {}
+    for layer in manifest.layers:
+        if layer.is_tar:
+            entries[layer.role] = entries.get(layer.role, ()) + spec.files[layer.digest]
     for role, path in (("model", spec.model["path"]), ("golden", spec.golden["path"])):
         if not _has(entries[role], path):
             raise InvalidBundle(f"the bundle has no file {path!a}", cause="mlship.json names it")

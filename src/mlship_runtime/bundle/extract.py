@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 
+from mlship_runtime.bundle.hashing import Hasher
 from mlship_runtime.bundle.paths import PathSet
 from mlship_runtime.bundle.spec import FileEntry
 from mlship_runtime.bundle.ustar import CHUNK, MemberReader, Stream, members
@@ -24,7 +24,7 @@ class HashedStream:
     """A Stream that hashes what passes."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream, self._hasher = stream, hashlib.sha256()
+        self._stream, self._hasher = stream, Hasher()
 
     def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
@@ -60,7 +60,7 @@ def indexed_members(
 
 def hashed_chunks(entry: FileEntry, reader: MemberReader) -> Iterator[bytes]:
     """The content of one file; raises InvalidBundle at its end if it is not what the index says."""
-    hasher = hashlib.sha256()
+    hasher = Hasher()
     for data in iter(lambda: reader.read(CHUNK), b""):
         hasher.update(data)
         yield data

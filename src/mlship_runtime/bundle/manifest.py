@@ -27,6 +27,7 @@ LAYER_TYPES = {
 }
 ROLES = tuple(LAYER_TYPES)  # in the order of the layers
 ANY_PLATFORM = "any"
+MAX_LAYERS = 125  # of one platform: container engines refuse images with more
 SPEC_PATH = "mlship.json"
 
 TITLE = "org.opencontainers.image.title"
@@ -71,7 +72,8 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A bundle's layers in order: model, reduction, runtime, golden, spec."""
+    """A bundle's layers in order: model (several if its weights are sharded), reduction, runtime, golden,
+    spec."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
@@ -161,10 +163,19 @@ def _check_layers(layers: tuple[Descriptor, ...]) -> None:
     if roles != sorted(roles, key=ROLES.index):
         raise InvalidBundle("the manifest's layers are out of order", cause=f"expected {', '.join(ROLES)}")
     for role in ("model", "reduction", "golden", "spec"):
-        if roles.count(role) > 1:
+        if role != "model" and roles.count(role) > 1:
             raise InvalidBundle(f"the manifest has more than one {role} layer")
         if role != "reduction" and role not in roles:
             raise InvalidBundle(f"the manifest has no {role} layer")
+    platforms = {layer.platform for layer in layers if layer.role == "runtime"} - {ANY_PLATFORM}
+    for platform in sorted(platforms or {ANY_PLATFORM}):
+        count = sum(layer.platform in ("", ANY_PLATFORM, platform) for layer in layers)
+        if count > MAX_LAYERS:
+            raise InvalidBundle(
+                f"the bundle has {count} layers for {platform}",
+                cause=f"an image has at most {MAX_LAYERS}",
+                fix="Leave large packages out of [runtime] requirements",
+            )
     for values, word in (([x.digest for x in layers], "digest"), ([x.title for x in layers], "title")):
         if len(set(values)) != len(values):
             raise InvalidBundle(f"two layers of the manifest have the same {word}")

@@ -43,16 +43,18 @@ class ChunkStream:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
-        self._rest = memoryview(b"")
+        self._chunk, self._at = b"", 0
 
     def read(self, size: int, /) -> bytes:
-        while not self._rest:
+        while self._at == len(self._chunk):
             chunk = next(self._chunks, None)
             if chunk is None:
                 return b""
-            self._rest = memoryview(chunk)
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(taken)
+            self._chunk, self._at = chunk, 0
+        end = min(self._at + size, len(self._chunk))
+        taken = self._chunk if end - self._at == len(self._chunk) else self._chunk[self._at : end]
+        self._at = end
+        return taken
 
 
 class MemberReader:

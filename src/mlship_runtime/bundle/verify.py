@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterable
 
+from mlship_runtime.bundle.hashing import Hasher
 from mlship_runtime.bundle.spec import FileEntry
 from mlship_runtime.bundle.tree import BundleTree
 from mlship_runtime.bundle.ustar import CHUNK
@@ -70,7 +70,7 @@ def _verify_folder(fd: int, place: str, expected: dict[str, FileEntry], folders:
 def _verify_file(folder: int, name: str, entry: FileEntry) -> None:
     fd = os.open(name, _FILE, dir_fd=folder)
     try:
-        hasher, size = hashlib.sha256(), 0
+        hasher, size = Hasher(), 0
         while size <= entry.size:  # what grows while it is read must not hold us
             data = os.read(fd, CHUNK)
             if not data:

@@ -37,7 +37,8 @@ class Pipeline:
         self.digest = tree.digest
         self.spec = spec
         model = read_hashed(tree.path(spec.model["path"]), _entry_of(spec))
-        self._session = Session(model, [output.name for output in spec.outputs], threads)
+        names = [output.name for output in spec.outputs]
+        self._session = Session(model, names, threads, _weights_of(tree))
         self._reduction = _reduction_of(tree)
         self._feeds = tuple(Feed(node, spec.assemble.get(node.name, ())) for node in self._session.inputs)
         self._check_sources()
@@ -92,6 +93,14 @@ def _entry_of(spec: Spec) -> FileEntry:
             if entry.path == path:
                 return entry
     raise InvalidBundle(f"the file index has no {path!r}")
+
+
+def _weights_of(tree: Unpacked) -> dict[str, str]:
+    """Where each file that lies beside the graph in the bundle is on this machine, layer by layer."""
+    graph = tree.spec.model["path"]
+    folder = graph.rpartition("/")[0] + "/"
+    paths = [entry.path for entries in tree.spec.files.values() for entry in entries if entry.path != graph]
+    return {path[len(folder) :]: tree.path(path) for path in paths if path.startswith(folder)}
 
 
 def _reduction_of(tree: Unpacked) -> Reduction | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from mlship_runtime.bundle.spec import FileEntry
+from mlship_runtime.bundle.weights import relocated
 from mlship_runtime.errors import InvalidBundle, RuntimeFault
 from mlship_runtime.model.datatypes import Array
 
@@ -23,6 +26,10 @@ _ELEMENTS = {
     "string": "object",
     **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
+
+
+# Opened by the engine itself: it takes paths beneath this folder only.
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 class ModelFailed(RuntimeFault):
@@ -45,13 +52,28 @@ class ModelTensor:
 
 class Session:
     """One loaded graph, to be run by one thread at a time; a row needs one thread only, and rows scale by
-    processes. `names` are the outputs to answer, all if there are none. Raises InvalidBundle."""
+    processes. `names` are the outputs to answer, all if there are none; `weights` maps each file beside the
+    graph that it may read to where it really lies. Raises InvalidBundle."""
 
-    def __init__(self, model: bytes, names: Sequence[str], threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        names: Sequence[str],
+        threads: int = 1,
+        weights: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what goes wrong is raised, and said once
+        if weights:
+            root = os.path.commonpath([os.path.dirname(path) for path in weights.values()])
+            options.add_session_config_entry(_WEIGHTS_FOLDER, root)
+            weights = {name: os.path.relpath(path, root) for name, path in weights.items()}
+        try:
+            model = relocated(model, weights)
+        except InvalidBundle as fault:
+            raise InvalidBundle("the model cannot be loaded", cause=str(fault)) from fault
         try:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:

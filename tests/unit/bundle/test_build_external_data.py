@@ -206,7 +206,7 @@ def test_a_cut_or_changed_model_never_hides_its_place(data: st.DataObject) -> No
 
 @pytest.mark.parametrize(
     ("location", "said"),
-    [("../secret", "may leave the model's folder"), ("w.bin", "keeps weights in other files")],
+    [("../secret", "may leave the model's folder"), ("v.bin", "which is not there")],
 )
 def test_the_build_refuses_them(weights: Path, location: str, said: str) -> None:
     path = weights / "m.onnx"

@@ -93,6 +93,12 @@ onnxruntime==1.31.1, we can conclude that your requirements are unsatisfiable.
 
 hint: Wheels are available for `onnxruntime` (v1.31.1) on the following platforms: `win_amd64`
 """
+SOURCE_ONLY = """error: No solution found when resolving dependencies
+  cause: Because all versions of pyspark have no usable wheels and you require pyspark, we can conclude that \
+your requirements are unsatisfiable.
+
+hint: Wheels are required for `pyspark` because building from source is disabled for all packages
+"""
 UNKNOWN = """error: No solution found when resolving dependencies
   cause: Because nosuch was not found in the package registry and you require nosuch, we can conclude that \
 your requirements are unsatisfiable.
@@ -114,8 +120,14 @@ hint: Packages were unavailable because the network was disabled.
     [
         (
             NO_WHEEL,
-            "onnxruntime==1.31.1 has no wheels with a matching",
-            "Wheels are available for `onnxruntime`",
+            "onnxruntime==1.31.1 has no wheels with a matching platform tag (e.g., `x`) and you require "
+            "onnxruntime==1.31.1; there are some for `win_amd64`",
+            "Name a version of onnxruntime that has wheels there, or drop linux/amd64 from [runtime]",
+        ),
+        (
+            SOURCE_ONLY,
+            "all versions of pyspark have no usable wheels",
+            "Name a version of pyspark that has wheels there, or drop linux/amd64 from [runtime]",
         ),
         (
             UNKNOWN,

@@ -172,3 +172,27 @@ def test_build_refuses_what_makes_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="no spec layer") as caught:
         build_manifest("churn", "1", [layer.descriptor() for layer in layers], b"{}")
     assert getattr(caught.value, "exit_code", None) == 4
+
+
+def with_shards(data: bytes, count: int) -> bytes:
+    document = json.loads(data)
+    graph = document["layers"][0]
+    for number in range(count):
+        shard = copy.deepcopy(graph)
+        shard["digest"] = sha256(b"%d" % number)
+        shard["annotations"]["org.opencontainers.image.title"] = f"shard-{number}.tar"
+        document["layers"].insert(1, shard)
+    return canonical.encode(document)
+
+
+def test_a_model_may_have_several_layers(data: bytes) -> None:
+    manifest = read_manifest(with_shards(data, 64))
+    assert [layer.role for layer in manifest.layers].count("model") == 65
+    assert len(manifest.layers_for(LINUX)) == 70
+
+
+def test_no_more_layers_than_an_image_can_have(data: bytes) -> None:
+    """Of seven layers, one is of the other platform."""
+    assert len(read_manifest(with_shards(data, 119)).layers_for(LINUX)) == 125
+    with pytest.raises(InvalidBundle, match="has 126 layers for linux"):
+        read_manifest(with_shards(data, 120))

@@ -125,4 +125,4 @@ def test_every_setting_of_the_environment_is_on_the_list() -> None:
 def _words(text: str) -> set[str]:
     import re
 
-    return set(re.findall(r'"(MLSHIP_[A-Z_]+)"', text))
+    return set(re.findall(r'"(MLSHIP_[A-Z0-9_]+)"', text))

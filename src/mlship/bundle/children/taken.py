@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import external_data, graph
+from . import graph, outside
 from .failure import Failure, reason
 from .features import Features
 
@@ -18,7 +18,7 @@ def take(file: str, features: Features) -> dict[str, Any]:
     import onnx
 
     path = Path(file)
-    data, model, opset = read(path)
+    data, model, opset, elsewhere = read(path)
     inputs = inputs_of(model)
     for node in (*inputs, *model.graph.output):
         if not node.type.HasField("tensor_type"):
@@ -28,6 +28,7 @@ def take(file: str, features: Features) -> dict[str, Any]:
             )
     return {
         "graph": data,
+        "outside": elsewhere,
         "assemble": _assemble(path.name, inputs, features),
         "outputs": [node.name for node in model.graph.output],
         "reference": [],
@@ -38,43 +39,31 @@ def take(file: str, features: Features) -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> tuple[bytes, Any, int]:
-    """The bytes, the model and the version of its standard operators; raises Failure for what cannot run."""
+def read(path: Path) -> tuple[bytes, Any, int, bool]:
+    """The bytes, the model, the version of its standard operators, and whether weights lie in other files;
+    raises Failure for what cannot run."""
     import onnx
 
     if not path.is_file():
         raise Failure(f"{path.name} is not there", fix="Correct [model] source in mlship.toml")
     data = path.read_bytes()
-    _check_whole(path, data)
+    elsewhere = bool(outside.find(path, data))  # before any library of ONNX sees where they lie
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:
         raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
     opset = _check_versions(path.name, model)
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(str(path) if elsewhere else model)
     except Exception as error:
         raise Failure(f"{path.name} is not a valid ONNX model", cause=reason(error)) from error
-    return data, model, opset
+    return data, model, opset, elsewhere
 
 
 def inputs_of(model: Any) -> list[Any]:
     """What must be fed: the graph's inputs without those that have a constant."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return [node for node in model.graph.input if node.name not in constants]
-
-
-def _check_whole(path: Path, data: bytes) -> None:
-    """Raise Failure for weights outside of the file, before any library of ONNX sees where they lie."""
-    found = external_data.externals(data, path.name)
-    if not found:
-        return
-    external_data.check(path.parent, found)
-    raise Failure(
-        f"{path.name} keeps weights in other files",
-        cause="models with external data are not supported yet",
-        fix="Save it as one file: onnx.save_model(model, path, save_as_external_data=False)",
-    )
 
 
 def _check_versions(file: str, model: Any) -> int:
