@@ -121,10 +121,10 @@ def _output_spec(tensor: Mapping[str, Any], classes: Mapping[str, Sequence[str]]
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
-    found = {
+    return {
         "name": spec.name,
         "datatype": spec.datatype,
         "shape": list(spec.shape),
         "nullable": spec.nullable,
+        **({"classes": list(spec.classes)} if spec.classes else {}),
     }
-    return {**found, "classes": list(spec.classes)} if spec.classes else found

@@ -55,12 +55,14 @@ class Reduction(_Form, frozen=True, kw_only=True):
 
 
 class Tensor(_Form, frozen=True, kw_only=True):
-    """Datatypes are those of the Open Inference Protocol V2; -1 in a shape is free, rows come first."""
+    """Datatypes are those of the Open Inference Protocol V2; -1 in a shape is free, rows come first.
+    `classes` are the names of the columns of probabilities."""
 
     name: Text
     datatype: Datatype
     shape: tuple[Size, ...]
     nullable: bool
+    classes: tuple[str, ...] = ()
 
 
 class Schema(_Form, frozen=True, kw_only=True):

@@ -245,7 +245,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a manifest with a layer less": (manifest(lambda m: m["layers"].pop(0)), "no model layer"),
     "a manifest with a layer twice": (
         manifest(lambda m: m["layers"].insert(0, m["layers"][0])),
-        "more than one",
+        "the same digest",
     ),
     "a manifest with a size too large": (
         manifest(lambda m: m["layers"][0].update(size=2**40)),
