@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from mlship.errors import BundleError, UsageError
 
@@ -30,6 +31,12 @@ def parse_digest(text: str) -> str:
 def hex_of(digest: str) -> str:
     """The hexadecimal part of a digest (names files and keys)."""
     return parse_digest(digest).removeprefix("sha256:")
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """The content of a file, piece by piece. Raises OSError."""
+    with path.open("rb") as file:
+        yield from iter(lambda: file.read(CHUNK), b"")
 
 
 def checked(chunks: Iterable[bytes], digest: str, size: int | None = None) -> Iterator[bytes]:

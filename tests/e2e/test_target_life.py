@@ -225,6 +225,20 @@ def kill_at(home: Path, verb: str, registry: str, subject: str = "") -> None:
     assert child.returncode == -signal.SIGKILL
 
 
+def test_status_names_a_process_that_hangs(run: Run, own_home: Path) -> None:
+    deployed(run, "conform:first")
+    (log,) = own_home.rglob("supervisor.log")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    (pid,) = (event["pid"] for event in events if event["event"] == "worker ready")
+    os.kill(pid, signal.SIGSTOP)
+    code, said = run("status", "local")
+    os.kill(pid, signal.SIGCONT)
+    assert (code, said["result"]["healthy"]) == (0, False)
+    (problem,) = said["result"]["problems"]
+    assert problem.startswith(f"process {pid} of the live release does not answer")
+    assert run("status", "local")[1]["result"]["problems"] == []
+
+
 def test_of_two_deploys_at_once_one_names_the_other(
     run: Run, own_home: Path, registry: tuple[str, Bundles]
 ) -> None:

@@ -107,7 +107,7 @@ def build_bundle(
     if changed:
         write_atomically(project.lock_file, lock_text(lock))
     digest = sha256(documents.manifest)
-    built = {"reference": str(project.reference), "digest": digest}
+    built = {"schemaVersion": 1, "reference": str(project.reference), "digest": digest}
     write_atomically(project.state / "built.json", msgspec.json.encode(built))
     progress.say(f"Built {project.reference}, {len(layers) + 1} layers, {size / 1e6:.1f} MB, {digest}")
     return Built(

@@ -6,7 +6,6 @@ It holds no path, no URL and no date, so two machines write the same text.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mlship.config import Project
 from mlship.digest import sha256
 from mlship.errors import BuildError
 from mlship_runtime.bundle.canonical import encode
+from mlship_runtime.files import write_atomic
 
 SCHEMA = 1
 
@@ -125,23 +125,11 @@ def lock_text(lock: Lock) -> bytes:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data`, whole or not at all, on disk before the name changes. Raises BuildError."""
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_atomic(path, data, 0o666)
     except OSError as error:
         raise BuildError(f"{path.name} cannot be written", cause=error.strerror or str(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _pretty(value: Any, depth: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ from mlship.bundle.archive import Layer
 from mlship.bundle.document import Documents
 from mlship.bundle.source import BundleSink
 from mlship.config import Project
-from mlship.digest import CHUNK, sha256
+from mlship.digest import chunks_of, sha256
 from mlship.progress import Progress
 
 
@@ -42,7 +42,7 @@ def publish(
             if layer.role in ("runtime", "model") and isinstance(registry, _TakesFiles):
                 registry.adopt_blob(name, digest, size, layer.path)
             else:
-                registry.write_blob(name, digest, size, _chunks(layer.path))
+                registry.write_blob(name, digest, size, chunks_of(layer.path))
             sent += size
         progress.advance(size)
     for data in (documents.spec, documents.config):
@@ -54,9 +54,3 @@ def publish(
     if before is None or before.digest != digest:
         registry.set_tag(name, tag, digest, before)
     return sent
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk

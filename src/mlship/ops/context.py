@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from mlship.digest import parse_digest
 from mlship.errors import BundleError, UsageError
 from mlship.progress import SILENT, Progress
 from mlship.reference import Reference, parse_reference
+from mlship_runtime.errors import RuntimeFault
+from mlship_runtime.files import read_numbered
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
@@ -82,11 +83,11 @@ class Context:
         """What the project's last build made; None if there is none."""
         file = self.project_or_error().state / "built.json"
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = read_numbered(file)
+            if record is None:
+                return None
             return LastBuild(parse_reference(record["reference"]), parse_digest(record["digest"]))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
+        except (RuntimeFault, KeyError, TypeError, UsageError) as error:
             raise BundleError(f"{file} cannot be read", cause=str(error), fix="Run: mlship build") from error
 
     def locate(self, text: str | None = None, *, own_first: bool = False) -> tuple[Registry, Reference]:

@@ -17,7 +17,7 @@ from mlship.host.http import Request
 from mlship.ops.context import Context
 from mlship.ops.service import Service, open_service
 from mlship.result import Result
-from mlship.target.golden import DIGEST_HEADER
+from mlship_runtime.supervision.probe import DIGEST_HEADER
 
 
 class Check(Result, frozen=True, kw_only=True):

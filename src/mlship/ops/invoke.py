@@ -11,7 +11,7 @@ from mlship.host.http import Request
 from mlship.ops.context import Context
 from mlship.ops.service import open_service
 from mlship.result import Result
-from mlship.target.golden import DIGEST_HEADER
+from mlship_runtime.supervision.probe import DIGEST_HEADER
 
 TOO_LARGE = 413  # the server says itself what to do then
 _NO_OBJECT = "the request is not a JSON object"

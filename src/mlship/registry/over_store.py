@@ -15,7 +15,7 @@ from typing import Any
 
 from mlship.bundle.fault import as_bundle_error
 from mlship.bundle.source import Attachment
-from mlship.digest import CHUNK, checked, hex_of, sha256
+from mlship.digest import checked, chunks_of, hex_of, sha256
 from mlship.errors import BundleError, RegistryError, TagMovedError
 from mlship.reference import Reference, check_name, check_tag
 from mlship.registry import unknown
@@ -138,8 +138,8 @@ class StoreRegistry:
 
     def adopt_blob(self, name: str, digest: str, size: int, file: Path) -> bool:
         if not isinstance(self.store, FolderStore):
-            return self.write_blob(name, digest, size, _chunks(file))
-        for _ in checked(_chunks(file), digest, size):
+            return self.write_blob(name, digest, size, chunks_of(file))
+        for _ in checked(chunks_of(file), digest, size):
             continue
         return self.store.adopt(_blob_key(digest), file)
 
@@ -253,8 +253,3 @@ def _moved(name: str, tag: str) -> TagMovedError:
         f"the tag {name}:{tag} was moved by somebody else meanwhile",
         fix="Look what it names now (mlship list), then repeat the command if you still want it",
     )
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        yield from iter(lambda: opened.read(CHUNK), b"")

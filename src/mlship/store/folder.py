@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlship.digest import CHUNK
+from mlship.digest import CHUNK, chunks_of
 from mlship.errors import RegistryError, UsageError
 from mlship.store import disk
 from mlship.store.keys import check_key, check_prefix, is_segment
@@ -139,7 +139,7 @@ class FolderStore:
             self._prepare(path)
             if not source.stat().st_mode & _WRITABLE and disk.link(source, path):
                 return True
-        return self.write_if_absent(key, _chunks(source))
+        return self.write_if_absent(key, chunks_of(source))
 
     @property
     def _tmp(self) -> Path:
@@ -201,8 +201,3 @@ def _version(data: bytes) -> str:
 
 def _read_all(file: int) -> bytes:
     return b"".join(iter(lambda: os.read(file, CHUNK), b""))
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from iter(lambda: file.read(CHUNK), b"")

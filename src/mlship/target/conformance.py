@@ -23,7 +23,6 @@ from mlship.errors import LockedError, PolicyError, TargetError, UnhealthyError
 from mlship.host.http import Request
 from mlship.store import open_store
 from mlship.target.deployment import ReleaseState, Wanted
-from mlship.target.golden import DIGEST_HEADER
 from mlship.target.history import read_history
 from mlship.target.journal import unfinished
 from mlship.target.ledger import Entry, Kind, Ledger
@@ -33,6 +32,7 @@ from mlship.target.protocol import Adapter
 from mlship.target.rollout import Rolled, Rollout, make_plan, observe
 from mlship.trust.judge import signer
 from mlship.trust.roots import Roots
+from mlship_runtime.supervision.probe import DIGEST_HEADER
 from mlship_runtime.trust.envelope import MEDIA_TYPE
 
 MakeAdapter = Callable[[], Adapter]

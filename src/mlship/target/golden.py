@@ -14,9 +14,9 @@ from mlship.target.deployment import Proof
 from mlship.target.ledger import whoami
 from mlship.target.protocol import Place
 from mlship_runtime.golden import Difference, compare, rows_of
+from mlship_runtime.supervision.probe import DIGEST_HEADER
 
 ROWS_AT_A_TIME = 32
-DIGEST_HEADER = "mlship-bundle"
 
 
 class Invoker(Protocol):

@@ -69,15 +69,16 @@ class HostedAdapter:
         releases = tuple(_release(r) for r in seen["releases"])
         live = next((r for r in releases if r.number == seen["live"]), None)
         supervised = bool(seen["supervisor"] and seen["supervisor"]["alive"])
+        silent = _silent(seen)
         return Deployment(
             service=self.place.service,
             releases=releases,
             live_number=seen["live"],
             last_number=max((r.number for r in releases), default=0),
-            healthy=live is not None and live.state == "serving" and supervised,
+            healthy=live is not None and live.state == "serving" and supervised and not silent,
             endpoints=_endpoints(seen) if live else (),
             present=frozenset(seen["layers"]),
-            problems=_problems(live, supervised),
+            problems=_problems(live, supervised, silent),
             exists=bool(seen["service"]),
             left=seen["left"],
             facts={
@@ -246,8 +247,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _problems(live: ReleaseState | None, supervised: bool) -> tuple[str, ...]:
-    found = []
+def _silent(seen: Mapping[str, Any]) -> list[int]:
+    """The processes of the live release that do not answer."""
+    live = (release for release in seen["releases"] if release["number"] == seen["live"])
+    return [worker["pid"] for release in live for worker in release["workers"] if not worker["answers"]]
+
+
+def _problems(live: ReleaseState | None, supervised: bool, silent: list[int]) -> tuple[str, ...]:
+    found = [
+        f"process {pid} of the live release does not answer (kill -9 {pid} there: a new one is started)"
+        for pid in silent
+    ]
     if live is not None and not supervised:
         found.append("nobody watches the release: its supervisor is gone (mlship repair starts it again)")
     if live is not None and live.state != "serving":

@@ -149,17 +149,9 @@ def _far_side(verb: str, phase: Phase, subject: str, arguments: dict[str, Any], 
         phase=phase,
         verb=verb,
         subject=subject,
-        command=f"boot.py host {verb} {_shown(arguments)}",
+        command=f"boot.py host {verb} {to_json(arguments).decode()}",
         arguments=arguments,
     )
-
-
-def _shown(arguments: dict[str, Any]) -> str:
-    settings = arguments.get("settings")
-    if settings:  # the settings' digest beside it says when a value changes
-        names = dict.fromkeys(settings.get("environment", ()), "(hidden)")
-        arguments = {**arguments, "settings": {**settings, "environment": names}}
-    return to_json(arguments).decode()
 
 
 def _remove(name: str, phase: Phase, numbers: list[int], why: str, keep: Sequence[str] = ()) -> Action:

@@ -1,7 +1,7 @@
 """The far side of every command on a host: JSON request on standard input, JSON answer on standard output.
 
 Verbs that read: facts, observe, path, logs. Verbs that change, and refuse a fence number lower than one
-seen: stage, open, start, shift, settle, stop, remove, destroy. A refusal is an answer ({ok: false,
+seen: stage, open, start, shift, settle, remove, destroy. A refusal is an answer ({ok: false,
 error}) and ends with exit code 0; any other exit code means that this program broke.
 """
 
@@ -33,7 +33,6 @@ _CHANGING = {
     "start": "service",
     "shift": "service",
     "settle": "service",
-    "stop": "stop",
     "remove": "remove",
     "destroy": "remove",
 }

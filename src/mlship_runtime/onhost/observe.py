@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from mlship_runtime.errors import RuntimeFault
@@ -10,6 +11,7 @@ from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import NoAnswer, Unreachable, fault_of, request
 from mlship_runtime.supervision.layout import Layout, WorkerSockets
 from mlship_runtime.supervision.live import Live, read_live
+from mlship_runtime.supervision.probe import digest_on_socket
 from mlship_runtime.supervision.release_record import read_record
 
 _PATIENCE = 3.0  # seconds for a process to answer
@@ -97,9 +99,22 @@ def _release(layout: Layout, number: int, running: dict[str, Any] | None, live: 
         "served": number in live.served,
         "error": str(fault_of(error)) if error else None,
         "errorKind": error["kind"] if error else None,
-        "workers": [worker for worker in workers if worker["pid"] is not None],
+        "workers": [_asked(worker) for worker in workers if worker["pid"] is not None],
         "logs": str(layout.log(number)),
     }
+
+
+def _asked(worker: dict[str, Any]) -> dict[str, Any]:
+    """A worker with `answers`: whether one that serves answers HTTP, for its state does not show a hang."""
+    return {**worker, "answers": worker["state"] != "serving" or _answers(worker["socket"])}
+
+
+def _answers(socket: str) -> bool:
+    try:
+        digest_on_socket(Path(socket), _PATIENCE)
+    except RuntimeFault:
+        return False
+    return True
 
 
 def _state_at_rest(layout: Layout, number: int) -> tuple[str, dict[str, Any] | None]:

@@ -6,26 +6,18 @@ import contextlib
 import os
 import signal
 import time
-from typing import Any
 
 from mlship_runtime.errors import RuntimeFault, SiteError
 from mlship_runtime.onhost.observe import supervisor_status, worker_status
 from mlship_runtime.supervision.control import Unreachable, request
 from mlship_runtime.supervision.layout import Layout, WorkerSockets
-from mlship_runtime.supervision.live import read_live, set_live
 
 DRAIN = 5.0  # seconds for connections that nobody takes over
 _SLACK = 20.0  # seconds for a supervisor to see workers off, kills included
 
 
-def do_stop(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
-    """End the workers of `release`; returns when they are gone. If it was live, nothing is live then."""
-    stop_release(layout, int(given["release"]), given.get("fence"), float(given.get("drain", DRAIN)))
-    return {}
-
-
 def stop_release(layout: Layout, number: int, fence: int | None, drain: float = DRAIN) -> None:
-    """End the workers of release `number`. Raises SiteError if one cannot be ended."""
+    """End the workers of release `number`, which is not live. Raises SiteError if one cannot be ended."""
     order = {"verb": "stop", "release": number, "fence": fence, "drain": drain}
     try:
         request(layout.supervisor_socket, order, drain + _SLACK)
@@ -33,8 +25,6 @@ def stop_release(layout: Layout, number: int, fence: int | None, drain: float = 
     except Unreachable:
         if supervisor_status(layout):
             raise
-    if read_live(layout).release == number:
-        set_live(layout, None)
     end_workers([sockets for sockets in layout.found_workers() if sockets.number == number], drain)
 
 

@@ -331,11 +331,20 @@ def ended(place: Onhost) -> None:
         print(f"--- {log.name}", *log.read_text().splitlines()[-60:], sep="\n")  # shown when the test fails
     place.fence = 1_000_000
     answer = place.answer("destroy", purge=False)
-    left = processes_of(place)
+    left = remaining(place, 0)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert answer["ok"], answer
     assert not left, f"processes {left} outlived their service"
+
+
+def remaining(place: Onhost, count: int) -> list[int]:
+    """The pids of a service when `count` are left, or after 10 s: a process that has let go of all it held
+    may still be on its way out."""
+    end = time.monotonic() + 10
+    while len(left := processes_of(place)) != count and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
 
 
 def processes_of(place: Onhost) -> list[int]:

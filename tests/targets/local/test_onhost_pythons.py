@@ -33,7 +33,7 @@ def test_a_service_is_supervised_by_another_python(onhost: Onhost, make_bundle, 
     bundle = make_bundle(2.0)
     settled = onhost.deploy(1, bundle, python=PYTHON)
     assert infer(settled["port"])[0] == bundle.digest
-    onhost("stop", release=1)
+    onhost("destroy")
 
 
 def test_a_release_for_another_python_is_refused_by_name(onhost: Onhost, make_bundle) -> None:

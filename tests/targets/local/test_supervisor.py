@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.targets.local.conftest import Load, Onhost, alive, infer, infer_on, processes_of
+from tests.targets.local.conftest import Load, Onhost, alive, infer, infer_on, processes_of, remaining
 
 from mlship_runtime.supervision.control import request
 from mlship_runtime.supervision.layout import Site
@@ -248,7 +248,7 @@ def test_a_release_that_is_never_ready_is_ended(onhost, make_bundle) -> None:
     assert seen["state"] == "failed"
     assert seen["workers"] == []
     time.sleep(0.3)
-    assert len(processes_of(onhost)) == 1, "only the supervisor is left"
+    assert len(remaining(onhost, 1)) == 1, "only the supervisor is left"
 
 
 def test_a_port_that_is_taken_is_named(onhost) -> None:
@@ -327,6 +327,7 @@ def test_a_worker_that_hangs_does_not_hold_up_a_switch(onhost, make_bundle) -> N
     onhost.deploy(1, make_bundle(2.0))
     (worker,) = onhost.observed(1)["workers"]
     os.kill(worker["pid"], signal.SIGSTOP)
+    assert onhost.observed(1)["workers"][0]["answers"] is False
     onhost.stage(2, second)
     onhost("start", release=2, timeout=30)
     onhost("shift", release=2, drain=1.0)
@@ -341,7 +342,7 @@ def test_a_lower_fence_number_moves_nothing(onhost, make_bundle) -> None:
     for verb, fields in (
         ("start", {"release": 2, "timeout": 5}),
         ("shift", {"release": 1}),
-        ("stop", {"release": 1}),
+        ("remove", {"releases": [1]}),
         ("settle", {"release": 1}),
     ):
         assert onhost.refused(verb, **fields, fence=8)["kind"] == "fenced"
@@ -353,24 +354,24 @@ def test_a_lower_fence_number_moves_nothing(onhost, make_bundle) -> None:
 
 def test_stopping_the_live_release_leaves_nothing_live(onhost, make_bundle) -> None:
     onhost.deploy(1, make_bundle(2.0))
-    onhost("stop", release=1)
+    layout = Site(onhost.base.resolve()).service(onhost.service)
+    request(layout.supervisor_socket, {"verb": "stop", "release": 1, "fence": onhost.fence, "drain": 1.0})
     seen = onhost("observe")
     assert (seen["live"], seen["releases"][0]["state"], seen["releases"][0]["served"]) == (
         None,
         "stopped",
         True,
     )
-    assert len(processes_of(onhost)) == 1
+    assert len(remaining(onhost, 1)) == 1
 
 
 def test_releases_end_without_a_supervisor_too(onhost, make_bundle) -> None:
     onhost.deploy(1, make_bundle(2.0), workers=2)
     os.kill(onhost("observe")["supervisor"]["pid"], signal.SIGKILL)
     assert "is live" in onhost.refused("remove", releases=[1])["what"]
-    onhost("stop", release=1)
+    onhost("destroy")
     assert onhost("observe")["live"] is None
-    assert processes_of(onhost) == []
-    onhost("remove", releases=[1])
+    assert remaining(onhost, 0) == []
     assert onhost("observe")["releases"] == []
 
 

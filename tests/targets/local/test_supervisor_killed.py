@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from tests.targets.local.conftest import Load, Onhost, alive, infer, processes_of
+from tests.targets.local.conftest import Load, Onhost, alive, infer, remaining
 
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.supervision.control import Unreachable, request
@@ -54,7 +54,7 @@ def test_a_supervisor_killed_at_any_moment_of_a_switch(onhost: Onhost, make_bund
     assert load.failures == []
     assert load.connections == load.clients
     assert cut_short >= 3, "the switches were over before they were hit"
-    assert len(processes_of(onhost)) == 2
+    assert len(remaining(onhost, 2)) == 2
 
 
 @pytest.mark.faults

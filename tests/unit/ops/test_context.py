@@ -34,7 +34,7 @@ def build(ctx: Context, version: str = "1.0") -> str:
     registry = ctx.build_registry()
     digest = make_bundle(registry, version=version)
     registry.set_tag("churn", version, digest, registry.read_tag("churn", version))
-    built = {"reference": f"churn:{version}", "digest": digest}
+    built = {"schemaVersion": 1, "reference": f"churn:{version}", "digest": digest}
     (ctx.project_or_error().state / "built.json").write_text(json.dumps(built))
     return digest
 
