@@ -92,7 +92,9 @@ def test_differences_end_with_3_if_asked(two, run) -> None:
 
 def test_without_b_it_is_the_last_build(two, run, tmp_path: Path) -> None:
     digest = two.read_tag("churn", "1.1").digest
-    (tmp_path / ".mlship" / "built.json").write_text(json.dumps({"reference": "churn:1.1", "digest": digest}))
+    (tmp_path / ".mlship" / "built.json").write_text(
+        json.dumps({"schemaVersion": 1, "reference": "churn:1.1", "digest": digest})
+    )
     result = run("diff", "churn:1.0", "--json").envelope["result"]
     assert (result["before"]["reference"], result["after"]["reference"]) == ("churn:1.0", "churn:1.1")
 

@@ -24,7 +24,9 @@ def built(run, tmp_path: Path) -> str:
     registry = open_registry(f"dir://{tmp_path}/.mlship/store")
     digest = make_bundle(registry)
     registry.set_tag("churn", "1.0", digest, None)
-    (tmp_path / ".mlship" / "built.json").write_text(json.dumps({"reference": "churn:1.0", "digest": digest}))
+    (tmp_path / ".mlship" / "built.json").write_text(
+        json.dumps({"schemaVersion": 1, "reference": "churn:1.0", "digest": digest})
+    )
     return digest
 
 

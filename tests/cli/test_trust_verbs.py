@@ -47,7 +47,7 @@ def made(tmp_path: Path, version: str) -> str:
     registry = open_registry(f"dir://{tmp_path}/.mlship/store")
     digest = make_bundle(registry, version=version)
     registry.set_tag("churn", version, digest, None)
-    record = {"reference": f"churn:{version}", "digest": digest}
+    record = {"schemaVersion": 1, "reference": f"churn:{version}", "digest": digest}
     (tmp_path / ".mlship" / "built.json").write_text(json.dumps(record))
     return digest
 
