@@ -21,9 +21,13 @@ def sha256(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def is_digest(text: str) -> bool:
+    return _DIGEST.fullmatch(text) is not None
+
+
 def parse_digest(text: str) -> str:
     """`text` if it is a digest; raises UsageError otherwise."""
-    if not _DIGEST.fullmatch(text):
+    if not is_digest(text):
         raise UsageError(f"{text!r} is not a digest", fix="A digest is sha256: and 64 hexadecimal digits")
     return text
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from mlship.bundle.archive import Layer
 from mlship.bundle.document import Documents
-from mlship.bundle.source import BundleSink
+from mlship.bundle.source import BundleSink, announced
 from mlship.config import Project
 from mlship.digest import chunks_of, sha256
 from mlship.progress import Progress
@@ -19,7 +19,7 @@ class BuildStore(BundleSink, Protocol):
 
     def read_tag(self, name: str, tag: str) -> Any: ...
 
-    def set_tag(self, name: str, tag: str, digest: str, expected: Any) -> Any: ...
+    def set_tag(self, name: str, tag: str, digest: str, expected: Any, *, source: str = "") -> Any: ...
 
 
 @runtime_checkable
@@ -31,6 +31,14 @@ def publish(
     project: Project, registry: BuildStore, documents: Documents, layers: Sequence[Layer], progress: Progress
 ) -> int:
     """Write what is missing and tag the manifest with the project's version; returns the bytes written."""
+    blobs = [*(layer.digest for layer in layers), sha256(documents.spec), sha256(documents.config)]
+    with announced(registry, project.project.name, sha256(documents.manifest), blobs):
+        return _publish(project, registry, documents, layers, progress)
+
+
+def _publish(
+    project: Project, registry: BuildStore, documents: Documents, layers: Sequence[Layer], progress: Progress
+) -> int:
     name, tag = project.project.name, project.project.version
     progress.phase("store", sum(layer.size for layer in layers))
     sent = 0
@@ -52,5 +60,5 @@ def publish(
     digest = registry.write_manifest(name, documents.manifest)
     before = registry.read_tag(name, tag)
     if before is None or before.digest != digest:
-        registry.set_tag(name, tag, digest, before)
+        registry.set_tag(name, tag, digest, before, source="build")
     return sent

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -81,3 +82,21 @@ class BundleSink(Protocol):
         """Publish a manifest whose blobs are all there, and return its digest; RegistryError names a blob
         that is missing, and nothing is published."""
         ...
+
+
+@runtime_checkable
+class Announced(Protocol):
+    """A sink out of which unused content is collected, but not what somebody has announced."""
+
+    def announced(self, name: str, manifest: str, blobs: Collection[str]) -> AbstractContextManager[None]:
+        """While this lasts, the manifest and the blobs (digests) stay, whatever else is removed."""
+        ...
+
+
+def announced(
+    sink: BundleSink, name: str, manifest: str, blobs: Collection[str]
+) -> AbstractContextManager[None]:
+    """Protect what is being written from collection, where the sink has one."""
+    if isinstance(sink, Announced):
+        return sink.announced(name, manifest, blobs)
+    return nullcontext()

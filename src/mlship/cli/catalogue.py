@@ -38,7 +38,11 @@ SECTIONS = (
             "list": "List bundles and tags.",
             "push": "Copy a bundle to a registry.",
             "pull": "Copy a bundle from a registry.",
+            "copy": "Copy a bundle, or a whole registry, to another.",
             "tag": "Give a bundle another tag.",
+            "untag": "Take a tag away.",
+            "gc": "Remove what no tag reaches.",
+            "fsck": "Read a registry to its last byte; mend it.",
         },
     ),
     Section(

@@ -9,14 +9,26 @@ import typer
 from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
-from mlship.cli.words import Bundle, NamedBundle, Platforms, Registry
+from mlship.cli.words import Bundle, NamedBundle, Platforms, Registry, Yes
+from mlship.errors import BundleError, UsageError
 from mlship.result import Result
+
+NearRegistry = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="REGISTRY",
+        help="A registry of mlship.toml, or a URL. Without it: the default one and this project's builds.",
+        autocompletion=complete.registries,
+        show_default=False,
+    ),
+]
 
 
 @verb("""
     mlship list
     mlship list churn
     mlship list team
+    mlship list churn:stable --history
 """)
 def list(  # noqa: A001 - a function is named like its verb
     run: Run,
@@ -29,11 +41,17 @@ def list(  # noqa: A001 - a function is named like its verb
             show_default=False,
         ),
     ] = None,
+    history: Annotated[
+        bool,
+        typer.Option("--history", help="Show where tags were, and who moved them."),
+    ] = False,
 ) -> Result:
     """List bundles and tags."""
     from mlship.ops import list as op
 
-    return op.list_bundles(run.context, place)
+    if history and place is None:
+        raise UsageError("--history is about a bundle", fix="mlship list NAME --history")
+    return op.tag_history(run.context, str(place)) if history else op.list_bundles(run.context, place)
 
 
 @verb("""
@@ -65,6 +83,111 @@ def pull(run: Run, bundle: NamedBundle, registry: Registry = None, platforms: Pl
     from mlship.ops import pull as op
 
     return op.pull(run.context, bundle, registry, platforms=platforms or ())
+
+
+@verb("""
+    mlship copy team/churn:1.4 prod
+    mlship copy team dir:///srv/mirror
+""")
+def copy(
+    run: Run,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="REF|REGISTRY",
+            help="A bundle, after REGISTRY/ if need be, or a registry: all that it has tagged.",
+            autocompletion=complete.places,
+        ),
+    ],
+    registry: Annotated[
+        str,
+        typer.Argument(
+            metavar="REGISTRY", help="Where to: a name or a URL.", autocompletion=complete.registries
+        ),
+    ],
+) -> Result:
+    """Copy a bundle, or a whole registry, to another.
+
+    Between any two kinds; digests stay, and only what is missing is sent.
+    """
+    from mlship.ops import copy as op
+
+    return op.copy(run.context, what, registry)
+
+
+@verb("""
+    mlship untag churn:1.3
+    mlship untag team/churn:old --yes
+""")
+def untag(run: Run, bundle: NamedBundle, yes: Yes = False) -> Result:
+    """Take a tag away.
+
+    The bundle stays until gc, and what runs it goes on.
+    """
+    from mlship.ops import untag as op
+
+    run.confirm(f"Remove the tag {bundle}?", yes=yes)
+    return op.untag(run.context, bundle)
+
+
+@verb("""
+    mlship gc --dry-run
+    mlship gc team --yes
+    mlship gc --keep-untagged --yes
+""")
+def gc(
+    run: Run,
+    registry: NearRegistry = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
+    keep_untagged: Annotated[
+        bool, typer.Option("--keep-untagged", help="Keep bundles that no tag names.")
+    ] = False,
+    yes: Yes = False,
+) -> Result:
+    """Remove what no tag reaches.
+
+    Bundles that no tag names, and content that no bundle has. Safe while others push. What runs on targets is
+    not touched: they have their own copy.
+    """
+    from mlship.ops import gc as op
+
+    if not dry_run:
+        run.confirm(f"Remove what no tag reaches from {registry or 'the registries near at hand'}?", yes=yes)
+    return op.gc(run.context, registry, dry_run=dry_run, keep_untagged=keep_untagged)
+
+
+@verb("""
+    mlship fsck
+    mlship fsck team --repair --from mirror
+""")
+def fsck(
+    run: Run,
+    registry: NearRegistry = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Fetch what is damaged or missing from another registry.")
+    ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="REGISTRY",
+            help="From this one; without it, from those that are known here.",
+            autocompletion=complete.registries,
+            show_default=False,
+        ),
+    ] = None,
+) -> Result:
+    """Read a registry to its last byte; mend it.
+
+    Says what is damaged or missing, with exit code 4 if it stays so.
+    """
+    from mlship.ops import fsck as op
+
+    if source is not None and not repair:
+        raise UsageError("--from is where --repair fetches from", fix="Add --repair")
+    report = op.fsck(run.context, registry, repair=repair, source=source)
+    run.exit_code = 0 if report.ok else BundleError.exit_code
+    return report
 
 
 @verb("""

@@ -64,6 +64,11 @@ class Context:
             raise UsageError(f"there is no registry {name!r}", fix=fix)
         return known[name]
 
+    def is_registry(self, word: str) -> bool:
+        """Whether `word` means a registry and no bundle."""
+        known = self.project.registries if self.project else {}
+        return "://" in word or word == DEFAULT_REGISTRY or word in known
+
     def registry(self, name: str | None = None) -> Registry:
         """The registry called `name` or at that URL; None opens the default one (a folder of the user).
 

@@ -1,9 +1,10 @@
-"""What `push` and `pull` share: one bundle from one registry to another, and what was sent."""
+"""Bundles from one registry to another: what `copy`, `push` and `pull` are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlship.errors import UsageError
 from mlship.ops.context import Context
 from mlship.reference import Reference
 from mlship.registry.protocol import Registry
@@ -63,4 +64,32 @@ def copy_bundle(
         present_bytes=done.present_bytes,
         sent_attachments=done.sent_attachments,
         absent=done.absent,
+    )
+
+
+class Mirrored(Result, frozen=True, kw_only=True):
+    """What was copied, bundle by bundle."""
+
+    bundles: tuple[Copied, ...]
+
+
+def copy(ctx: Context, what: str, registry: str) -> Mirrored:
+    """Copy a bundle (`[REGISTRY/]NAME[:TAG|@DIGEST]`), or every tag of a registry (its name or URL), to
+    `registry`, of any kind. Raises UsageError, RegistryError, BundleError."""
+    from mlship.registry.listing import listed
+
+    destination = ctx.registry(registry)
+    if not ctx.is_registry(what):
+        source, reference = ctx.locate(what)
+        references = [reference]
+    else:
+        source = ctx.registry(what)
+        references = [Reference(name, tag=tag) for name, tag, _ in listed(source) if tag]
+    if source.url == destination.url:
+        raise UsageError(f"{what} is in {destination.url} already", fix="Name another registry")
+    return Mirrored(
+        bundles=tuple(
+            copy_bundle(ctx, one, source, destination, tag=None if one.digest else one.tag_or_latest)
+            for one in references
+        )
     )

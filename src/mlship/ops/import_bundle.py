@@ -48,7 +48,7 @@ def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Impo
     except (InvalidBundle, BundleError) as error:
         raise _refused(file, error) from error
     if taken.tag:
-        move_tag(sink, taken.name, taken.tag, taken.digest, sink.read_tag(taken.name, taken.tag))
+        move_tag(sink, taken.name, taken.tag, taken.digest, sink.read_tag(taken.name, taken.tag), file.name)
     named = Reference(taken.name, tag=taken.tag) if taken.tag else Reference(taken.name, digest=taken.digest)
     return Imported(
         reference=str(named),

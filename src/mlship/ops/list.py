@@ -32,7 +32,7 @@ def list_bundles(ctx: Context, place: str | None = None) -> Listing:
 
     Near at hand are the default registry and this project's builds. Raises RegistryError for an unknown NAME.
     """
-    if place is not None and _is_registry(ctx, place):
+    if place is not None and ctx.is_registry(place):
         return Listing(bundles=tuple(_entries(place, ctx.registry(place))))
     if place is not None and "/" in place:
         registry, _, wanted = place.rpartition("/")
@@ -50,24 +50,61 @@ def _found(name: str | None, entries: list[Entry]) -> Listing:
     return Listing(bundles=tuple(entries))
 
 
-def _is_registry(ctx: Context, place: str) -> bool:
-    return (
-        "://" in place
-        or place == DEFAULT_REGISTRY
-        or (ctx.project is not None and place in ctx.project.registries)
-    )
-
-
 def _entries(label: str, registry: Registry, only: str | None = None) -> list[Entry]:
-    found = []
-    for name in sorted(registry.names()):
-        if only is not None and name != only:
-            continue
-        tags: dict[str, list[str]] = {digest: [] for digest in registry.digests(name)}
-        for tag, digest in registry.tags(name).items():
-            tags.setdefault(digest, []).append(tag)
-        found += [
-            Entry(registry=label, name=name, tags=tuple(sorted(names)), digest=digest)
-            for digest, names in tags.items()
-        ]
+    from mlship.registry.listing import listed
+
+    tags: dict[tuple[str, str], list[str]] = {}
+    for name, tag, digest in listed(registry, only):
+        tags.setdefault((name, digest), []).extend([tag] if tag else [])
+    found = [
+        Entry(registry=label, name=name, tags=tuple(sorted(names)), digest=digest)
+        for (name, digest), names in tags.items()
+    ]
     return sorted(found, key=lambda entry: (entry.name, not entry.tags, entry.tags, entry.digest))
+
+
+class TagMove(Result, frozen=True, kw_only=True):
+    """One move of a tag: what it named from then on, when (UTC), by whom, and where that came from."""
+
+    registry: str
+    reference: str
+    digest: str
+    at: str
+    by: str
+    source: str
+
+
+class TagHistory(Result, frozen=True, kw_only=True):
+    """Moves of tags, oldest first."""
+
+    moves: tuple[TagMove, ...]
+
+
+def tag_history(ctx: Context, place: str) -> TagHistory:
+    """The moves of the tags of a bundle (`[REGISTRY/]NAME`) or of one tag (`[REGISTRY/]NAME:TAG`).
+
+    Raises RegistryError for an unknown one, or a registry that does not keep them.
+    """
+    from mlship.registry.protocol import KeepsMoves
+
+    registry, reference = ctx.locate(place)
+    if not isinstance(registry, KeepsMoves):
+        raise RegistryError(
+            f"{registry.url} does not keep the moves of its tags", fix="See the log of that registry"
+        )
+    tags = [reference.tag] if reference.tag else list(registry.tags(reference.name))
+    moves = [
+        TagMove(
+            registry=registry.url,
+            reference=f"{reference.name}:{tag}",
+            digest=move.digest,
+            at=move.at,
+            by=move.by,
+            source=move.source,
+        )
+        for tag in tags
+        for move in registry.moves(reference.name, tag)
+    ]
+    if not moves:
+        raise RegistryError(f"no tag of {place} has moved", fix="mlship list shows the tags that there are")
+    return TagHistory(moves=tuple(sorted(moves, key=lambda move: move.at)))

@@ -23,7 +23,7 @@ def tag(ctx: Context, ref: str, new_tag: str) -> Tagged:
     name = reference.name
     expected = registry.read_tag(name, check_tag(new_tag))
     if expected is None or expected.digest != digest:
-        registry.set_tag(name, new_tag, digest, expected)
+        registry.set_tag(name, new_tag, digest, expected, source=str(reference))
     return Tagged(
         reference=str(Reference(name, tag=new_tag)),
         digest=digest,

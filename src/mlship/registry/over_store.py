@@ -1,32 +1,29 @@
-"""A registry over any Store: blobs by digest, manifests by name and digest, tags by name.
+"""A registry over any Store: blobs by digest, manifests by name and digest, tags by name (see keys.py).
 
-blobs/sha256/<hex>      manifests/<name>/<hex>      tags/<name>/<tag> = {"digest": …, "schemaVersion": 1}
-attachments/<name>/<hex of the bundle>/<hex of its content> = {"mediaType": …, "schemaVersion": 1, "size": …}
-
-Where a project keeps its own bundles, one may lie without the layers of some platforms:
-partial/<name>/<hex> = {"absent": {digest: title}, "schemaVersion": 1}
+Where a project keeps its own bundles, one may lie without the layers of some platforms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from mlship.bundle.fault import as_bundle_error
 from mlship.bundle.source import Attachment
 from mlship.digest import checked, chunks_of, hex_of, sha256
-from mlship.errors import BundleError, RegistryError, TagMovedError
-from mlship.reference import Reference, check_name, check_tag
-from mlship.registry import unknown
-from mlship.registry.protocol import MAX_ATTACHMENT, Tagged
+from mlship.errors import BundleError, RegistryError
+from mlship.reference import Reference, check_name
+from mlship.registry import intents, keys, unknown
+from mlship.registry.protocol import MAX_ATTACHMENT, Listed, Move, Tagged
+from mlship.registry.tags import Tags
 from mlship.store.folder import FolderStore
 from mlship.store.protocol import Store
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.fields import Fields
 from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 
-TAG_SCHEMA = 1
 ATTACHMENT_SCHEMA = 1
 PARTIAL_SCHEMA = 1
 
@@ -41,23 +38,29 @@ class StoreRegistry:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.named = Tags(store)
 
     @property
     def url(self) -> str:
         return self.store.url
 
     def names(self) -> list[str]:
-        kinds = (self.store.list("manifests/"), self.store.list("tags/"))
-        return sorted({key.split("/")[1] for keys in kinds for key in keys})
+        return sorted({listed.name for listed in self.listed()})
 
     def tags(self, name: str) -> dict[str, str]:
-        found = {}
-        for key in self.store.list(f"tags/{check_name(name)}/"):
-            tag = key.rpartition("/")[2]
-            tagged = self.read_tag(name, tag)
-            if tagged:
-                found[tag] = tagged.digest
-        return found
+        return {listed.tag: listed.digest for listed in self.named.listed(check_name(name))}
+
+    def listed(self, name: str | None = None) -> list[Listed]:
+        manifests = [key.split("/") for key in self.store.list(keys.of_one("manifests", name))]
+        found = [Listed(bundle, "", f"sha256:{digits}") for _, bundle, digits in manifests]
+        return found + list(self.named.listed(name))
+
+    def moves(self, name: str, tag: str) -> list[Move]:
+        return self.named.moves(name, tag)
+
+    def announced(self, name: str, manifest: str, blobs: Collection[str]) -> AbstractContextManager[None]:
+        needs = {keys.manifest(name, manifest), *(keys.blob(blob) for blob in blobs)}
+        return intents.announced(self.store, needs)
 
     def digests(self, name: str) -> list[str]:
         keys = self.store.list(f"manifests/{check_name(name)}/")
@@ -65,7 +68,7 @@ class StoreRegistry:
 
     def resolve(self, reference: Reference) -> str:
         if reference.digest:
-            if self.store.stat(_manifest_key(reference.name, reference.digest)) is None:
+            if self.store.stat(keys.manifest(reference.name, reference.digest)) is None:
                 raise unknown.digest(self, reference.name, reference.digest)
             return reference.digest
         tagged = self.read_tag(reference.name, reference.tag_or_latest)
@@ -74,7 +77,7 @@ class StoreRegistry:
         return tagged.digest
 
     def read_manifest(self, name: str, digest: str) -> bytes:
-        found = self.store.get(_manifest_key(name, digest))
+        found = self.store.get(keys.manifest(name, digest))
         if found is None:
             raise unknown.digest(self, name, digest)
         if sha256(found[0]) != digest:
@@ -90,7 +93,7 @@ class StoreRegistry:
             manifest = read_manifest(data)
         self._check_blobs(name, manifest.blobs)
         digest = sha256(data)
-        self.store.write_if_absent(_manifest_key(name, digest), [data], len(data))
+        self.store.write_if_absent(keys.manifest(name, digest), [data], len(data))
         return digest
 
     def write_partial_manifest(self, name: str, data: bytes, absent: frozenset[str]) -> str:
@@ -99,15 +102,15 @@ class StoreRegistry:
         with as_bundle_error():
             manifest = read_manifest(data)
         digest = sha256(data)
-        if self.store.stat(_manifest_key(name, digest)) is None:
+        if self.store.stat(keys.manifest(name, digest)) is None:
             self._check_blobs(name, [blob for blob in manifest.blobs if blob.digest not in absent])
             self._remember(name, digest, {x.digest: x.title for x in manifest.blobs if x.digest in absent})
-            self.store.write_if_absent(_manifest_key(name, digest), [data], len(data))
+            self.store.write_if_absent(keys.manifest(name, digest), [data], len(data))
         return digest
 
     def absent(self, name: str, digest: str) -> frozenset[str]:
         """The layers that a bundle was kept without, and that are still not here."""
-        found = self.store.get(_partial_key(name, digest))
+        found = self.store.get(keys.partial(name, digest))
         if found is None:
             return frozenset()
         with as_bundle_error():
@@ -117,7 +120,7 @@ class StoreRegistry:
         return frozenset(digest for digest in absent if not self.has_blob(name, digest))
 
     def _remember(self, name: str, digest: str, absent: dict[str, str]) -> None:
-        key = _partial_key(name, digest)
+        key = keys.partial(name, digest)
         before = self.store.get(key)
         record = {"schemaVersion": PARTIAL_SCHEMA, "absent": absent}
         version = before[1] if before else None
@@ -125,44 +128,45 @@ class StoreRegistry:
             raise RegistryError(f"{name} is being imported by somebody else", fix="Import it again")
 
     def has_blob(self, name: str, digest: str) -> bool:
-        return self.store.stat(_blob_key(digest)) is not None
+        return self.store.stat(keys.blob(digest)) is not None
 
     def read_blob(self, name: str, digest: str, size: int) -> Iterator[bytes]:
-        return self.store.read(_blob_key(digest))
+        return self.store.read(keys.blob(digest))
 
     def write_blob(self, name: str, digest: str, size: int, chunks: Iterable[bytes]) -> bool:
-        return self.store.write_if_absent(_blob_key(digest), checked(chunks, digest, size), size)
+        return self.store.write_if_absent(keys.blob(digest), checked(chunks, digest, size), size)
 
     def file_of_blob(self, name: str, digest: str) -> Path | None:
-        return self.store.file_of(_blob_key(digest)) if isinstance(self.store, FolderStore) else None
+        return self.store.file_of(keys.blob(digest)) if isinstance(self.store, FolderStore) else None
 
     def adopt_blob(self, name: str, digest: str, size: int, file: Path) -> bool:
         if not isinstance(self.store, FolderStore):
             return self.write_blob(name, digest, size, chunks_of(file))
         for _ in checked(chunks_of(file), digest, size):
             continue
-        return self.store.adopt(_blob_key(digest), file)
+        return self.store.adopt(keys.blob(digest), file)
 
     def attach(self, name: str, digest: str, media_type: str, data: bytes) -> Attachment:
         if len(data) > MAX_ATTACHMENT:
             raise RegistryError(
                 f"{len(data)} bytes cannot be attached to {name}", cause=f"at most {MAX_ATTACHMENT} can"
             )
-        if self.store.stat(_manifest_key(name, digest)) is None:
-            raise unknown.digest(self, name, digest)
         attachment = Attachment(media_type, sha256(data), len(data))
-        self.write_blob(name, attachment.digest, attachment.size, [data])
         record = {"schemaVersion": ATTACHMENT_SCHEMA, "mediaType": media_type, "size": len(data)}
-        key = _attachments_prefix(name, digest) + hex_of(attachment.digest)
-        self.store.write_if_absent(key, [canonical.encode(record)])
+        with self.announced(name, digest, [attachment.digest]):
+            if self.store.stat(keys.manifest(name, digest)) is None:
+                raise unknown.digest(self, name, digest)
+            self.write_blob(name, attachment.digest, attachment.size, [data])
+            key = keys.attachments(name, digest) + hex_of(attachment.digest)
+            self.store.write_if_absent(key, [canonical.encode(record)])
         return attachment
 
     def attachments(self, name: str, digest: str) -> list[Attachment]:
-        keys = self.store.list(_attachments_prefix(name, digest))
-        return sorted(found for key in keys if (found := self._attachment(key)))
+        attached = self.store.list(keys.attachments(name, digest))
+        return sorted(found for key in attached if (found := self._attachment(key)))
 
     def read_attachment(self, name: str, attachment: Attachment) -> bytes:
-        stored = self.store.read(_blob_key(attachment.digest))
+        stored = self.store.read(keys.blob(attachment.digest))
         try:
             return b"".join(checked(stored, attachment.digest, attachment.size))
         except BundleError as error:
@@ -173,25 +177,27 @@ class StoreRegistry:
             ) from error
 
     def read_tag(self, name: str, tag: str) -> Tagged | None:
-        found = self.store.get(_tag_key(name, tag))
-        return Tagged(self._digest_in(found[0], name, tag), found[1]) if found else None
+        return self.named.read(name, tag)
 
-    def set_tag(self, name: str, tag: str, digest: str, expected: Tagged | None) -> Tagged:
-        if self.store.stat(_manifest_key(name, digest)) is None:
+    def set_tag(
+        self, name: str, tag: str, digest: str, expected: Tagged | None, *, source: str = ""
+    ) -> Tagged:
+        key = keys.manifest(name, digest)
+        if self.store.stat(key) is None:
             raise unknown.digest(self, name, digest)
-        data = canonical.encode({"schemaVersion": TAG_SCHEMA, "digest": digest})
-        version = self.store.write_if_match(_tag_key(name, tag), data, expected.version if expected else None)
-        if version is None:
-            raise _moved(name, tag)
-        return Tagged(digest, version)
+        tagged = self.named.set(name, tag, digest, expected, source)
+        intents.stand_clear(self.store, {key})
+        if self.store.stat(key) is None:  # collected before the tag was seen
+            self.named.delete(name, tag, tagged)
+            raise unknown.digest(self, name, digest)
+        return tagged
 
     def delete_tag(self, name: str, tag: str, expected: Tagged) -> None:
-        if not self.store.delete_if_match(_tag_key(name, tag), expected.version):
-            raise _moved(name, tag)
+        self.named.delete(name, tag, expected)
 
     def _check_blobs(self, name: str, blobs: Iterable[Descriptor]) -> None:
         for blob in blobs:
-            stat = self.store.stat(_blob_key(blob.digest))
+            stat = self.store.stat(keys.blob(blob.digest))
             if stat is None:
                 raise RegistryError(
                     f"{name} cannot be published in {self.url}",
@@ -217,39 +223,6 @@ class StoreRegistry:
                 raise fields.wrong("size", f"is more than {MAX_ATTACHMENT}")
             return Attachment(fields.text("mediaType", 200), digest, size)
 
-    def _digest_in(self, data: bytes, name: str, tag: str) -> str:
-        with as_bundle_error():
-            fields = Fields(_decoded(data), f"the tag {name}:{tag} in {self.url}")
-            fields.schema_version(TAG_SCHEMA)
-            return fields.digest("digest")
-
 
 def _decoded(data: bytes) -> Any:
     return canonical.decode(data, max_bytes=1 << 16)
-
-
-def _blob_key(digest: str) -> str:
-    return f"blobs/sha256/{hex_of(digest)}"
-
-
-def _manifest_key(name: str, digest: str) -> str:
-    return f"manifests/{check_name(name)}/{hex_of(digest)}"
-
-
-def _attachments_prefix(name: str, digest: str) -> str:
-    return f"attachments/{check_name(name)}/{hex_of(digest)}/"
-
-
-def _partial_key(name: str, digest: str) -> str:
-    return f"partial/{check_name(name)}/{hex_of(digest)}"
-
-
-def _tag_key(name: str, tag: str) -> str:
-    return f"tags/{check_name(name)}/{check_tag(tag)}"
-
-
-def _moved(name: str, tag: str) -> TagMovedError:
-    return TagMovedError(
-        f"the tag {name}:{tag} was moved by somebody else meanwhile",
-        fix="Look what it names now (mlship list), then repeat the command if you still want it",
-    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from mlship.bundle.source import Attachment, BundleSink, BundleSource
+from mlship.result import Result
 
 MAX_ATTACHMENT = 48 << 20
 
@@ -17,6 +18,23 @@ class Tagged:
 
     digest: str
     version: str
+
+
+class Move(Result, frozen=True, kw_only=True):
+    """One move of a tag: to which digest, when (UTC), by whom (user@host), and where it came from."""
+
+    digest: str
+    at: str
+    by: str
+    source: str = ""
+
+
+class Listed(NamedTuple):
+    """A manifest (`tag` is empty) or a tag of a bundle."""
+
+    name: str
+    tag: str
+    digest: str
 
 
 class Registry(BundleSource, BundleSink, Protocol):
@@ -46,13 +64,33 @@ class Registry(BundleSource, BundleSink, Protocol):
         """None if there is no such tag."""
         ...
 
-    def set_tag(self, name: str, tag: str, digest: str, expected: Tagged | None) -> Tagged:
+    def set_tag(
+        self, name: str, tag: str, digest: str, expected: Tagged | None, *, source: str = ""
+    ) -> Tagged:
         """Move `tag` if it still is as `expected` (None: absent); TagMovedError if somebody was faster,
-        RegistryError if there is no manifest `digest`."""
+        RegistryError if there is no manifest `digest`. `source` is where the bundle came from."""
         ...
 
     def delete_tag(self, name: str, tag: str, expected: Tagged) -> None:
         """Remove `tag` if it still is as `expected`; TagMovedError otherwise."""
+        ...
+
+
+@runtime_checkable
+class ListsAtOnce(Protocol):
+    """A registry that lists many bundles by few requests."""
+
+    def listed(self, name: str | None = None) -> list[Listed]:
+        """Every manifest and every tag, of one bundle or of all."""
+        ...
+
+
+@runtime_checkable
+class KeepsMoves(Protocol):
+    """A registry that remembers where its tags were."""
+
+    def moves(self, name: str, tag: str) -> list[Move]:
+        """The last moves of a tag, oldest first; empty if there is no such tag."""
         ...
 
 

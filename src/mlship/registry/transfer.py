@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from mlship.bundle.fault import as_bundle_error, damage_placed
 from mlship.bundle.layout import carried, chosen
-from mlship.bundle.source import KeepsParts, PartialSink
+from mlship.bundle.source import KeepsParts, PartialSink, announced
 from mlship.errors import RegistryError, TagMovedError, UsageError
 from mlship.progress import SILENT, Progress
 from mlship.registry.protocol import HasFiles, Registry, Tagged, TakesFiles
@@ -50,36 +50,36 @@ def copy(
     Raises BundleError, with nothing published, if the source is damaged; TagMovedError if somebody moves the
     tag meanwhile; RegistryError for the rest.
     """
-    before = destination.read_tag(name, tag) if tag else None
     data = source.read_manifest(name, digest)
     with as_bundle_error():
         manifest = read_manifest(data)
-    blobs = list({blob.digest: blob for blob in manifest.blobs}.values())
-    missing = [blob for blob in blobs if not destination.has_blob(name, blob.digest)]
     if platforms and partial is None:
         raise UsageError(f"{destination.url} keeps whole bundles only", fix="Leave the platforms out")
+    blobs = list({blob.digest: blob for blob in manifest.blobs}.values())
     wanted = {blob.digest for blob in carried(manifest, chosen(manifest, platforms))}
-    left_out = [blob for blob in missing if blob.digest not in wanted]
-    missing = [blob for blob in missing if blob.digest in wanted]
-    _refuse_absent(source, name, digest, missing)
-    progress.phase(f"copying {name}", sum(blob.size for blob in missing))
-    for blob in missing:
-        _copy_blob(source, destination, name, blob, progress)
-    if left_out and partial is not None:
-        partial.write_partial_manifest(name, data, frozenset(blob.digest for blob in left_out))
-    else:
-        destination.write_manifest(name, data)
-    attached = _copy_attachments(source, destination, name, digest)
-    if tag:
-        move_tag(destination, name, tag, digest, before)
-    sent = sum(blob.size for blob in missing)
+    with announced(destination, name, digest, [blob.digest for blob in blobs]):
+        before = destination.read_tag(name, tag) if tag else None
+        absent = [blob for blob in blobs if not destination.has_blob(name, blob.digest)]
+        missing = [blob for blob in absent if blob.digest in wanted]
+        left_out = [blob for blob in absent if blob.digest not in wanted]
+        _refuse_absent(source, name, digest, missing)
+        progress.phase(f"copying {name}", sum(blob.size for blob in missing))
+        for blob in missing:
+            _copy_blob(source, destination, name, blob, progress)
+        if left_out and partial is not None:
+            partial.write_partial_manifest(name, data, frozenset(blob.digest for blob in left_out))
+        else:
+            destination.write_manifest(name, data)
+        attached = _copy_attachments(source, destination, name, digest)
+        if tag:
+            move_tag(destination, name, tag, digest, before, source.url)
     return Copied(
         digest=digest,
         sent_blobs=len(missing),
-        sent_bytes=sent,
+        sent_bytes=sum(blob.size for blob in missing),
         sent_attachments=attached,
-        present_blobs=len(blobs) - len(missing) - len(left_out),
-        present_bytes=sum(blob.size for blob in blobs if blob not in left_out) - sent,
+        present_blobs=len(blobs) - len(absent),
+        present_bytes=sum(blob.size for blob in blobs if blob not in absent),
         absent=tuple(blob.title for blob in left_out),
     )
 
@@ -125,12 +125,15 @@ def _refuse_absent(source: Registry, name: str, digest: str, missing: list[Descr
         )
 
 
-def move_tag(registry: Registry, name: str, tag: str, digest: str, before: Tagged | None) -> None:
-    """Let `tag` name `digest` unless it does so already; TagMovedError if it names something else by now."""
+def move_tag(
+    registry: Registry, name: str, tag: str, digest: str, before: Tagged | None, source: str
+) -> None:
+    """Let `tag` name `digest`, which came from `source`, unless it does so already; TagMovedError if it names
+    something else by now."""
     if before and before.digest == digest:
         return
     try:
-        registry.set_tag(name, tag, digest, before)
+        registry.set_tag(name, tag, digest, before, source=source)
     except TagMovedError:
         now = registry.read_tag(name, tag)
         if now is None or now.digest != digest:  # the same push by somebody else is no conflict

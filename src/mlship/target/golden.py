@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from mlship.bundle.open import OpenBundle
 from mlship.errors import UnhealthyError
 from mlship.host.http import Request, Response
+from mlship.store.records import whoami
 from mlship.target.deployment import Proof
-from mlship.target.ledger import whoami
 from mlship.target.protocol import Place
 from mlship_runtime.golden import Difference, compare, rows_of
 from mlship_runtime.supervision.probe import DIGEST_HEADER

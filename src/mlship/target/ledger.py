@@ -6,14 +6,13 @@ is a `begin`, an `action` and a `result` per action, and an `end`; one without a
 
 from __future__ import annotations
 
-import getpass
-import platform
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from mlship.errors import TargetError
 from mlship.result import Result, to_json
 from mlship.store.protocol import Store
-from mlship.target.records import read_record
+from mlship.store.records import read_record, whoami
 
 LEDGER_SCHEMA = 1
 Kind = Literal["begin", "action", "result", "end", "unlock"]
@@ -81,13 +80,6 @@ class Ledger:
     def _read(self, key: str) -> Entry:
         data = b"".join(self.store.read(key))
         fix = "Look at it in the ledger's store; without it, the history has a gap"
-        return read_record(data, Entry, schema=LEDGER_SCHEMA, what=f"the ledger entry {key}", fix=fix)
-
-
-def whoami() -> str:
-    """user@host, as the ledger and the lock name people."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{platform.node()}"
+        return read_record(
+            data, Entry, schema=LEDGER_SCHEMA, what=f"the ledger entry {key}", fix=fix, error=TargetError
+        )

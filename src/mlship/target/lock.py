@@ -20,8 +20,8 @@ import msgspec
 from mlship.errors import LockedError, MlshipError, TargetError
 from mlship.result import Result, to_json
 from mlship.store.protocol import Store
-from mlship.target.ledger import Ledger, whoami
-from mlship.target.records import read_record
+from mlship.store.records import read_record, whoami
+from mlship.target.ledger import Ledger
 
 STALE = 60.0
 HEARTBEAT = 10.0
@@ -191,7 +191,7 @@ def _holder(record: LockRecord) -> str:
 
 def _decode(data: bytes) -> LockRecord:
     fix = "Break it with mlship force-unlock if nobody deploys"
-    return read_record(data, LockRecord, schema=LOCK_SCHEMA, what="the lock", fix=fix)
+    return read_record(data, LockRecord, schema=LOCK_SCHEMA, what="the lock", fix=fix, error=TargetError)
 
 
 def _unreadable(ledger: Ledger, data: bytes) -> LockRecord:

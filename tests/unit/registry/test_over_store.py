@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,17 +79,23 @@ def test_tags(registry: StoreRegistry) -> None:
 
 def test_form_of_a_tag(registry: StoreRegistry) -> None:
     digest = make_bundle(registry)
-    registry.set_tag("churn", "1", digest, None)
-    text = file_of(registry, "tags/churn/1").read_text()
-    assert text == f'{{"digest":"{digest}","schemaVersion":1}}'
+    registry.set_tag("churn", "1", digest, None, source="build")
+    record = json.loads(file_of(registry, "tags/churn/1").read_text())
+    assert sorted(record) == ["digest", "moves", "nonce", "number", "schemaVersion"]
+    assert (record["digest"], record["schemaVersion"]) == (digest, 1)
+    (move,) = record["moves"]
+    assert sorted(move) == ["at", "by", "digest", "source"]
+    (mark,) = file_of(registry, "marks/churn/1").iterdir()
+    assert mark.name == f"{record['number']:013}-{record['nonce']}-{digest[7:]}"
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('{"digest":"x","schemaVersion":1}', "the tag churn:1 in dir://.*: 'digest' is not a sha256 digest"),
+        ('{"digest":"x","number":1,"nonce":"","moves":[],"schemaVersion":1}', "'x' is no digest"),
+        ('{"digest":"x","schemaVersion":1}', "missing required field"),
         ('{"schemaVersion":2}', "made by a newer mlship"),
-        ("[]", "is not an object"),
+        ("[]", "Expected `object`"),
         ("", "cannot be read"),
     ],
 )
