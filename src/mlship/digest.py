@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlship.errors import BundleError, UsageError
+from mlship_runtime.bundle.hashing import Hasher
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 CHUNK = 1 << 20  # bytes read at a time wherever content is streamed
@@ -48,7 +49,7 @@ def checked(chunks: Iterable[bytes], digest: str, size: int | None = None) -> It
 
     A consumer must not publish what it received before the iterator has ended.
     """
-    seen, hasher = 0, hashlib.sha256()
+    seen, hasher = 0, Hasher()
     for chunk in chunks:
         seen += len(chunk)
         if size is not None and seen > size:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
+
+Unit = Literal["items", "bytes"]
 
 
 class Progress(Protocol):
@@ -12,8 +14,8 @@ class Progress(Protocol):
         """One finished step, as a plain sentence."""
         ...
 
-    def phase(self, name: str, total: int | None = None) -> None:
-        """A new phase; `total` in bytes or items where it is known."""
+    def phase(self, name: str, total: int | None = None, *, unit: Unit = "items") -> None:
+        """A new phase; `total` where it is known. Of bytes the rate is told, too."""
         ...
 
     def advance(self, amount: int = 1) -> None:
@@ -27,7 +29,7 @@ class Silent:
     def say(self, text: str) -> None:
         """Nothing."""
 
-    def phase(self, name: str, total: int | None = None) -> None:
+    def phase(self, name: str, total: int | None = None, *, unit: Unit = "items") -> None:
         """Nothing."""
 
     def advance(self, amount: int = 1) -> None:

@@ -34,6 +34,12 @@ def test_copy_one(team: str, run, tmp_path: Path) -> None:
     assert [(one["digest"], one["sentBlobs"]) for one in again] == [(team, 0)]
 
 
+def test_a_limit_of_rate(team: str, run, tmp_path: Path) -> None:
+    assert run("copy", "team/churn:1.0", f"dir://{tmp_path}/mirror", "--limit-rate", "5MB").code == 0
+    refused = run("push", "team/churn:1.0", "--limit-rate", "fast")
+    assert (refused.code, "'fast' is no rate" in refused.err) == (2, True)
+
+
 def test_copy_all(team: str, run, tmp_path: Path) -> None:
     done = run("copy", "team", f"dir://{tmp_path}/mirror", "--json").envelope["result"]["bundles"]
     assert [one["reference"] for one in done] == ["churn:1.0", "churn:1.1"]

@@ -51,7 +51,7 @@ def export_file(
     tag = bundle.reference.tag_or_latest if not bundle.reference.digest else ""
     index = Index(bundle.digest, len(bundle.manifest_bytes), tag, platforms if partial else None)
     sizes = {bundle.digest: len(bundle.manifest_bytes)} | {blob.digest: blob.size for blob in blobs}
-    progress.phase(f"exporting {bundle.reference}", sum(sizes.values()))
+    progress.phase(f"exporting {bundle.reference}", sum(sizes.values()), unit="bytes")
     with as_bundle_error(), new_file(path) as file:
         for name, data in ((LAYOUT_PATH, LAYOUT), (INDEX_PATH, write_index(index))):
             file.write(header(name, len(data)) + data + padding(len(data)))

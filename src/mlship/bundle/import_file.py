@@ -62,7 +62,7 @@ def import_file(
     absent = tuple(layer for layer in left_out if not sink.has_blob(name, layer.digest))
     if absent and partial_sink is None:
         raise _only_some(absent)
-    progress.phase(f"importing {name}", sum(blob.size for blob in blobs))
+    progress.phase(f"importing {name}", sum(blob.size for blob in blobs), unit="bytes")
     documents = _documents(entries, manifest)
     sent = [blob for blob in blobs if not sink.has_blob(name, blob.digest)]
     for blob in blobs:

@@ -40,7 +40,7 @@ def _publish(
     project: Project, registry: BuildStore, documents: Documents, layers: Sequence[Layer], progress: Progress
 ) -> int:
     name, tag = project.project.name, project.project.version
-    progress.phase("store", sum(layer.size for layer in layers))
+    progress.phase("store", sum(layer.size for layer in layers), unit="bytes")
     sent = 0
     for layer in layers:
         digest, size = layer.digest, layer.size

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from mlship.cli.terminal import fancy
-from mlship.progress import Progress, Silent
+from mlship.progress import Progress, Silent, Unit
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PAUSE = 10.0  # seconds between two plain lines about the same phase
 MEBI = 1 << 20
+PLAIN_COLUMNS = 4  # of a bar: spinner, name, bar, share; then the rate, where there is one
 
 
 class Shown(Progress, Protocol):
@@ -37,6 +38,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._name, self._total, self._done, self._told = "", None, 0, 0.0
+        self._unit, self._since = "items", 0.0
 
     _total: int | None
 
@@ -44,8 +46,9 @@ class Lines:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
-    def phase(self, name: str, total: int | None = None) -> None:
+    def phase(self, name: str, total: int | None = None, *, unit: Unit = "items") -> None:
         self._name, self._total, self._done, self._told = name, total, 0, time.monotonic()
+        self._unit, self._since = unit, self._told
         self.say(f"{name} ...")
 
     def advance(self, amount: int = 1) -> None:
@@ -53,12 +56,17 @@ class Lines:
         now = time.monotonic()
         if now - self._told >= PAUSE:
             self._told = now
-            self.say(f"{self._name} ... {self._share()}")
+            self.say(f"{self._name} ... {self._share()}{self._rate(now)}")
 
     def _share(self) -> str:
         if self._total:
             return f"{min(100, 100 * self._done // self._total)} %"
         return f"{self._done // MEBI} MiB" if self._done >= MEBI else str(self._done)
+
+    def _rate(self, now: float) -> str:
+        if self._unit == "items" or now <= self._since:
+            return ""
+        return f", {self._done / (now - self._since) / 1e6:.1f} MB/s"
 
     def close(self) -> None:
         """Nothing: every line is complete."""
@@ -74,10 +82,14 @@ class Bars:
     def say(self, text: str) -> None:
         self._started().console.print(text, markup=False, highlight=False)
 
-    def phase(self, name: str, total: int | None = None) -> None:
+    def phase(self, name: str, total: int | None = None, *, unit: Unit = "items") -> None:
+        from rich.progress import TransferSpeedColumn
+
         bars = self._started()
         if self._task is not None:
             bars.remove_task(self._task)
+        rate = (TransferSpeedColumn(),) if unit == "bytes" else ()
+        bars.columns = (*bars.columns[:PLAIN_COLUMNS], *rate)
         self._task = bars.add_task(name, total=total)
 
     def advance(self, amount: int = 1) -> None:

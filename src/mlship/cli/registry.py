@@ -9,7 +9,7 @@ import typer
 from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
-from mlship.cli.words import Bundle, NamedBundle, Platforms, Registry, Yes
+from mlship.cli.words import Bundle, LimitRate, NamedBundle, Platforms, Registry, Yes
 from mlship.errors import BundleError, UsageError
 from mlship.result import Result
 
@@ -59,14 +59,14 @@ def list(  # noqa: A001 - a function is named like its verb
     mlship push churn:1.4 team
     mlship push churn:1.4 dir:///srv/models
 """)
-def push(run: Run, bundle: Bundle = None, registry: Registry = None) -> Result:
+def push(run: Run, bundle: Bundle = None, registry: Registry = None, rate: LimitRate = None) -> Result:
     """Copy a bundle to a registry.
 
     Only what is missing there is sent, and the tag is set last: a broken push leaves nothing half there.
     """
     from mlship.ops import push as op
 
-    return op.push(run.context, bundle, registry)
+    return op.push(run.context, bundle, registry, rate=rate)
 
 
 @verb("""
@@ -74,7 +74,13 @@ def push(run: Run, bundle: Bundle = None, registry: Registry = None) -> Result:
     mlship pull churn:1.4 team
     mlship pull churn:1.4 team --platform linux/amd64
 """)
-def pull(run: Run, bundle: NamedBundle, registry: Registry = None, platforms: Platforms = None) -> Result:
+def pull(
+    run: Run,
+    bundle: NamedBundle,
+    registry: Registry = None,
+    platforms: Platforms = None,
+    rate: LimitRate = None,
+) -> Result:
     """Copy a bundle from a registry.
 
     It comes to this project; outside of a project, to the default registry. With --platform it comes without
@@ -82,7 +88,7 @@ def pull(run: Run, bundle: NamedBundle, registry: Registry = None, platforms: Pl
     """
     from mlship.ops import pull as op
 
-    return op.pull(run.context, bundle, registry, platforms=platforms or ())
+    return op.pull(run.context, bundle, registry, platforms=platforms or (), rate=rate)
 
 
 @verb("""
@@ -105,6 +111,7 @@ def copy(
             metavar="REGISTRY", help="Where to: a name or a URL.", autocompletion=complete.registries
         ),
     ],
+    rate: LimitRate = None,
 ) -> Result:
     """Copy a bundle, or a whole registry, to another.
 
@@ -112,7 +119,7 @@ def copy(
     """
     from mlship.ops import copy as op
 
-    return op.copy(run.context, what, registry)
+    return op.copy(run.context, what, registry, rate=rate)
 
 
 @verb("""

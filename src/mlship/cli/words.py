@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from mlship.cli import complete
+from mlship.config.sizes import bytes_of
 from mlship.errors import UsageError
+
+
+def _rate(text: str) -> float:
+    """Bytes per second. Raises UsageError."""
+    found = bytes_of(text)
+    if not found:
+        raise UsageError(f"{text!r} is no rate", fix="Write a size per second: 500kB, 5MB")
+    return float(found)
+
 
 Target = Annotated[
     str | None,
@@ -50,6 +60,16 @@ Platforms = Annotated[
         "--platform",
         metavar="PLATFORM",
         help="Only with the runtime of this platform, e.g. linux/amd64; can be repeated.",
+        show_default=False,
+    ),
+]
+LimitRate = Annotated[
+    float | None,
+    typer.Option(
+        "--limit-rate",
+        metavar="SIZE",
+        help="Send no more than this per second, e.g. 5MB.",
+        parser=_rate,
         show_default=False,
     ),
 ]

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from mlship.config.sizes import Size, bytes_of
+
 SYNTHETIC = "synthetic"
 MAX_GOLDEN_ROWS = 256
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -21,9 +23,6 @@ Callable = Annotated[str, msgspec.Meta(pattern="^" + _CALLABLE.pattern + "$", ti
 KeyId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", title="64 hexadecimal digits")]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(kB|MB|GB)")
-_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9}
-Size = Annotated[str, msgspec.Meta(pattern="^" + _SIZE.pattern + "$", title="200 MB")]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,8 +50,7 @@ class BundleSection(Section, frozen=True, kw_only=True):
     @property
     def max_bytes(self) -> int | None:
         """The budget in bytes, if there is one."""
-        match = _SIZE.fullmatch(self.max_size or "")
-        return round(float(match[1]) * _UNITS[match[2]]) if match else None
+        return bytes_of(self.max_size or "")
 
 
 class ModelSection(Section, frozen=True, kw_only=True):

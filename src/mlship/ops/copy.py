@@ -35,8 +35,11 @@ def copy_bundle(
     *,
     tag: str | None,
     platforms: Sequence[str] = (),
+    rate: float | None = None,
 ) -> Copied:
-    """Copy what is missing (with `platforms`, of these only), then the manifest, then set `tag` (None: none).
+    """Copy what is missing (with `platforms`, of these only), then the manifest, then set `tag` (None: none),
+    with at most `rate` bytes per second.
+
     Raises RegistryError, and UsageError for a platform that the bundle has not."""
     from mlship.registry.over_store import StoreRegistry
     from mlship.registry.transfer import copy
@@ -51,6 +54,7 @@ def copy_bundle(
         platforms=platforms,
         partial=destination if platforms and isinstance(destination, StoreRegistry) else None,
         progress=ctx.progress,
+        rate=rate,
     )
     named = Reference(reference.name, tag=tag) if tag else Reference(reference.name, digest=digest)
     return Copied(
@@ -73,7 +77,7 @@ class Mirrored(Result, frozen=True, kw_only=True):
     bundles: tuple[Copied, ...]
 
 
-def copy(ctx: Context, what: str, registry: str) -> Mirrored:
+def copy(ctx: Context, what: str, registry: str, *, rate: float | None = None) -> Mirrored:
     """Copy a bundle (`[REGISTRY/]NAME[:TAG|@DIGEST]`), or every tag of a registry (its name or URL), to
     `registry`, of any kind. Raises UsageError, RegistryError, BundleError."""
     from mlship.registry.listing import listed
@@ -89,7 +93,9 @@ def copy(ctx: Context, what: str, registry: str) -> Mirrored:
         raise UsageError(f"{what} is in {destination.url} already", fix="Name another registry")
     return Mirrored(
         bundles=tuple(
-            copy_bundle(ctx, one, source, destination, tag=None if one.digest else one.tag_or_latest)
+            copy_bundle(
+                ctx, one, source, destination, tag=None if one.digest else one.tag_or_latest, rate=rate
+            )
             for one in references
         )
     )

@@ -10,7 +10,14 @@ from mlship.ops.copy import Copied, copy_bundle
 from mlship.reference import parse_reference
 
 
-def pull(ctx: Context, ref: str, registry: str | None = None, *, platforms: Sequence[str] = ()) -> Copied:
+def pull(
+    ctx: Context,
+    ref: str,
+    registry: str | None = None,
+    *,
+    platforms: Sequence[str] = (),
+    rate: float | None = None,
+) -> Copied:
     """Copy `[REGISTRY/]NAME[:TAG|@DIGEST]` from `registry` (None = default) to this project's own store.
 
     Outside of a project it goes to the default registry. Raises UsageError if that is where it comes from.
@@ -33,4 +40,4 @@ def pull(ctx: Context, ref: str, registry: str | None = None, *, platforms: Sequ
             fix="Name a registry: mlship pull REF REGISTRY",
         )
     tag = None if reference.digest else reference.tag_or_latest
-    return copy_bundle(ctx, reference, source, destination, tag=tag, platforms=platforms)
+    return copy_bundle(ctx, reference, source, destination, tag=tag, platforms=platforms, rate=rate)

@@ -57,7 +57,7 @@ def unpack(ctx: Context, bundle: OpenBundle, platform: str) -> dict[str, str]:
     roots = {layer.digest: folder / hex_of(layer.digest) for layer in layers}
     missing = [layer for layer in layers if not roots[layer.digest].exists()]
     if missing:
-        ctx.progress.phase("unpacking", sum(layer.size for layer in missing))
+        ctx.progress.phase("unpacking", sum(layer.size for layer in missing), unit="bytes")
     for layer in missing:
         _make(folder)
         with as_bundle_error():

@@ -40,7 +40,9 @@ def sign(ctx: Context, ref: str | None, key_file: Path, passphrase_file: Path | 
     key = load_key(key_file, read_passphrase(passphrase_file))
     registry, reference = ctx.locate(ref)
     bundle = open_bundle(registry, reference)
-    ctx.progress.phase(f"verifying {reference}", sum(blob.size for blob in bundle.manifest.blobs))
+    ctx.progress.phase(
+        f"verifying {reference}", sum(blob.size for blob in bundle.manifest.blobs), unit="bytes"
+    )
     verify_bundle(bundle, ctx.progress)
     signature = key.sign(bundle.manifest_bytes, bundle.spec)
     kept = registry.attach(reference.name, bundle.digest, MEDIA_TYPE, signature)

@@ -31,7 +31,9 @@ def verify(ctx: Context, ref: str | None = None, keys: Sequence[str] = ()) -> Ch
 
     bundle = ctx.open_bundle(ref)
     signed_by = check_signed(ctx, bundle, keys) if keys else None
-    ctx.progress.phase(f"verifying {bundle.reference}", sum(blob.size for blob in bundle.manifest.blobs))
+    ctx.progress.phase(
+        f"verifying {bundle.reference}", sum(blob.size for blob in bundle.manifest.blobs), unit="bytes"
+    )
     verified = verify_bundle(bundle, ctx.progress)
     return Checked(
         reference=str(bundle.reference),

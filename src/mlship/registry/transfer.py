@@ -6,13 +6,14 @@ is whole, what a tag names is signed as it was, and a repeat sends only what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mlship.bundle.fault import as_bundle_error, damage_placed
 from mlship.bundle.layout import carried, chosen
 from mlship.bundle.source import KeepsParts, PartialSink, announced
 from mlship.errors import RegistryError, TagMovedError, UsageError
 from mlship.progress import SILENT, Progress
+from mlship.registry.flow import Flow
 from mlship.registry.protocol import HasFiles, Registry, Tagged, TakesFiles
 from mlship.result import Result
 from mlship_runtime.bundle.manifest import Descriptor, read_manifest
@@ -41,15 +42,17 @@ def copy(
     platforms: Sequence[str] = (),
     partial: PartialSink | None = None,
     progress: Progress = SILENT,
+    rate: float | None = None,
 ) -> Copied:
     """Copy the bundle `digest`, then let `tag` name it.
 
     With `platforms` the runtime layers of others are left out; `partial`, which is the destination, then
-    keeps what is not whole.
+    keeps what is not whole. At most `rate` bytes are sent per second.
 
     Raises BundleError, with nothing published, if the source is damaged; TagMovedError if somebody moves the
     tag meanwhile; RegistryError for the rest.
     """
+    before = destination.read_tag(name, tag) if tag else None
     data = source.read_manifest(name, digest)
     with as_bundle_error():
         manifest = read_manifest(data)
@@ -58,14 +61,13 @@ def copy(
     blobs = list({blob.digest: blob for blob in manifest.blobs}.values())
     wanted = {blob.digest for blob in carried(manifest, chosen(manifest, platforms))}
     with announced(destination, name, digest, [blob.digest for blob in blobs]):
-        before = destination.read_tag(name, tag) if tag else None
-        absent = [blob for blob in blobs if not destination.has_blob(name, blob.digest)]
+        flow = Flow(progress, rate)
+        absent = _absent(destination, name, blobs, flow)
         missing = [blob for blob in absent if blob.digest in wanted]
         left_out = [blob for blob in absent if blob.digest not in wanted]
         _refuse_absent(source, name, digest, missing)
-        progress.phase(f"copying {name}", sum(blob.size for blob in missing))
-        for blob in missing:
-            _copy_blob(source, destination, name, blob, progress)
+        progress.phase(f"copying {name}", sum(blob.size for blob in missing), unit="bytes")
+        flow.each(lambda blob: _copy_blob(source, destination, name, blob, flow), missing)
         if left_out and partial is not None:
             partial.write_partial_manifest(name, data, frozenset(blob.digest for blob in left_out))
         else:
@@ -84,17 +86,27 @@ def copy(
     )
 
 
-def _copy_blob(
-    source: Registry, destination: Registry, name: str, blob: Descriptor, progress: Progress
-) -> None:
+def _absent(destination: Registry, name: str, blobs: Sequence[Descriptor], flow: Flow) -> list[Descriptor]:
+    """The blobs that are not there, in their order."""
+    found: set[str] = set()
+
+    def ask(blob: Descriptor) -> None:
+        if not destination.has_blob(name, blob.digest):
+            found.add(blob.digest)
+
+    flow.each(ask, blobs)
+    return [blob for blob in blobs if blob.digest in found]
+
+
+def _copy_blob(source: Registry, destination: Registry, name: str, blob: Descriptor, flow: Flow) -> None:
     if isinstance(source, HasFiles) and isinstance(destination, TakesFiles):
         file = source.file_of_blob(name, blob.digest)
         if file is not None:
             with damage_placed(source.url, blob):
                 destination.adopt_blob(name, blob.digest, blob.size, file)
-            progress.advance(blob.size)
+            flow.advance(blob.size)
             return
-    chunks = _counted(source.read_blob(name, blob.digest, blob.size), progress)
+    chunks = flow.through(source.read_blob(name, blob.digest, blob.size))
     with damage_placed(source.url, blob):
         destination.write_blob(name, blob.digest, blob.size, chunks)
 
@@ -106,12 +118,6 @@ def _copy_attachments(source: Registry, destination: Registry, name: str, digest
         data = source.read_attachment(name, attachment)
         destination.attach(name, digest, attachment.media_type, data)
     return len(missing)
-
-
-def _counted(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
-    for chunk in chunks:
-        progress.advance(len(chunk))
-        yield chunk
 
 
 def _refuse_absent(source: Registry, name: str, digest: str, missing: list[Descriptor]) -> None:

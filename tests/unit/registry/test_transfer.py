@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from sample_bundle import make_bundle
 
 from mlship.errors import BundleError, RegistryError, TagMovedError
+from mlship.progress import Unit
 from mlship.reference import parse_reference
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.transfer import Copied, copy
@@ -39,7 +41,7 @@ class Counted:
 
     def say(self, text: str) -> None: ...
 
-    def phase(self, name: str, total: int | None = None) -> None:
+    def phase(self, name: str, total: int | None = None, *, unit: Unit = "items") -> None:
         self.total = total
 
     def advance(self, amount: int = 1) -> None:
@@ -155,9 +157,10 @@ class Overtaken(Streaming):
     def __init__(self, inner: StoreRegistry, target: StoreRegistry, digest: str) -> None:
         super().__init__(inner)
         self.target, self.digest = target, digest
+        self.first = threading.Lock()
 
     def read_blob(self, name: str, digest: str, size: int) -> Iterator[bytes]:
-        if not self.asked:
+        if self.first.acquire(blocking=False):
             before = self.target.read_tag(name, "1.0")
             self.target.set_tag(name, "1.0", self.digest, before)
         return super().read_blob(name, digest, size)
