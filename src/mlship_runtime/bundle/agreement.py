@@ -47,7 +47,12 @@ def _check_named_files(manifest: Manifest, spec: Spec) -> None:
             raise InvalidBundle(f"the bundle has no file {path!a}", cause="mlship.json names it")
     if (spec.reduction is None) == ("reduction" in entries):
         raise InvalidBundle("mlship.json and the manifest disagree on whether there is a reduction")
-    if spec.reduction is not None:
+    if spec.reduction is not None and spec.reduction["kind"] == "onnx":
+        if not _has(entries["reduction"], spec.reduction["path"]):
+            raise InvalidBundle(
+                f"the bundle has no file {spec.reduction['path']!a}", cause="mlship.json names it"
+            )
+    elif spec.reduction is not None:
         module = "reduction/" + spec.reduction["module"].replace(".", "/")
         if not any(_has(entries["reduction"], module + end) for end in (".py", "/__init__.py")):
             raise InvalidBundle(f"the bundle has no module {spec.reduction['module']!r} for its reduction")

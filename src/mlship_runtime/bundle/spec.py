@@ -107,7 +107,15 @@ def _model(fields: Fields) -> Mapping[str, Any]:
 
 
 def _reduction(fields: Fields) -> Mapping[str, Any]:
-    fields.constant("kind", "python")
+    kind = fields.text("kind")
+    if kind == "onnx":
+        if not check_path(fields.text("path")).startswith("reduction/"):
+            raise fields.wrong("path", "is not in the reduction's folder")
+        fields.truth("fused")
+        _assemble(fields.object("assemble"))
+        return fields.values
+    if kind != "python":
+        raise fields.wrong("kind", f"is {kind[:40]!r}: unknown, or of a newer mlship")
     for key in ("module", "function"):
         if not all(part.isidentifier() for part in fields.text(key).split(".")):
             raise fields.wrong(key, "is not a Python name")

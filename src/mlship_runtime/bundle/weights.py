@@ -7,14 +7,22 @@ Tensor Data"); the protobuf encoding.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from mmap import mmap
-from typing import Union
 
+from mlship_runtime.bundle.protobuf import (
+    BYTES,
+    VARINT,
+    Data,
+    fields,
+    message,
+    not_onnx,
+    numbers,
+    payloads,
+    varint,
+)
 from mlship_runtime.errors import InvalidBundle
 
-Data = Union[bytes, mmap]
 Place = tuple[str, int, int]  # file beside the graph, offset and length in bytes
 
 _FLOAT, _DOUBLE = 1, 11
@@ -25,9 +33,6 @@ _BITS = {
 _GRAPH, _INITIALIZER = 7, 5  # of ModelProto and GraphProto; below of TensorProto
 _DIMS, _TYPE, _FLOATS, _NAME, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 2, 4, 8, 9, 10, 13, 14
 _REPLACED = (_FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION)
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-_Field = tuple[int, int, int, int, int]  # number, kind, where it begins, its payload's begin and end
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Weight:
 def read_weights(data: Data) -> tuple[Weight, ...]:
     """The weights in the order of the graph; raises InvalidBundle for what is no ONNX file."""
     start, end = _graph(data)
-    return tuple(_weight(data, *payload) for payload in _payloads(data, start, end, (_INITIALIZER,)))
+    return tuple(_weight(data, *payload) for payload in payloads(data, start, end, (_INITIALIZER,)))
 
 
 def with_places(data: Data, places: Mapping[str, Place | bytes]) -> bytes:
@@ -53,16 +58,16 @@ def with_places(data: Data, places: Mapping[str, Place | bytes]) -> bytes:
     all else byte for byte."""
     start, end = _graph(data)
     parts, head = list[bytes](), start
-    for number, wire, begin, first, last in _fields(data, start, end):
-        if number != _INITIALIZER or wire != _BYTES:
+    for number, wire, begin, first, last in fields(data, start, end):
+        if number != _INITIALIZER or wire != BYTES:
             continue
         place = places.get(_weight(data, first, last).name)
         if place is not None:
-            parts += [data[head:begin], _message(_INITIALIZER, _moved(data, first, last, place))]
+            parts += [data[head:begin], message(_INITIALIZER, _moved(data, first, last, place))]
             head = last
     parts.append(data[head:end])
-    before = next(field[2] for field in _fields(data, 0, len(data)) if field[0] == _GRAPH)
-    return data[:before] + _message(_GRAPH, b"".join(parts)) + data[end:]
+    before = next(field[2] for field in fields(data, 0, len(data)) if field[0] == _GRAPH)
+    return data[:before] + message(_GRAPH, b"".join(parts)) + data[end:]
 
 
 def relocated(data: bytes, places: Mapping[str, str]) -> bytes:
@@ -84,9 +89,9 @@ def relocated(data: bytes, places: Mapping[str, str]) -> bytes:
 
 
 def _graph(data: Data) -> tuple[int, int]:
-    found = list(_payloads(data, 0, len(data), (_GRAPH,)))
+    found = list(payloads(data, 0, len(data), (_GRAPH,)))
     if len(found) != 1:
-        raise _not_onnx(f"it has {len(found)} graphs")
+        raise not_onnx(f"it has {len(found)} graphs")
     return found[0]
 
 
@@ -94,19 +99,19 @@ def _weight(data: Data, start: int, end: int) -> Weight:
     name, kind, dims, external = "", 0, list[int](), False
     said: list[tuple[str, str]] = []
     inside: dict[int, list[tuple[int, int]]] = {}
-    for number, wire, _, first, last in _fields(data, start, end):
-        if number == _NAME and wire == _BYTES:
+    for number, wire, _, first, last in fields(data, start, end):
+        if number == _NAME and wire == BYTES:
             name = data[first:last].decode("utf-8", "replace")
-        elif number == _TYPE and wire == _VARINT:
-            kind = _varint(data, first, last)[0]
+        elif number == _TYPE and wire == VARINT:
+            kind = varint(data, first, last)[0]
         elif number == _DIMS:
-            dims += _numbers(data, first, last)
+            dims += numbers(data, first, last)
         elif number in (_RAW, _FLOATS, _DOUBLES):
-            inside.setdefault(number if wire == _BYTES else 0, []).append((first, last))
-        elif number == _EXTERNAL and wire == _BYTES:
+            inside.setdefault(number if wire == BYTES else 0, []).append((first, last))
+        elif number == _EXTERNAL and wire == BYTES:
             said.append(_pair(data, first, last))
-        elif number == _LOCATION and wire == _VARINT:
-            external = _varint(data, first, last)[0] == 1
+        elif number == _LOCATION and wire == VARINT:
+            external = varint(data, first, last)[0] == 1
     size = (math.prod(dims) * _BITS.get(kind, 0) + 7) // 8
     piece = None
     if len(inside) == 1:
@@ -119,78 +124,17 @@ def _weight(data: Data, start: int, end: int) -> Weight:
 
 def _pair(data: Data, start: int, end: int) -> tuple[str, str]:
     found = {1: "", 2: ""}
-    for number, wire, _, first, last in _fields(data, start, end):
-        if wire == _BYTES and number in found:
+    for number, wire, _, first, last in fields(data, start, end):
+        if wire == BYTES and number in found:
             found[number] = data[first:last].decode("utf-8", "replace")
     return found[1], found[2]
 
 
 def _moved(data: Data, start: int, end: int, place: Place | bytes) -> bytes:
-    kept = [data[b:e] for number, _, b, _, e in _fields(data, start, end) if number not in _REPLACED]
+    kept = [data[b:e] for number, _, b, _, e in fields(data, start, end) if number not in _REPLACED]
     if isinstance(place, bytes):
-        return b"".join(kept) + _message(_RAW, place)
+        return b"".join(kept) + message(_RAW, place)
     for key, value in zip(("location", "offset", "length"), place):
-        pair = _message(1, key.encode()) + _message(2, str(value).encode("utf-8"))
-        kept.append(_message(_EXTERNAL, pair))
+        pair = message(1, key.encode()) + message(2, str(value).encode("utf-8"))
+        kept.append(message(_EXTERNAL, pair))
     return b"".join(kept) + bytes((_LOCATION << 3, 1))
-
-
-def _payloads(data: Data, start: int, end: int, numbers: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    for number, wire, _, first, last in _fields(data, start, end):
-        if number in numbers and wire == _BYTES:
-            yield first, last
-
-
-def _fields(data: Data, start: int, end: int) -> Iterator[_Field]:
-    at = start
-    while at < end:
-        begin = at
-        key, at = _varint(data, at, end)
-        wire, first = key & 7, at
-        if wire == _VARINT:
-            _, at = _varint(data, at, end)
-        elif wire == _BYTES:
-            size, first = _varint(data, at, end)
-            at = first + size
-        elif wire in (_FIXED64, _FIXED32):
-            at += 8 if wire == _FIXED64 else 4
-        else:
-            raise _not_onnx("it has a field of an unknown kind")
-        if at > end:
-            raise _not_onnx("it ends in its middle")
-        yield key >> 3, wire, begin, first, at
-
-
-def _numbers(data: Data, start: int, end: int) -> Iterator[int]:
-    while start < end:
-        number, start = _varint(data, start, end)
-        yield number
-
-
-def _varint(data: Data, at: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < end and shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-    raise _not_onnx("a number in it has no end")
-
-
-def _message(number: int, payload: bytes) -> bytes:
-    return _encoded(number << 3 | _BYTES) + _encoded(len(payload)) + payload
-
-
-def _encoded(value: int) -> bytes:
-    found = bytearray()
-    while value > 127:
-        found.append(value & 127 | 128)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def _not_onnx(cause: str) -> InvalidBundle:
-    return InvalidBundle("the file is not an ONNX model", cause=cause)

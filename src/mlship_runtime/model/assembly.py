@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mlship_runtime.errors import BadInput
+from mlship_runtime.errors import BadInput, InvalidBundle
 from mlship_runtime.model.datatypes import Array
 from mlship_runtime.model.session import ModelTensor
 
 
 class Feed:
-    """One input of the graph, cast to its type and rank. A missing text reaches it as the empty text."""
+    """One input of the graph, cast to its type and rank; `column` is the array that it takes as it is, if
+    not that of its own name. A missing text reaches it as the empty text."""
 
-    def __init__(self, node: ModelTensor, columns: Sequence[str]) -> None:
-        self.name = node.name
+    def __init__(self, node: ModelTensor, columns: Sequence[str], column: str = "") -> None:
+        self.input = node.name
+        self.name = column or node.name
         self.columns = tuple(columns)
         self._dtype = node.dtype
         self._rank = len(node.shape)
@@ -65,6 +67,16 @@ class Feed:
         if self._dtype.kind in "iub" and part.dtype.kind == "f" and not np.isfinite(part).all():
             raise BadInput(f"{self.name} is missing a value that the model needs", field=self.name)
         return part
+
+
+def check_fed(feeds: Iterable[Feed], known: Collection[str], reader: str) -> None:
+    """Raise InvalidBundle for an input of the `reader` that the tensors `known` cannot feed: at load, not at
+    the first request."""
+    for feed in feeds:
+        missing = set(feed.columns or (feed.name,)).difference(known)
+        if feed.name not in known and missing:
+            cause = f"the schema has no {', '.join(sorted(missing))}"
+            raise InvalidBundle(f"nothing feeds the {reader}'s input {feed.name!r}", cause=cause)
 
 
 def _wide(parts: list[Array]) -> Array:

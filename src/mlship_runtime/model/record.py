@@ -2,7 +2,8 @@
 answer.
 
 Job: {release, inputs: [tensors], result: FILE}, with `release` a release record; while the spec names no
-outputs, all of the graph's are answered.
+outputs, all of the graph's are answered. Where reduction and model are one session, `apart` of the result is
+what they answer one after the other.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mlship_runtime.platforms import misfit, this_platform
 
 
 def main(job_file: str) -> int:
-    """Do the job and write its result: {ok: true, outputs, reduced, python} or {ok: false, error}."""
+    """Do the job and write its result: {ok: true, outputs, apart, reduced, python} or {ok: false, error}."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     try:
         answer = {"ok": True, **_record(job)}
@@ -47,9 +48,11 @@ def _record(job: Mapping[str, Any]) -> dict[str, Any]:
     reduced = pipeline.reduce({name: array.copy() for name, array in columns.items()})
     again = pipeline.reduce(columns)
     _check_repeated(reduced, again)
-    outputs = pipeline.run(reduced)
+    apart = pipeline.run(reduced)
+    outputs = pipeline.predict(columns) if pipeline.fused else apart
     return {
         "outputs": to_tensors(outputs, _specs(outputs)),
+        "apart": to_tensors(apart, _specs(apart)) if pipeline.fused else None,
         "reduced": to_tensors(reduced, _specs(reduced)),
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
     }

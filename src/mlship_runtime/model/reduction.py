@@ -1,4 +1,5 @@
-"""The Python reduction step of a bundle: imported from its own layer, run, and its result checked.
+"""The reduction of a bundle: a Python step, imported from its own layer, or an ONNX graph; run, and its
+result checked.
 
 The layer's folder goes to the end of `sys.path`: nothing in it can stand before the runtime's packages.
 """
@@ -13,9 +14,11 @@ from typing import Any, Callable
 
 import numpy as np
 
-from mlship_runtime.bundle.spec import TensorSpec
-from mlship_runtime.errors import InvalidBundle, RuntimeFault
+from mlship_runtime.bundle.spec import Spec, TensorSpec
+from mlship_runtime.errors import BadInput, InvalidBundle, RuntimeFault
+from mlship_runtime.model.assembly import Feed, check_fed
 from mlship_runtime.model.datatypes import Array, column_type
+from mlship_runtime.model.session import ModelFailed, Session
 
 Step = Callable[[dict[str, Array]], dict[str, Array]]
 
@@ -37,10 +40,29 @@ class Reduction:
         """The reduced arrays of a batch of `rows`; raises ReductionFailed."""
         try:
             result = self._step(dict(columns))
+        except BadInput:
+            raise
+        except ModelFailed as error:
+            raise ReductionFailed(str(error).replace("the model", "the reduction")) from error
         except (Exception, SystemExit) as error:
             raise ReductionFailed(f"the reduction failed on this input ({type(error).__name__})") from error
         _check_batch(result, rows)
         return _by_schema(result, self._reduced) if self._reduced else result
+
+
+def graph_reduction(
+    data: bytes, assemble: Mapping[str, Sequence[str]], spec: Spec, threads: int
+) -> Reduction:
+    """The step that an ONNX graph is, in a session of its own; raises InvalidBundle."""
+    reduced = spec.reduced
+    session = Session(data, [spec.name for spec in reduced], threads)
+    feeds = [Feed(node, assemble.get(node.name, ())) for node in session.inputs]
+    check_fed(feeds, [tensor.name for tensor in spec.inputs], "reduction")
+
+    def step(columns: dict[str, Array]) -> dict[str, Array]:
+        return dict(zip(session.names, session.run({feed.input: feed.assemble(columns) for feed in feeds})))
+
+    return Reduction(step, reduced)
 
 
 def load_reduction(

@@ -64,6 +64,12 @@ def one_file(*row: Json) -> Callable[[Json], object]:
     return lambda d: d["files"].update({next(iter(d["files"])): [list(row)]})
 
 
+def graph(document: Json, **more: Json) -> None:
+    """Make the reduction an ONNX graph."""
+    path = "reduction/reduction.onnx"
+    document["reduction"] = {"kind": "onnx", "path": path, "assemble": {}, "fused": True, **more}
+
+
 def two_files(first: str, second: str) -> Callable[[Json], object]:
     rows = [[first, 0, "0" * 64], [second, 0, "0" * 64]]
     return lambda d: d["files"].update({next(iter(d["files"])): rows})
@@ -76,7 +82,11 @@ CHANGES: dict[str, Callable[[Json], object]] = {
     "'engine' is 'torch': unknown, or of a newer mlship": lambda d: d.update(engine="torch"),
     "'..' is not allowed": lambda d: d["model"].update(path=".."),
     "model: 'opset' is not a whole number": lambda d: d["model"].update(opset="17"),
-    "reduction: 'kind' is not 'python'": lambda d: d["reduction"].update(kind="onnx"),
+    "reduction: 'kind' is 'wasm': unknown, or of a newer": lambda d: d["reduction"].update(kind="wasm"),
+    "reduction: 'path' is missing": lambda d: d["reduction"].update(kind="onnx"),
+    "reduction: 'path' is not in the reduction's folder": lambda d: graph(d, path="model/model.onnx"),
+    "reduction: assemble: 'a' is not a list of columns": lambda d: graph(d, assemble={"a": []}),
+    "reduction: 'fused' is not true or false": lambda d: graph(d, fused="yes"),
     "reduction: 'module' is not a Python name": lambda d: d["reduction"].update(module="os; import sys"),
     "reduction: 'function' is not a Python name": lambda d: d["reduction"].update(function="a b"),
     "assemble: 'X' is not a list of columns": lambda d: d["assemble"].update(X=[]),
@@ -158,6 +168,7 @@ DISAGREEMENTS: dict[str, Callable[[Json], object]] = {
     "the bundle has no file 'model/other.onnx'": lambda d: d["model"].update(path="model/other.onnx"),
     "the bundle has no file 'golden/x.json'": lambda d: d["golden"].update(path="golden/x.json"),
     "whether there is a reduction": lambda d: d.update(reduction=None),
+    "the bundle has no file 'reduction/reduction.onnx'": lambda d: graph(d),
     "no module 'other.part'": lambda d: d["reduction"].update(module="other.part"),
 }
 

@@ -67,21 +67,36 @@ OUTPUTS = (tensor("label", "INT64", (-1, 1)), tensor("sum", "FP32", (-1, 1)))
 
 @pytest.fixture
 def make_tree(tmp_path: Path) -> Callable[..., BundleTree]:
-    """make_tree(inputs=…, assemble=…, model=…, reduction="def reduce…", reduced=…) -> BundleTree."""
+    """make_tree(inputs=…, assemble=…, model=…, reduction="def reduce…", reduced=…) -> BundleTree.
+
+    A reduction in bytes is an ONNX graph, fed with `columns`.
+    """
 
     def make(
         inputs: tuple[TensorSpec, ...] = (tensor("X", "FP32", (-1, 2)),),
         outputs: tuple[TensorSpec, ...] = OUTPUTS,
         assemble: dict[str, list[str]] | None = None,
         model: bytes | None = None,
-        reduction: str | None = None,
+        reduction: str | bytes | None = None,
+        fused: bool = True,
+        columns: dict[str, list[str]] | None = None,
         reduced: tuple[TensorSpec, ...] = (),
         name: str = "tiny",
     ) -> BundleTree:
         root = tmp_path / f"tree{next(_fresh)}"
         module = f"step_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
         files = {"model": {"model/model.onnx": model if model is not None else linear_model()}}
-        if reduction is not None:
+        step: dict[str, Any] | None = None
+        if isinstance(reduction, bytes):
+            files["reduction"] = {"reduction/reduction.onnx": reduction}
+            step = {
+                "kind": "onnx",
+                "path": "reduction/reduction.onnx",
+                "assemble": columns or {},
+                "fused": fused,
+            }
+        elif reduction is not None:
+            step = {"kind": "python", "module": module, "function": "reduce"}
             files["reduction"] = {f"reduction/{module}.py": reduction.encode()}
         files["runtime"] = {"runtime/any/mlship_runtime/empty.py": b""}
         files["golden"] = {"golden/golden.json": b"{}"}
@@ -97,7 +112,7 @@ def make_tree(tmp_path: Path) -> Callable[..., BundleTree]:
             "labels": {},
             "engine": "onnx",
             "model": {"path": "model/model.onnx", "framework": "onnx", "converter": {}, "opset": 17},
-            "reduction": reduction and {"kind": "python", "module": module, "function": "reduce"},
+            "reduction": step,
             "assemble": assemble or {},
             "schema": {"inputs": _rows(inputs), "reduced": _rows(reduced), "outputs": _rows(outputs)},
             "golden": {"path": "golden/golden.json", "rows": 0, "tolerance": {}},

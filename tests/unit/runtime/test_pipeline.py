@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput, InvalidBundle
@@ -132,3 +133,75 @@ def test_a_reduction_that_cannot_be_loaded(make_tree, code, said):
 def test_a_model_that_fails_says_no_more_than_its_kind(make_tree):
     with pytest.raises(ModelFailed, match=r"the model failed on this input \(InvalidArgument\)$"):
         Pipeline(make_tree()).run({"X": np.zeros((1, 7), np.float32)})
+
+
+def doubling(*, opset: int = 17) -> bytes:
+    """a, b [N, 1] float -> X [N, 2]: both, doubled."""
+    nodes = [
+        helper.make_node("Concat", ["a", "b"], ["both"], axis=1),
+        helper.make_node("Add", ["both", "both"], ["X"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "doubling",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in "ab"],
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 2])],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    data: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return data
+
+
+GRAPH = {
+    "inputs": (tensor("a"), tensor("b", "INT64")),
+    "reduced": (tensor("X", "FP32", (-1, 2)),),
+    "columns": {"a": ["a"], "b": ["b"]},
+}
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_graph_that_reduces_answers_alike_in_one_session_and_in_two(make_tree, fused):
+    pipeline = Pipeline(make_tree(**GRAPH, reduction=doubling(), fused=fused))
+    columns = {"a": np.array([1.0, 0.5]), "b": np.array([2, -4])}
+    assert pipeline.fused is fused
+    assert pipeline.predict(columns)["sum"].tolist() == [[6.0], [-7.0]]
+    assert pipeline.reduce(columns)["X"].tolist() == [[2.0, 4.0], [1.0, -8.0]]
+    assert pipeline.run(pipeline.reduce(columns))["label"].tolist() == [[1], [0]]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_number_too_large_for_the_reduction_names_its_column_and_row(make_tree, fused):
+    pipeline = Pipeline(make_tree(**GRAPH, reduction=doubling(), fused=fused))
+    with pytest.raises(BadInput, match=r"^a, row 1 is 1e\+300, too large") as caught:
+        pipeline.predict({"a": np.array([1.0, 1e300]), "b": np.array([1, 1])})
+    assert caught.value.field == "a"
+
+
+def test_graphs_that_do_not_go_together_are_refused_where_the_bundle_says_fused(make_tree):
+    with pytest.raises(InvalidBundle, match=r"one graph: the reduction has opset 18, the model 17$"):
+        Pipeline(make_tree(**GRAPH, reduction=doubling(opset=18)))
+    apart = Pipeline(make_tree(**GRAPH, reduction=doubling(opset=18), fused=False))
+    assert apart.predict({"a": np.array([1.0]), "b": np.array([2])})["sum"].tolist() == [[6.0]]
+
+
+def test_a_graph_that_reduces_otherwise_than_recorded(make_tree):
+    more = {**GRAPH, "reduced": (tensor("X", "FP32", (-1, 3)),)}
+    with pytest.raises(ReductionFailed, match=r"X has the shape \[1, 2\], recorded is \[-1, 3\]"):
+        Pipeline(make_tree(**more, reduction=doubling(), fused=False)).predict(
+            {"a": np.array([1.0]), "b": np.array([2])}
+        )
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_an_input_of_the_reduction_that_nothing_feeds(make_tree, fused):
+    lacking = {**GRAPH, "inputs": (tensor("a"),), "columns": {"a": ["a"]}}
+    with pytest.raises(InvalidBundle, match="nothing feeds the reduction's input 'b'"):
+        Pipeline(make_tree(**lacking, reduction=doubling(), fused=fused))
+
+
+def test_changed_bytes_of_the_reduction_are_not_loaded(make_tree):
+    tree = make_tree(**GRAPH, reduction=doubling())
+    path = Path(tree.path("reduction/reduction.onnx"))
+    path.write_bytes(path.read_bytes().replace(b"both", b"bath"))
+    with pytest.raises(InvalidBundle, match="onnx is not the file of the index"):
+        Pipeline(tree)
