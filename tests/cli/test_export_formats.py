@@ -38,15 +38,52 @@ def graph() -> bytes:
     return model.SerializeToString()
 
 
-def written(tmp_path: Path, *, more: dict[str, bytes] | None = None, wheel: str = "") -> None:
-    """churn:1.0 in the project's store: without a reduction, with wheels."""
+def reducing() -> bytes:
+    """age [N], weight [N] -> X [N, 2]: both, halved; the weight is called like one of the model."""
+    half = numpy_helper.from_array(np.array([[0.5, 0.5]], "f4"), "w")
+    made = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["age"], ["one"]),
+            helper.make_node("Flatten", ["y"], ["two"]),
+            helper.make_node("Concat", ["one", "two"], ["both"], axis=1),
+            helper.make_node("Mul", ["both", "w"], ["X"]),
+        ],
+        "r",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in ("age", "y")],
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 2])],
+        [half],
+    )
+    model: onnx.ModelProto = helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    return model.SerializeToString()
+
+
+def written(
+    tmp_path: Path, *, more: dict[str, bytes] | None = None, wheel: str = "", apart: str | None = None
+) -> None:
+    """churn:1.0 in the project's store: with wheels, and without a reduction or (if `apart` says why it is
+    not fused, or is empty) with a graph."""
     (tmp_path / "mlship.toml").write_text(TOML)
     layers = [layer for layer in make_layers(tmp_path) if layer.role != "reduction"]
+    if apart is not None:
+        graph_layer = [("reduction/reduction.onnx", reducing())]
+        layers.insert(1, write_layer(tmp_path / "reduction.tar", "reduction", graph_layer))
     files = {"model/model.onnx": graph(), **(more or {})}
     layers[0] = write_layer(tmp_path / "model.tar", "model", files.items())
     document = make_spec(layers)
     document["reduction"] = None
     document["assemble"] = {"X": ["age", "weight"]}
+    if apart is not None:
+        document["assemble"] = {"X": ["X"]}
+        document["schema"]["reduced"] = [
+            {"name": "X", "datatype": "FP32", "shape": [-1, 2], "nullable": False}
+        ]
+        document["reduction"] = {
+            "kind": "onnx", "path": "reduction/reduction.onnx", "opset": 17, "converter": {}, "steps": [],
+            "assemble": {"age": ["age"], "y": ["weight"]}, "fused": not apart,
+            **({"apart": apart} if apart else {}),
+        }  # fmt: skip
     document["model"]["converter"]["onnx"] = "1.23.2"
     document["runtime"]["platforms"][LINUX]["requirements"] = [
         {
@@ -115,6 +152,34 @@ def test_mlflow_has_the_flavor_and_a_signature_and_no_pickle(run, tmp_path: Path
     )
     pins = (tmp_path / "out" / "requirements.txt").read_text().splitlines()
     assert pins == ["onnx==1.23.2", "numpy==2.4.6", "onnxruntime==1.31.1"]
+
+
+def test_a_graph_that_reduces_is_in_the_file(run, tmp_path: Path) -> None:
+    written(tmp_path, apart="")
+    assert run("export", "churn:1.0", "model.onnx", "--format", "onnx").code == 0
+    onnx.checker.check_model(onnx.load_model(tmp_path / "model.onnx"), full_check=True)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    feed = {"age": np.array([2, 4], "f4"), "reduction/y": np.array([6, 8], "f4")}
+    assert session.run(["y"], feed)[0].tolist() == [[7.0], [10.0]]
+    assert run("export", "churn:1.0", "out", "--format", "mlflow").code == 0
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == (tmp_path / "model.onnx").read_bytes()
+    model = json.loads((tmp_path / "out" / "MLmodel").read_text())
+    assert model["metadata"]["mlship"]["columns"] == {"age": ["age"], "reduction/y": ["weight"]}
+    assert [given["name"] for given in json.loads(model["signature"]["inputs"])] == ["age", "reduction/y"]
+    assert "reduced by an ONNX graph, in one session with the model" in run("inspect", "churn:1.0").out
+
+
+@pytest.mark.parametrize("form", ["onnx", "mlflow"])
+def test_graphs_that_stay_apart_are_no_file(run, tmp_path: Path, form: str) -> None:
+    why = "the reduction has opset 17, the model 18"
+    written(tmp_path, apart=why)
+    ended = run("export", "churn:1.0", "out", "--format", form)
+    assert ended.code == 2
+    assert f"are two graphs that do not go into one: {why}. Export the whole bundle" in ended.err
+    assert not (tmp_path / "out").exists()
+    assert f"reduced by an ONNX graph, in a session of its own: {why}" in run("inspect", "churn:1.0").out
+    inspected = run("inspect", "churn:1.0", "--json").envelope["result"]
+    assert [inspected[key] for key in ("reduction", "fused", "apart")] == ["an ONNX graph", False, why]
 
 
 def test_a_wheelhouse_has_the_locked_wheels(cached: Path, run, tmp_path: Path) -> None:

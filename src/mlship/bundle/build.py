@@ -30,9 +30,10 @@ from mlship.bundle.mlflow import with_signature
 from mlship.bundle.model_layers import model_digest, model_layers
 from mlship.bundle.pickles import refuse_pickles
 from mlship.bundle.platforms import named
-from mlship.bundle.proof import Disparity, check_parity, check_reduced
+from mlship.bundle.proof import Disparity, check_fused, check_parity, check_reduced
 from mlship.bundle.publish import BuildStore, publish
 from mlship.bundle.record import Recorded
+from mlship.bundle.reducing import Reduced, Reducing, as_model, check_rows, with_graph_inputs
 from mlship.bundle.room import check_budget
 from mlship.bundle.runtime import Settled, for_this_machine, settle
 from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
@@ -165,7 +166,8 @@ class _Build:
         progress: Progress,
         shard_bytes: int = SHARD_BYTES,
     ) -> None:
-        self.project, self.before, self.upgrade = with_signature(project), before, upgrade
+        self.project = with_graph_inputs(with_signature(project))
+        self.before, self.upgrade = before, upgrade
         self.shard_bytes = shard_bytes
         self.kept = None if upgrade else before
         self.folder, self.progress = folder, progress
@@ -184,7 +186,8 @@ class _Build:
             progress=self.progress,
         )
         runtime = [ground_floor, *self._runtime_layers(settled)]
-        proved = self._first_proved(examples, ground_floor, settled)
+        reduced = self._reduced(examples, ground_floor, settled)
+        proved = self._first_proved(examples, ground_floor, settled, reduced)
         converted, own, answers, parity = proved.converted, proved.own, proved.answers, proved.parity
         inputs = self._inputs(examples, own, settled.locked)
         kept = self.kept
@@ -220,14 +223,35 @@ class _Build:
         )
         return lock, layers, final
 
-    def _first_proved(self, examples: Examples, ground_floor: Layer, settled: Settled) -> _Proved:
+    def _reduced(self, examples: Examples, ground_floor: Layer, settled: Settled) -> Reduced | None:
+        """What [reduction] graph makes of the examples: the graph is taken and tried as a model is."""
+        project, folder = as_model(self.project), self.folder / "reduction"
+        if project is None:
+            return None
+        folder.mkdir()
+        try:
+            found = convert(project, examples, PRECISIONS[0], folder)
+            if found.shards:
+                raise BuildError("it has more weights than a reduction may have", cause="64 MiB are allowed")
+            layers = [*model_layers(found, folder), ground_floor]
+            answers = self._try(Content(project, examples, found, settled.locked), layers, settled, folder)
+            check_rows(answers.outputs, examples.rows)
+        except BuildError as error:
+            where = self.project.where("reduction", "graph")
+            raise BuildError(f"{where}: {error.what}", cause=error.cause, fix=error.fix) from error
+        graph = Reducing(found.graph, found.assemble, found.opset, found.converter)
+        return Reduced(graph, answers.outputs)
+
+    def _first_proved(
+        self, examples: Examples, ground_floor: Layer, settled: Settled, reduced: Reduced | None
+    ) -> _Proved:
         """The conversion in the first precision that is proved equal to the original; if none is, the error
         of the first. A scaler in front of a forest often needs FP64, which costs the others speed."""
         order = [self.kept.model.precision] if self.kept and self.kept.model else []
         first: BuildError | None = None
         for precision in dict.fromkeys([*order, *PRECISIONS]):
             try:
-                return self._proved(examples, ground_floor, settled, precision)
+                return self._proved(examples, ground_floor, settled, precision, reduced)
             except Disparity as error:
                 first = first or error
                 self.progress.say(f"Numbers in {precision} do not answer as the original")
@@ -236,22 +260,32 @@ class _Build:
                     raise
         raise first or AssertionError("there is at least one precision")
 
-    def _proved(self, examples: Examples, ground_floor: Layer, settled: Settled, precision: str) -> _Proved:
+    def _proved(
+        self,
+        examples: Examples,
+        ground_floor: Layer,
+        settled: Settled,
+        precision: str,
+        reduced: Reduced | None,
+    ) -> _Proved:
         folder = self.folder / precision
         folder.mkdir()
         self.progress.phase("convert")
-        converted = convert(self.project, examples, precision, folder, self.shard_bytes)
+        converted = convert(self.project, examples, precision, folder, self.shard_bytes, reduced)
         self.progress.say(_conversion(converted))
         own = self._own_layers(converted, folder)
         content = Content(self.project, examples, converted, settled.locked)
         answers = self._try(content, [*own, ground_floor], settled, folder)
-        return _Proved(converted, own, answers, self._prove(converted, answers))
+        parity = self._prove(converted, answers)
+        self._prove_fused(converted, answers)
+        return _Proved(converted, own, answers, parity)
 
     def _own_layers(self, converted: Converted, folder: Path) -> list[Layer]:
         layers = model_layers(converted, folder)
-        if converted.reduction:
+        if converted.reducing is None:
             refuse_secrets(self.project, converted.reduction)
             refuse_pickles(converted.reduction)
+        if converted.reduction:
             files = [(f"reduction/{place}", data) for place, data in converted.reduction.items()]
             layers.append(write_layer(folder / "reduction.tar", "reduction", files))
         return layers
@@ -273,7 +307,8 @@ class _Build:
         runtime = platform_layers(platform, wheels, settled.locked.trim)
         self.progress.phase("record")
         answers = try_bundle(content, [*layers, *runtime], platform, folder)
-        check_reduced(content.converted.reduced, answers.reduced)
+        if content.converted.reduced:
+            check_reduced(content.converted.reduced, answers.reduced)
         return answers
 
     def _prove(self, converted: Converted, answers: Recorded) -> LockedParity:
@@ -286,6 +321,17 @@ class _Build:
                 f"The ONNX model decides as the original on {rows} rows, numbers within {error:.2g}"
             )
         return found
+
+    def _prove_fused(self, converted: Converted, answers: Recorded) -> None:
+        if answers.apart is not None:
+            error = check_fused(
+                answers.apart, answers.outputs, golden.tolerances(self.project, answers.outputs)
+            )
+            self.progress.say(
+                f"Reduction and model are one session, with equal answers (numbers within {error:.2g})"
+            )
+        elif converted.reducing:
+            self.progress.say(f"Reduction and model stay two sessions: {converted.reducing.apart}")
 
     def _record(
         self, examples: Examples, converted: Converted, answers: Recorded, inputs: dict[str, str]

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mlship.bundle import children
 from mlship.bundle.examples import Examples, Tensor
 from mlship.bundle.mlflow import model_file
 from mlship.bundle.python import version_of
+from mlship.bundle.reducing import FILE, Reduced, Reducing, why_apart
 from mlship.bundle.shards import SHARD_BYTES, Shard, split
 from mlship.config import Project, interpreter
 from mlship.errors import BuildError
@@ -34,8 +35,8 @@ class Converted:
     """What the project's interpreter gave. `reference` holds the original model's answers to all examples
     (none for a model that was ONNX already); `margins` how far each decision is from its alternative, where
     only the original can tell; `classes` the names of an output's columns; `reduction` maps a path in the
-    layer to the content of the file. A large model has its weights in `shards`, which name files of the
-    build's folder or of the project."""
+    layer to the content of the file, and `reducing` tells of it if it is a graph. A large model has its
+    weights in `shards`, which name files of the build's folder or of the project."""
 
     graph: bytes
     shards: tuple[Shard, ...]
@@ -47,6 +48,7 @@ class Converted:
     reduced: list[Tensor]
     reduced_schema: tuple[TensorSpec, ...]
     reduction: Mapping[str, bytes]
+    reducing: Reducing | None
     framework: str
     precision: str
     converter: Mapping[str, str]
@@ -61,16 +63,21 @@ class Converted:
 
 
 def convert(
-    project: Project, examples: Examples, precision: str, folder: Path, shard_bytes: int = SHARD_BYTES
+    project: Project,
+    examples: Examples,
+    precision: str,
+    folder: Path,
+    shard_bytes: int = SHARD_BYTES,
+    reduced: Reduced | None = None,
 ) -> Converted:
     """Run the project's code on the examples and convert its model to one that reads numbers in `precision`
     (FP32 or FP64). What is too large for memory stays in `folder`; weights beyond `shard_bytes` are sharded.
-    Raises BuildError.
+    `reduced` is what the model reads where an ONNX graph makes it. Raises BuildError.
 
     Project code runs here and nowhere else on this side; no pickle is read by mlship's own process.
     """
     with tempfile.TemporaryDirectory(prefix="mlship-build-") as scratch:
-        job = _job(project, examples, precision, Path(scratch), folder)
+        job = {**_job(project, precision, Path(scratch), folder), **_rows(examples, reduced)}
         job_file = Path(scratch, "job.json")
         job_file.write_text(json.dumps(job), encoding="utf-8")
         answer = _run(project, job_file, Path(job["result"]))
@@ -78,7 +85,12 @@ def convert(
             raise _refusal(project, answer)
         beside = Path(job["model"]["file"]) if answer.get("outside") else None
         graph, shards = split(Path(job["graph"]), beside, shard_bytes)
-        return _read(answer, graph, shards, precision)
+        found = _read(answer, graph, shards, precision)
+        reducing = reduced.reducing if reduced else None
+        if said := answer.get("reduction"):
+            made = Path(job["reducing"]).read_bytes()
+            reducing = Reducing(made, said["assemble"], found.opset, found.converter, tuple(said["steps"]))
+        return _with_graph(project, found, reducing) if reducing else found
 
 
 def child_environment() -> dict[str, str]:
@@ -90,7 +102,24 @@ def child_environment() -> dict[str, str]:
     return {**kept, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _job(project: Project, examples: Examples, precision: str, scratch: Path, folder: Path) -> dict[str, Any]:
+def _with_graph(project: Project, found: Converted, reducing: Reducing) -> Converted:
+    apart = why_apart(project, reducing, found.graph, found.assemble, found.reduced_schema)
+    reducing = replace(reducing, apart=apart)
+    return replace(found, reducing=reducing, reduction={FILE: reducing.graph})
+
+
+def _rows(examples: Examples, reduced: Reduced | None) -> dict[str, Any]:
+    """What the model reads, or what the project's reduction does."""
+    schema = reduced.schema if reduced else examples.schema
+    return {
+        "reduced": reduced is not None,
+        "beside": reduced.opsets if reduced else {},
+        "schema": [[t.name, t.datatype, list(t.shape), t.nullable] for t in schema],
+        "inputs": reduced.tensors if reduced else list(examples.tensors),
+    }
+
+
+def _job(project: Project, precision: str, scratch: Path, folder: Path) -> dict[str, Any]:
     model: dict[str, str] = {}
     if project.model.callable:
         model["module"], model["function"] = project.model.callable
@@ -107,9 +136,10 @@ def _job(project: Project, examples: Examples, precision: str, scratch: Path, fo
         "precision": precision,
         "model": model,
         "reduction": step
+        and step.module
         and {"module": step.module, "function": step.function, "include": list(step.include)},
-        "schema": [[t.name, t.datatype, list(t.shape), t.nullable] for t in examples.schema],
-        "inputs": list(examples.tensors),
+        "split": step and step.split,
+        "reducing": str(folder / FILE),
     }
 
 
@@ -185,6 +215,7 @@ def _read(answer: dict[str, Any], graph: bytes, shards: tuple[Shard, ...], preci
         reduced=answer["reduced"],
         reduced_schema=schema,
         reduction=sources,
+        reducing=None,
         framework=answer["framework"],
         precision=precision,
         converter=answer["converter"],

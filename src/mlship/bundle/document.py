@@ -14,11 +14,13 @@ from mlship.bundle.examples import Examples, Tensor
 from mlship.bundle.golden import tolerances
 from mlship.bundle.lock import LockedParity, LockedRuntime
 from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
+from mlship.bundle.reducing import FILE, Reducing
 from mlship.config import Project
 from mlship_runtime.bundle.canonical import encode
 from mlship_runtime.bundle.spec import TensorSpec
 
 MODEL_PATH = "model/model.onnx"
+REDUCTION_PATH = f"reduction/{FILE}"
 GOLDEN_PATH = "golden/golden.json"
 SCHEMA = 1
 NOT_PROVED = LockedParity(rows=0, max_abs=0.0, max_rel=0.0)
@@ -72,8 +74,7 @@ def _spec(content: Content) -> dict[str, Any]:
             "converter": dict(converted.converter),
             "opset": converted.opset,
         },
-        "reduction": project.reduction
-        and {"kind": "python", "module": project.reduction.module, "function": project.reduction.function},
+        "reduction": _reduction(content),
         "assemble": {name: list(columns) for name, columns in converted.assemble.items()},
         "schema": {
             "inputs": [_tensor(spec) for spec in content.examples.schema],
@@ -87,6 +88,27 @@ def _spec(content: Content) -> dict[str, Any]:
         },
         "parity": _parity(content),
         "runtime": _runtime(content),
+    }
+
+
+def _reduction(content: Content) -> dict[str, Any] | None:
+    section, graph = content.project.reduction, content.converted.reducing
+    if graph is not None:
+        return {"kind": "onnx", **_reduction_graph(graph)}
+    if section is None:
+        return None
+    return {"kind": "python", "module": section.module, "function": section.function}
+
+
+def _reduction_graph(graph: Reducing) -> dict[str, Any]:
+    return {
+        "path": REDUCTION_PATH,
+        "opset": graph.opset,
+        "converter": dict(graph.converter),
+        "steps": list(graph.steps),
+        "assemble": {name: list(columns) for name, columns in graph.assemble.items()},
+        "fused": not graph.apart,
+        **({"apart": graph.apart} if graph.apart else {}),
     }
 
 

@@ -20,7 +20,9 @@ from mlship.bundle.wire import Unreadable
 from mlship.digest import CHUNK
 from mlship.errors import BundleError, RegistryError, UsageError
 from mlship.progress import Progress
+from mlship_runtime.bundle.fusion import CannotFuse, fuse
 from mlship_runtime.bundle.ustar import ChunkStream
+from mlship_runtime.errors import InvalidBundle
 
 # TensorProto.DataType -> numpy's name of it.
 _NUMPY = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "str",
@@ -28,16 +30,16 @@ _NUMPY = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int3
 
 
 def export_onnx(bundle: OpenBundle, file: Path, words: Sequence[str], progress: Progress) -> Written:
-    """Write the model as one ONNX file. Raises UsageError where that alone would not answer the same."""
+    """Write the model as one ONNX file, with the reduction in it if that is a graph, too. Raises UsageError
+    where the file would not answer as the bundle does."""
     _refuse_platforms(words)
-    _refuse_python(bundle)
+    data, _ = _whole_graph(bundle)
     if len(names := _model_files(bundle)) != 1:
         raise UsageError(
             f"the model of {bundle.reference} is in {len(names)} files", fix="Use --format mlflow, a folder"
         )
     with new_file(file) as target:
-        for chunk in bundle.read(bundle.spec.model["path"]):
-            target.write(chunk)
+        target.write(data)
         return Written(target.tell(), (), ())
 
 
@@ -45,18 +47,18 @@ def export_mlflow(bundle: OpenBundle, folder: Path, words: Sequence[str], progre
     """Write an MLflow model folder with the onnx flavor and a signature of tensors; no pickle.
 
     Format: MLflow Models, "Storage Format" (MLmodel; fields of the flavors onnx and python_function).
-    Raises UsageError where the model alone would not answer the same.
+    Raises UsageError where its graph would not answer as the bundle does.
     """
     _refuse_platforms(words)
-    _refuse_python(bundle)
+    data, columns = _whole_graph(bundle)
     with new_folder(folder) as made:
         for name in _model_files(bundle):
             target = made / name.removeprefix("model/")
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as file:
-                for chunk in bundle.read(name):
+                for chunk in [data] if name == bundle.spec.model["path"] else bundle.read(name):
                     file.write(chunk)
-        for name, text in _mlflow_files(bundle).items():
+        for name, text in _mlflow_files(bundle, data, columns).items():
             (made / name).write_text(text, encoding="utf-8")
         return Written(_size(made), (), ())
 
@@ -103,14 +105,30 @@ def _refuse_platforms(words: Sequence[str]) -> None:
         raise UsageError("this format is the same for every platform", fix="Leave --platform out")
 
 
-def _refuse_python(bundle: OpenBundle) -> None:
-    step = bundle.spec.reduction
-    if step is not None:
+def _whole_graph(bundle: OpenBundle) -> tuple[bytes, dict[str, list[str]]]:
+    """The ONNX file that answers as the bundle does, and the columns that each of its inputs is made of.
+    Raises UsageError if there is none."""
+    spec, step = bundle.spec, bundle.spec.reduction
+    model = b"".join(bundle.read(spec.model["path"]))
+    fix = "Export the whole bundle: leave --format out"
+    if step is None:
+        return model, {name: list(columns) for name, columns in spec.assemble.items()}
+    if step["kind"] != "onnx":
         raise UsageError(
             f"{bundle.reference} reduces its inputs in Python ({step['module']}:{step['function']})",
             cause="its ONNX model alone would not answer the same",
-            fix="Export the whole bundle: leave --format out",
+            fix=fix,
         )
+    what = f"reduction and model of {bundle.reference} are two graphs that do not go into one"
+    if not step["fused"]:
+        raise UsageError(what, cause=step.get("apart", ""), fix=fix)
+    try:
+        fused = fuse(b"".join(bundle.read(step["path"])), model, spec.assemble, spec.reduced)
+    except CannotFuse as reason:
+        raise BundleError(what, cause=f"{reason}, but its spec says that they do") from reason
+    except InvalidBundle as fault:
+        raise BundleError(fault.what, cause=fault.cause) from fault
+    return fused.data, {fused.inputs[name]: list(columns) for name, columns in step["assemble"].items()}
 
 
 def _model_files(bundle: OpenBundle) -> list[str]:
@@ -122,7 +140,7 @@ def _model_files(bundle: OpenBundle) -> list[str]:
     ]
 
 
-def _mlflow_files(bundle: OpenBundle) -> dict[str, str]:
+def _mlflow_files(bundle: OpenBundle, graph: bytes, columns: dict[str, list[str]]) -> dict[str, str]:
     """MLmodel and the environment files; YAML in its JSON-like form, without times and random numbers."""
     spec = bundle.spec
     data, python = spec.model["path"].removeprefix("model/"), spec.runtime["python"]
@@ -147,10 +165,10 @@ def _mlflow_files(bundle: OpenBundle) -> dict[str, str]:
             "mlship": {
                 "reference": str(bundle.reference),
                 "digest": bundle.digest,
-                "columns": {name: list(columns) for name, columns in spec.assemble.items()},
+                "columns": columns,
             }
         },
-        "signature": _signature(bundle),
+        "signature": _signature(bundle, graph),
     }
     pins = [f"{name}=={versions[name]}" for name in ("numpy", "onnxruntime") if name in versions]
     requirements = [f"onnx=={made}" if made else "onnx", *pins]
@@ -172,10 +190,9 @@ def _mlflow_files(bundle: OpenBundle) -> dict[str, str]:
     }
 
 
-def _signature(bundle: OpenBundle) -> dict[str, str]:
-    path = bundle.spec.model["path"]
+def _signature(bundle: OpenBundle, data: bytes) -> dict[str, str]:
     try:
-        graph = read_graph(ChunkStream(bundle.read(path)), bundle.entry(path).size)
+        graph = read_graph(ChunkStream([data]), len(data))
         return {
             "inputs": _tensors(value for value in graph.inputs if value.name not in graph.weights),
             "outputs": _tensors(graph.outputs),

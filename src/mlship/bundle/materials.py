@@ -20,6 +20,7 @@ def materials_of(project: Project) -> list[dict[str, Any]]:
     commit = clean_commit(project.root)
     found: list[dict[str, Any]] = [{"name": "source", "digest": {"gitCommit": commit}}] if commit else []
     names = [FILE_NAME, LOCK_NAME, project.model.file]
+    names.append(project.reduction.graph if project.reduction else None)
     names.append(None if project.golden.synthetic else project.golden.source)
     files = {name: project.root / name for name in names if name}
     return found + [

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import msgspec
-
 from mlship.bundle import plain_yaml
+from mlship.bundle.stated import with_inputs
 from mlship.config import Project
 from mlship.config.sections import ColumnSection, Datatype
 from mlship.errors import BuildError
@@ -76,20 +75,12 @@ def model_file(project: Project) -> Path | None:
 
 def with_signature(project: Project) -> Project:
     """`project` with what the signature of its MLflow folder says and mlship.toml does not: the inputs, in
-    the model's order, and their types. Behind a reduction step it says nothing of the raw columns."""
+    the model's order, and their types. Behind a reduction of its own it says nothing of the raw columns."""
     path = project.root / (project.model.file or "")
-    if project.model.file is None or project.reduction is not None or not is_model_folder(path):
+    hidden = project.reduction is not None and project.reduction.split is None
+    if project.model.file is None or hidden or not is_model_folder(path):
         return project
-    golden, said = project.golden, read_folder(path).columns
-    if not said or golden.source.endswith(".npy"):
-        return project
-    if golden.columns is None and not golden.synthetic:
-        golden = msgspec.structs.replace(golden, columns=tuple(said))
-    schema = {name: said[name] for name in golden.columns or said if name in said}
-    for name, stated in project.schema.items():
-        kind = stated.type or (schema[name].type if name in schema else None)
-        schema[name] = msgspec.structs.replace(stated, type=kind)
-    return msgspec.structs.replace(project, schema=schema, golden=golden)
+    return with_inputs(project, read_folder(path).columns)
 
 
 def _inside(folder: Path, name: Any) -> Path:

@@ -48,6 +48,19 @@ def check_reduced(project: Sequence[Tensor], bundle: Sequence[Tensor]) -> None:
         )
 
 
+def check_fused(apart: Sequence[Tensor], fused: Sequence[Tensor], limits: Mapping[str, Any]) -> float:
+    """The largest error of reduction and model in one session against the two one after the other; raises
+    BuildError beyond `limits` ({abs, rel} by output) and where a decision is another one."""
+    found = compare(apart, fused, limits)
+    if not found.equal:
+        raise BuildError(
+            f"reduction and model answer otherwise in one session than one after the other {_where(found)}",
+            cause=str(found.differences[0]),
+            fix="Keep them apart: [reduction] fuse = false",
+        )
+    return found.max_abs
+
+
 def hanging_rows(
     outputs: Sequence[Tensor], margins: Sequence[float] | None, limit: Mapping[str, float]
 ) -> set[int]:

@@ -25,10 +25,11 @@ _PRUNED = ("PYTHON", "LD_", "DYLD_")
 @dataclass(frozen=True)
 class Recorded:
     """What the bundle answers: `outputs` in the graph's order, and the `reduced` arrays that it fed the
-    model."""
+    model. Where reduction and model are fused, `apart` is what the two answer one after the other."""
 
     outputs: list[Tensor]
     reduced: list[Tensor]
+    apart: list[Tensor] | None = None
 
 
 def record(
@@ -64,7 +65,7 @@ def record(
         answer = json.loads(result.read_text(encoding="utf-8"))
     if not answer["ok"]:
         raise _refusal(answer["error"], reduction)
-    return Recorded(answer["outputs"], answer["reduced"])
+    return Recorded(answer["outputs"], answer["reduced"], answer["apart"])
 
 
 def runtime_python(project: Project, platform: Wanted) -> Path:

@@ -46,12 +46,25 @@ class Model(_Form, frozen=True, kw_only=True):
     opset: Count
 
 
-class Reduction(_Form, frozen=True, kw_only=True):
+class PythonReduction(_Form, frozen=True, kw_only=True, tag_field="kind", tag="python"):
     """The function that turns raw columns into what the model reads; its module lies below `reduction/`."""
 
-    kind: Literal["python"]
     module: Text
     function: Text
+
+
+class GraphReduction(_Form, frozen=True, kw_only=True, tag_field="kind", tag="onnx"):
+    """The ONNX graph that turns raw columns into what the model reads, what converted it of which steps of a
+    pipeline, and for each of its inputs the raw columns it is made of. If it is `fused`, it runs in one
+    session with the model; else `apart` says why not."""
+
+    path: Path
+    opset: Count
+    converter: dict[str, str]
+    steps: tuple[str, ...]
+    assemble: dict[str, tuple[str, ...]]
+    fused: bool
+    apart: str = ""
 
 
 class Tensor(_Form, frozen=True, kw_only=True):
@@ -124,7 +137,7 @@ class BundleSpec(_Form, frozen=True, kw_only=True):
     labels: dict[str, str]
     engine: Literal["onnx"]
     model: Model
-    reduction: Reduction | None
+    reduction: PythonReduction | GraphReduction | None
     assemble: Annotated[
         dict[str, tuple[str, ...]],
         msgspec.Meta(description="for each input of the graph, the reduced columns it is made of, in order"),

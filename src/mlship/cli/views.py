@@ -182,13 +182,19 @@ def inspected(result: Inspected) -> Iterator[Block]:
         )
     yield _tensors("inputs", result.inputs)
     if result.reduction:
-        yield _tensors(f"reduced by {result.reduction}", result.reduced)
+        yield _tensors(f"reduced by {result.reduction}{_sessions(result)}", result.reduced)
     yield _tensors("outputs", result.outputs)
     yield Table(
         "packages",
         ("platform", "name", "version", "sha256"),
         [(x.platform, x.name, x.version, x.sha256[:12]) for x in result.requirements],
     )
+
+
+def _sessions(result: Inspected) -> str:
+    if result.fused:
+        return ", in one session with the model"
+    return f", in a session of its own: {result.apart}" if result.apart else ""
 
 
 def _summary(result: Inspected) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,10 @@ def check_files(project: Project) -> None:
     if not project.golden.synthetic:
         _need(project, project.golden.source, "golden", "from")
     if project.reduction is not None:
-        _need_module(project, project.reduction.module)
+        if project.reduction.module is not None:
+            _need_module(project, project.reduction.module)
+        if project.reduction.graph is not None:
+            _need(project, project.reduction.graph, "reduction", "graph")
         for pattern in project.reduction.include:
             if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
                 raise project.error(

@@ -134,6 +134,20 @@ def _check_words(project: Project) -> None:
             raise project.error("schema", name, "min", what=f"is {column.min:g}, above max = {column.max:g}")
     if project.golden.columns is not None and len(set(project.golden.columns)) < len(project.golden.columns):
         raise project.error("golden", "columns", what="names a column twice")
+    if project.reduction is not None:
+        _check_reduction(project, project.reduction)
+
+
+def _check_reduction(project: Project, reduction: ReductionSection) -> None:
+    ways = [key for key in ("step", "graph", "split") if getattr(reduction, key) is not None]
+    if len(ways) != 1:
+        what = f"has {' and '.join(ways)}" if ways else "says nothing of what reduces"
+        fix = 'Give one: step = "module:function", graph = "FILE.onnx", or split = STEPS of a pipeline'
+        raise project.error("reduction", what=what, fix=fix)
+    if "step" not in ways and reduction.include:
+        raise project.error("reduction", "include", what="is for a step in Python")
+    if "step" in ways and not reduction.fuse:
+        raise project.error("reduction", "fuse", what="is for ONNX graphs; a step in Python is never fused")
 
 
 def _check_trust(project: Project, name: str, target: TargetSection) -> None:

@@ -69,16 +69,22 @@ class ModelSection(Section, frozen=True, kw_only=True):
 
 
 class ReductionSection(Section, frozen=True, kw_only=True):
-    step: Callable
+    """One of `step` (a function of the project), `graph` (an ONNX file) and `split` (how many of the model's
+    first steps, or the name of the last of them)."""
+
+    step: Callable | None = None
+    graph: Text | None = None
+    split: Annotated[int, msgspec.Meta(ge=1)] | Text | None = None
     include: tuple[Text, ...] = ()
+    fuse: bool = True
 
     @property
-    def module(self) -> str:
-        return _split(self.step)[0]
+    def module(self) -> str | None:
+        return _split(self.step)[0] if self.step else None
 
     @property
-    def function(self) -> str:
-        return _split(self.step)[1]
+    def function(self) -> str | None:
+        return _split(self.step)[1] if self.step else None
 
 
 class GoldenSection(Section, frozen=True, kw_only=True):
@@ -87,6 +93,7 @@ class GoldenSection(Section, frozen=True, kw_only=True):
     rows: Annotated[int, msgspec.Meta(ge=1, le=MAX_GOLDEN_ROWS)] = 64
     tolerance: Tolerance = Tolerance()
     seed: int = 0
+    seen: bool = True
 
     @property
     def synthetic(self) -> bool:
@@ -101,6 +108,7 @@ class ColumnSection(Section, frozen=True, kw_only=True):
     min: float | None = None
     max: float | None = None
     values: tuple[str | int | float | bool, ...] | None = None
+    seen: bool = True
 
 
 class RuntimeSection(Section, frozen=True, kw_only=True):

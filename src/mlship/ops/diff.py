@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mlship.ops.context import Context
-from mlship.ops.inspect import Parity, parity_of
+from mlship.ops.inspect import Parity, parity_of, reduction_of
 from mlship.result import Result
 from mlship_runtime.bundle.manifest import Descriptor
 from mlship_runtime.bundle.spec import Spec, TensorSpec
@@ -141,7 +141,7 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Ch
 
 
 def _about(spec: Spec) -> dict[str, str]:
-    step = spec.reduction and f"{spec.reduction['module']}:{spec.reduction['function']}"
+    step = reduction_of(spec)
     return {
         "name": spec.name,
         "version": spec.version,
@@ -150,10 +150,17 @@ def _about(spec: Spec) -> dict[str, str]:
         "opset": str(spec.model["opset"]),
         "Python": str(spec.runtime.get("python", "")),
         **({"reduction": step} if step else {}),
+        **_sessions(spec),
         **{f"converter {name}": version for name, version in spec.model["converter"].items()},
         **{f"label {name}": value for name, value in spec.labels.items()},
         **{f"tolerance {name}": f"{x['abs']:g} + {x['rel']:g} of it" for name, x in spec.tolerance.items()},
     }
+
+
+def _sessions(spec: Spec) -> dict[str, str]:
+    """How many sessions reduction and model are, where both are graphs."""
+    fused = (spec.reduction or {}).get("fused")
+    return {} if fused is None else {"sessions": "one" if fused else "two"}
 
 
 def _schema(spec: Spec) -> dict[str, str]:

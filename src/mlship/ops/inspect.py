@@ -70,8 +70,9 @@ class Parity(Result, frozen=True, kw_only=True):
 
 class Inspected(Result, frozen=True, kw_only=True):
     """Everything about a bundle that a person may want to know. `size` is that of all layers, in bytes;
-    `absent` are the titles of layers that it came here without, `room` has the largest
-    parts first, `files` is empty unless asked for."""
+    `reduction` says what reduces, `fused` whether that runs in one session with the model, `apart` why not;
+    `absent` are the titles of layers that it came here without, `room` has the largest parts first, `files`
+    is empty unless asked for."""
 
     reference: str
     name: str
@@ -83,6 +84,8 @@ class Inspected(Result, frozen=True, kw_only=True):
     framework: str
     converter: dict[str, str]
     reduction: str | None
+    fused: bool
+    apart: str
     python: str
     platforms: tuple[str, ...]
     size: int
@@ -115,7 +118,9 @@ def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Ins
         engine=spec.engine,
         framework=spec.model["framework"],
         converter=dict(spec.model["converter"]),
-        reduction=f"{spec.reduction['module']}:{spec.reduction['function']}" if spec.reduction else None,
+        reduction=reduction_of(spec),
+        fused=bool(spec.reduction and spec.reduction.get("fused")),
+        apart=str((spec.reduction or {}).get("apart", "")),
         python=spec.runtime["python"],
         platforms=manifest.platforms,
         size=sum(layer.size for layer in manifest.layers),
@@ -133,6 +138,16 @@ def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Ins
         signatures=signatures_of(ctx, bundle),
         origins=origins_of(ctx, bundle),
     )
+
+
+def reduction_of(spec: Spec) -> str | None:
+    """What reduces, in a word."""
+    said = spec.reduction
+    if said is None:
+        return None
+    if said["kind"] == "python":
+        return f"{said['module']}:{said['function']}"
+    return f"steps {', '.join(said['steps'])}" if said.get("steps") else "an ONNX graph"
 
 
 def _layer(layer: Descriptor, spec: Spec) -> Layer:

@@ -45,6 +45,7 @@ def keys_written(function) -> set[str]:
         ("_parity", "Parity", set()),
         ("_runtime", "Runtime", set()),
         ("_tensor", "Tensor", {"classes"}),
+        ("_reduction_graph", "GraphReduction", {"apart"}),
     ],
 )
 def test_every_key_that_builds_write_is_documented(function: str, form: str, more: set[str]) -> None:

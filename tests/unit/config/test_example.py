@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from mlship.config.load import NAMED, SINGLE
 from mlship.config.sections import Section, TargetSection, Tolerance
 
 TEXT = (files("mlship.config") / "example.toml").read_text(encoding="utf-8")
+OTHER_WAYS = {"reduction": {"graph", "split", "fuse"}}  # of which one would exclude another
 DOCUMENT: dict[str, Any] = tomllib.loads(TEXT)
 
 
@@ -32,7 +34,15 @@ def test_every_section_is_there() -> None:
 
 @pytest.mark.parametrize(("name", "shape"), SINGLE.items())
 def test_every_key_of_a_section_is_there(name: str, shape: type[Section]) -> None:
-    assert fields(shape) == set(DOCUMENT[name])
+    assert fields(shape) == {*DOCUMENT[name], *OTHER_WAYS.get(name, ())}
+
+
+def test_what_excludes_something_else_is_shown_in_comments() -> None:
+    for name, keys in OTHER_WAYS.items():
+        section = TEXT.partition(f"\n[{name}]\n")[2].partition("\n[")[0]
+        shown = tomllib.loads("\n".join(re.findall(r"^# (\w+ = .*)$", section, re.MULTILINE)))
+        assert set(shown) == keys
+        msgspec.convert(shown, SINGLE[name])
 
 
 @pytest.mark.parametrize(("name", "shape"), NAMED.items())

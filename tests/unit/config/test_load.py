@@ -66,7 +66,25 @@ WRONG = [
     ('[golden]\ncolumns = ["a", 1]\n', "mlship.toml:6: golden.columns[1]: expected text, got whole number"),
     ('[golden]\ncolumns = ["a", "a"]\n', "mlship.toml:6: golden.columns names a column twice"),
     ('[reduction]\nstep = "reduce"\n', 'mlship.toml:6: reduction.step must be written as "module:function"'),
-    ('[reduction]\ninclude = ["x"]\n', "mlship.toml:5: [reduction] has no step. Give it a step"),
+    (
+        '[reduction]\ninclude = ["x"]\n',
+        "mlship.toml:5: reduction says nothing of what reduces. "
+        'Give one: step = "module:function", graph = "FILE.onnx", or split = STEPS of a pipeline',
+    ),
+    (
+        '[reduction]\ngraph = "r.onnx"\nsplit = 1\n',
+        "mlship.toml:5: reduction has graph and split. "
+        'Give one: step = "module:function", graph = "FILE.onnx", or split = STEPS of a pipeline',
+    ),
+    (
+        '[reduction]\ngraph = "r.onnx"\ninclude = ["x"]\n',
+        "mlship.toml:7: reduction.include is for a step in Python",
+    ),
+    (
+        '[reduction]\nstep = "a:b"\nfuse = false\n',
+        "mlship.toml:7: reduction.fuse is for ONNX graphs; a step in Python is never fused",
+    ),
+    ("[reduction]\nsplit = 0\n", "mlship.toml:6: reduction.split: expected whole number >= 1"),
     ('[runtime]\npython = "3"\n', 'mlship.toml:6: runtime.python must be written as "3.N"'),
     ("[runtime]\npython = 3.11\n", "mlship.toml:6: runtime.python: expected text, got number"),
     (

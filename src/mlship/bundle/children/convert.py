@@ -56,19 +56,23 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     schema = [TensorSpec(name, kind, tuple(shape), null) for name, kind, shape, null in job["schema"]]
     columns = from_tensors(job["inputs"], schema)
     nullable = {spec.name for spec in schema if spec.nullable}
-    reduction = None
+    reduction, split = None, job["split"]
     if job["reduction"]:
         reduction = reducing.load(job["reduction"]["module"], job["reduction"]["function"], job["root"])
         columns = reducing.run(reduction, columns)
-    features = Features(columns, None if reduction else nullable, reduced=reduction is not None)
-    if _format(job) == formats.ONNX:
+    reduced = reduction is not None or job["reduced"]
+    features = Features(columns, None if reduced else nullable, reduced=reduced)
+    if _format(job) == formats.ONNX and split is None:
         converted = taken.take(job["model"]["file"], features)
     else:
-        converted = _convert(job, features)
+        converted = _convert(job, features, split)
     Path(job["graph"]).write_bytes(converted.pop("graph"))
+    if split is not None:
+        features = converted.pop("reduced")
+        Path(job["reducing"]).write_bytes(converted["reduction"].pop("graph"))
     return {
         **converted,
-        "reduced": features.tensors(),
+        "reduced": features.tensors() if split is None else [],  # the proof is of the whole
         "reducedSchema": features.schema(),
         "sources": reducing.sources(reduction, job["reduction"]["include"]) if reduction else {},
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
@@ -76,18 +80,28 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _convert(job: dict[str, Any], features: Features) -> dict[str, Any]:
+def _convert(job: dict[str, Any], features: Features, split: int | str | None) -> dict[str, Any]:
     from . import loading
 
+    if _format(job) == formats.ONNX:
+        raise _no_steps("an ONNX graph")
     model = loading.load(job["model"])
     if loading.is_network(model):
+        if split is not None:
+            raise _no_steps("a network of PyTorch")
         from . import network
 
         return network.convert(model, features, job["opset"], job["precision"])
     _check_packages(formats.NEEDED[formats.PICKLE])
     from . import estimator
 
-    return estimator.convert(model, features, job["opset"], job["precision"])
+    return estimator.convert(model, features, job["opset"], job["precision"], split, job["beside"])
+
+
+def _no_steps(what: str) -> Failure:
+    return Failure(
+        f"the model is {what}, which has no steps to split off", fix="Take split out of [reduction]"
+    )
 
 
 def _format(job: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,27 +16,45 @@ from .features import Features
 ML_OPSET = 3
 
 
-def convert(model: Any, features: Features, opset: int, precision: str) -> dict[str, Any]:
-    """Ask the model about `features`, convert it to a graph that reads numbers in `precision`.
-    Raises Failure.
+def convert(
+    model: Any,
+    features: Features,
+    opset: int,
+    precision: str,
+    split: int | str | None = None,
+    beside: dict[str, int] | None = None,
+) -> dict[str, Any]:
+    """Ask the model about `features`, convert it to a graph that reads numbers in `precision`, of the
+    versions of `beside`, if it can be, so that it goes together with a graph of these. Raises Failure.
 
     Returns graph (bytes), assemble, outputs (names), classes, reference (tensors), margins, framework,
-    converter, opset.
+    converter, opset; with `split`, what `splitting.convert` adds.
     """
     import onnx
     import skl2onnx
     import sklearn
 
+    from . import splitting
+
+    parts = splitting.divide(model, split) if split is not None else None
     ordered = features.ordered(model)
-    reference, margins = _answers(model, ordered)
+    reference, margins = answers(model, ordered)
     packages = boosters.packages_in(model)
     others = boosters.register(packages)
+    if beside and beside.get("", 0) >= graph.OLDEST_JOINED:
+        opset = beside[""]
     opset = min(opset, onnx.defs.onnx_opset_version(), skl2onnx.__max_supported_opset__)
-    converted, assemble = _to_onnx(model, ordered, opset, precision)
+    if parts is not None:
+        found = splitting.convert(parts, ordered, opset, precision)
+        converted = found.pop("model")
+    else:
+        converted, assemble = to_onnx(model, ordered, opset, precision)
+        graph.adopt(converted, beside or {}, {"": opset, "ai.onnx.ml": ML_OPSET})
+        found = {"assemble": assemble}
     names = _rename_outputs(converted, reference)
     return {
+        **found,
         "graph": graph.normalised(converted),
-        "assemble": assemble,
         "outputs": names,
         "classes": _classes(model, reference, names),
         "reference": [{**tensor, "name": name} for tensor, name in zip(reference, names)],
@@ -57,7 +76,7 @@ def _framework(model: Any, packages: list[str]) -> str:
     return packages[0] if alone else "sklearn"
 
 
-def _answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list[float] | None]:
+def answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list[float] | None]:
     """What the original says: [label, probabilities], [label] or [prediction]; and for labels without
     probabilities how far each decision is from its alternative."""
     from sklearn.base import is_regressor
@@ -122,19 +141,26 @@ def _json(name: str, datatype: str, array: Array, data: list[Any]) -> dict[str, 
     return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": data}
 
 
-def _to_onnx(model: Any, features: Features, opset: int, precision: str) -> tuple[Any, dict[str, list[str]]]:
-    """The graph, and which features each of its inputs is made of. Raises Failure with the converter's
-    reason."""
+Maker = Callable[[list[tuple[str, Any]], Any, dict[str, int]], Any]
+
+
+def to_onnx(
+    model: Any, features: Features, opset: int, precision: str, make: Maker | None = None
+) -> tuple[Any, dict[str, list[str]]]:
+    """The graph, and which features each of its inputs is made of. `make` converts `model`, given inputs,
+    options and opsets, where skl2onnx alone should not. Raises Failure with the converter's reason."""
     import skl2onnx
     from sklearn.base import is_classifier
 
-    options = {id(model): {"zipmap": False}} if is_classifier(model) else None
+    options = {id(model): {"zipmap": False}} if make is None and is_classifier(model) else None
     opsets = {"": opset, "ai.onnx.ml": ML_OPSET}
     error: BaseException | None = None
     with graph.truth_as_whole_numbers():
         for initial, assemble in _inputs(model, features, precision):
             for chosen in (options, None) if options else (None,):
                 try:
+                    if make is not None:
+                        return make(initial, chosen, opsets), assemble
                     if precision == "FP64":
                         last = {id(model.steps[-1][1]): {"zipmap": False}} if chosen else None
                         return precise.to_onnx(model, initial, opsets, last), assemble
@@ -172,7 +198,7 @@ def _inputs(
 
     number = {"FP32": FloatTensorType, "FP64": DoubleTensorType}[precision]
 
-    if features.all_numeric and not _picks_by_name(model):
+    if features.all_numeric and not picks_by_name(model):
         name = features.matrix_name or _free_name(features.names)
         members = features.names
         return [([(name, number([None, features.width]))], {name: members})]
@@ -197,7 +223,7 @@ def _inputs(
     ]
 
 
-def _picks_by_name(model: Any) -> bool:
+def picks_by_name(model: Any) -> bool:
     """Whether columns are chosen by name somewhere in the model (a ColumnTransformer fitted on a
     DataFrame)."""
     from sklearn.compose import ColumnTransformer
@@ -207,7 +233,7 @@ def _picks_by_name(model: Any) -> bool:
     parts = [getattr(model, "steps", ()), getattr(model, "transformer_list", ())]
     inner = [part for named in parts for part in named]
     return any(
-        _picks_by_name(part[1]) for part in inner if part[1] is not None and not isinstance(part[1], str)
+        picks_by_name(part[1]) for part in inner if part[1] is not None and not isinstance(part[1], str)
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from .failure import Failure, reason
 
 GRAPH_NAME = "model"
+OLDEST_JOINED = 13  # of graphs that are joined: see mlship_runtime.bundle.fusion
 
 
 def normalised(model: Any) -> bytes:
@@ -73,6 +74,21 @@ def rename(graph: Any, names: dict[str, str]) -> None:
         for node in part.node:
             node.input[:] = [changes.get(name, name) for name in node.input]
             node.output[:] = [changes.get(name, name) for name in node.output]
+
+
+def adopt(model: Any, wanted: dict[str, int], highest: dict[str, int]) -> None:
+    """Declare the `wanted` versions of operator sets, where they are later than what a converter declared and
+    no later than the `highest`, which it was asked for: it declares the first versions that will do."""
+    from onnx import helper
+
+    if not wanted:
+        return
+    for opset in model.opset_import:
+        domain = "" if opset.domain == "ai.onnx" else opset.domain
+        if opset.version < wanted.get(domain, 0) <= highest.get(domain, 0):
+            opset.version = wanted[domain]
+    needed = helper.find_min_ir_version_for(model.opset_import, ignore_unknown=True)
+    model.ir_version = max(model.ir_version, needed)
 
 
 def _values(graph: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ cast to FP32 then, which is also what scikit-learn's trees do with it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from .failure import Failure
@@ -24,26 +25,33 @@ def to_onnx(model: Any, initial: list[tuple[str, Any]], opsets: dict[str, int], 
         raise Failure("only a pipeline has steps that can compute in double precision")
     before, last = model[:-1], model[-1]
     width = getattr(last, "n_features_in_", None)
-    first = skl2onnx.to_onnx(before, initial_types=initial, options=_exact(before), target_opset=opsets)
+    first = skl2onnx.to_onnx(before, initial_types=initial, options=exact(before), target_opset=opsets)
     reads = [("features", FloatTensorType([None, width]))]
     second = skl2onnx.to_onnx(last, initial_types=reads, options=options, target_opset=opsets)
     given = first.graph.output[0].name
     first.graph.node.append(helper.make_node("Cast", [given], [_JOINT], to=TensorProto.FLOAT))
     first.graph.output[0].CopyFrom(helper.make_tensor_value_info(_JOINT, TensorProto.FLOAT, [None, width]))
     for part in (first, second):
-        _declare(part, opsets)
+        declare(part, opsets)
     return compose.merge_models(first, second, io_map=[(_JOINT, "features")], prefix2="last_")
 
 
-def _exact(before: Any) -> dict[Any, Any] | None:
+def exact(before: Any) -> dict[Any, Any] | None:
     """Scalers as plain arithmetic: ONNX's own operator for them knows single precision only."""
     from sklearn.preprocessing import StandardScaler
 
-    scalers = [step for _, step in before.steps if isinstance(step, StandardScaler)]
-    return {id(step): {"div": "div"} for step in scalers} or None
+    return {id(step): {"div": "div"} for step in _steps(before) if isinstance(step, StandardScaler)} or None
 
 
-def _declare(part: Any, opsets: dict[str, int]) -> None:
+def _steps(part: Any) -> Iterator[Any]:
+    """The estimators in pipelines, unions and column transformers; of the last, the fitted ones."""
+    named = [entry[:2] for entry in getattr(part, "transformers_", ())]
+    for _, step in (*named, *getattr(part, "steps", ()), *getattr(part, "transformer_list", ())):
+        yield step
+        yield from _steps(step)
+
+
+def declare(part: Any, opsets: dict[str, int]) -> None:
     """One version of each operator set, so that the parts can be merged."""
     from onnx import helper
 
