@@ -13,7 +13,7 @@ Table = Callable[[tuple[str, ...], list[tuple[str, ...]]], str]
 
 _LAYERS = {
     "model": ("model/", "one", "the model as ONNX"),
-    "reduction": ("reduction/", "at most one", "the code of the reduction step"),
+    "reduction": ("reduction/", "at most one", "the code of the reduction step, or its graph"),
     "runtime": (
         "runtime/PLATFORM/",
         "any number",

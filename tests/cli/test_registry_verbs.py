@@ -54,6 +54,25 @@ def test_inspect(built: str, run, tmp_path: Path) -> None:
     assert "label  INT64  rows x 1  no" in tables[4]
 
 
+def test_inspect_tells_what_the_examples_had(run, tmp_path: Path) -> None:
+    (tmp_path / "mlship.toml").write_text(TOML)
+    layers = make_layers(tmp_path)
+    document = make_spec(layers)
+    document["schema"]["inputs"][0]["seen"] = {"min": 18, "max": 80.25}
+    document["schema"]["outputs"][0]["seen"] = {"values": [0, 1]}
+    registry = open_registry(f"dir://{tmp_path}/.mlship/store")
+    registry.set_tag("churn", "1.0", write_bundle(registry, layers, document), None)
+    tables = {table.splitlines()[0]: table for table in run("inspect", "churn:1.0").out.split("\n\n")}
+    assert "missing values  seen in the examples" in tables["inputs"]
+    assert "age   FP64  rows   allowed         18 to 80.25" in tables["inputs"]
+    assert tables["outputs"].rstrip().endswith("0, 1")
+    assert "seen" not in tables["reduced by reduce:reduce"]
+    result = run("inspect", "churn:1.0", "--json").envelope["result"]
+    assert result["inputs"][0]["seen"] == {"values": [], "min": 18, "max": 80.25}
+    assert result["outputs"][0]["seen"] == {"values": [0, 1], "min": None, "max": None}
+    assert result["reduced"][0]["seen"] is None
+
+
 def test_inspect_as_json_has_all_of_it(built: str, run) -> None:
     result = run("inspect", f"churn@{built}", "--json").envelope["result"]
     assert result["digest"] == built

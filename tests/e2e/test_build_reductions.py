@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from sklearn.compose import ColumnTransformer
@@ -75,6 +81,14 @@ def test_the_steps_before_the_model_become_its_reduction(
     (reduced,) = spec.reduced
     assert (reduced.name, reduced.datatype, reduced.shape) == ("features", "FP32", (-1, 7))
     assert spec.parity["rows"] == len(rows)
+    assert [t.seen.values for t in spec.inputs if t.datatype == "BYTES"] == [
+        ("female", "male"),
+        ("C", "Q", "S"),
+    ]
+    assert (spec.inputs[3].seen.low, spec.inputs[3].seen.high) == (rows[:, 3].min(), rows[:, 3].max())
+    assert spec.outputs[0].seen.values == ("no", "yes")
+    assert -1e-6 < spec.outputs[1].seen.low < spec.outputs[1].seen.high <= 1.0001
+    assert reduced.seen.high > 1
     bundle = opened(root, built)
     verify_bundle(bundle)
     golden = bundle.golden()
@@ -195,6 +209,16 @@ def test_a_graph_that_does_not_give_what_the_model_reads(project, build) -> None
     )
     with pytest.raises(BuildError, match=r"the reduction gives 'features' of shape \[1\] for 60 rows"):
         build(root)
+    largest = helper.make_node("ReduceMax", ["amount"], ["largest"], keepdims=1)
+    share = helper.make_node("Div", ["amount", "largest"], ["features"])
+    save(
+        root / "reduce.onnx",
+        [largest, share],
+        [("amount", FLOAT, [None])],
+        [("features", FLOAT, [None])],
+    )
+    with pytest.raises(BuildError, match="something else for row 30 alone than among all rows: features"):
+        build(root)
 
 
 def test_a_graph_is_looked_at_before_any_library_opens_it(project, build, tmp_path: Path) -> None:
@@ -227,3 +251,34 @@ def test_a_split_needs_a_pipeline(project, build) -> None:
     summing(root / "model.onnx")
     with pytest.raises(BuildError, match="the model is an ONNX graph, which has no steps to split off"):
         build(root)
+
+
+@pytest.mark.timeout(300)
+def test_a_split_pipeline_in_two_clones_and_on_a_target(project, tmp_path: Path) -> None:
+    model, rows = fitted(make_pipeline(SimpleImputer(), StandardScaler()), LogisticRegression(), missing=True)
+    root = project(SPLIT.format(split="1"))
+    joblib.dump(model, root / "model.joblib")
+    write(root, rows)
+    clone = shutil.copytree(root, tmp_path / "clone")
+
+    def mlship(*words: str, folder: Path = root) -> Any:
+        command = [sys.executable, "-m", "mlship.cli.main", *words, "--json"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)["result"]
+
+    digest = mlship("build")["digest"]
+    assert mlship("build", folder=clone)["digest"] == digest
+    try:
+        assert mlship("deploy", "local")["release"]["digest"] == digest
+        answer = mlship("invoke", "local", "--csv", "rows.csv")
+        labels = [row["label"] for row in answer["body"]["predictions"]]
+        assert (answer["digest"], labels) == (digest, model.predict(rows).tolist())
+    finally:
+        mlship("destroy", "local", "--yes", "--purge")
+    mlship("export", "trial:1.0", "whole.onnx", "--format", "onnx")
+    session = onnxruntime.InferenceSession(root / "whole.onnx", providers=["CPUExecutionProvider"])
+    given = zip(["age", "sex", "port", "fare"], rows.T, strict=True)
+    feed = {name: column[:, None] for name, column in given}
+    feed |= {name: feed[name].astype(np.float32) for name in ("age", "fare")}
+    assert session.run(["label"], feed)[0].tolist() == labels

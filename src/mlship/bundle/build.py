@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlship.bundle import golden
+from mlship.bundle import golden, seen
 from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.convert import Converted, convert
 from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
@@ -33,7 +33,7 @@ from mlship.bundle.platforms import named
 from mlship.bundle.proof import Disparity, check_fused, check_parity, check_reduced
 from mlship.bundle.publish import BuildStore, publish
 from mlship.bundle.record import Recorded
-from mlship.bundle.reducing import Reduced, Reducing, as_model, check_rows, with_graph_inputs
+from mlship.bundle.reducing import Reduced, Reducing, as_model, check_alone, check_rows, with_graph_inputs
 from mlship.bundle.room import check_budget
 from mlship.bundle.runtime import Settled, for_this_machine, settle
 from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
@@ -219,7 +219,14 @@ class _Build:
             golden=recorded,
         )
         final = Content(
-            self.project, examples, converted, settled.locked, recorded.outputs, len(recorded.rows), parity
+            self.project,
+            examples,
+            converted,
+            settled.locked,
+            recorded.outputs,
+            len(recorded.rows),
+            {**recorded.seen, "inputs": seen.of_inputs(self.project, examples.tensors)},
+            parity,
         )
         return lock, layers, final
 
@@ -234,8 +241,11 @@ class _Build:
             if found.shards:
                 raise BuildError("it has more weights than a reduction may have", cause="64 MiB are allowed")
             layers = [*model_layers(found, folder), ground_floor]
-            answers = self._try(Content(project, examples, found, settled.locked), layers, settled, folder)
+            content = Content(project, examples, found, settled.locked)
+            answers = self._try(content, layers, settled, folder)
             check_rows(answers.outputs, examples.rows)
+            alone = [examples.rows // 2]
+            check_alone(answers.outputs, self._try(content, layers, settled, folder, alone).outputs, alone)
         except BuildError as error:
             where = self.project.where("reduction", "graph")
             raise BuildError(f"{where}: {error.what}", cause=error.cause, fix=error.fix) from error
@@ -301,13 +311,20 @@ class _Build:
             self.progress.advance()
         return layers
 
-    def _try(self, content: Content, layers: Sequence[Layer], settled: Settled, folder: Path) -> Recorded:
+    def _try(
+        self,
+        content: Content,
+        layers: Sequence[Layer],
+        settled: Settled,
+        folder: Path,
+        rows: Sequence[int] | None = None,
+    ) -> Recorded:
         platform, wheels, urls = for_this_machine(settled)
         fetch(wheels, urls, settled.locked.python, self.progress)
         runtime = platform_layers(platform, wheels, settled.locked.trim)
         self.progress.phase("record")
-        answers = try_bundle(content, [*layers, *runtime], platform, folder)
-        if content.converted.reduced:
+        answers = try_bundle(content, [*layers, *runtime], platform, folder, rows=rows)
+        if content.converted.reduced and rows is None:
             check_reduced(content.converted.reduced, answers.reduced)
         return answers
 
@@ -338,7 +355,11 @@ class _Build:
     ) -> LockedGolden:
         rows = golden.choose(self.project, examples, answers.outputs, converted.margins)
         self.progress.say(f"Recorded the answers to {len(rows)} golden examples")
-        return golden.recorded(inputs, rows, answers.outputs)
+        found = {
+            "reduced": seen.of_reduced(self.project, answers.reduced),
+            "outputs": seen.of_outputs(self.project, answers.outputs),
+        }
+        return golden.recorded(inputs, rows, answers.outputs, found)
 
     def _inputs(self, examples: Examples, own: Sequence[Layer], runtime: LockedRuntime) -> dict[str, str]:
         """Digests of all that the recorded numbers depend on."""
@@ -348,7 +369,7 @@ class _Build:
         return {
             "examples": examples.digest,
             "runtime": runtime.digest,
-            "settings": sha256(encode(settings)),
+            "settings": sha256(encode([*settings, *seen.hidden(self.project)])),
             "model": sha256(encode(models)) if len(models) > 1 else models[0],
             **{layer.role: layer.digest for layer in own if layer.role != "model"},
         }

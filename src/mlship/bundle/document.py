@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from mlship.bundle.golden import tolerances
 from mlship.bundle.lock import LockedParity, LockedRuntime
 from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
 from mlship.bundle.reducing import FILE, Reducing
+from mlship.bundle.seen import Seen
 from mlship.config import Project
 from mlship_runtime.bundle.canonical import encode
 from mlship_runtime.bundle.spec import TensorSpec
@@ -38,7 +39,7 @@ class Documents:
 @dataclass(frozen=True)
 class Content:
     """All that the spec says. `outputs` are recorded answers to `golden_rows` rows; empty while the bundle is
-    being tried, and then everything that the graph answers is recorded."""
+    being tried, and then everything that the graph answers is recorded. `seen` is by part of the schema."""
 
     project: Project
     examples: Examples
@@ -46,6 +47,7 @@ class Content:
     runtime: LockedRuntime
     outputs: Sequence[Tensor] = ()
     golden_rows: int = 0
+    seen: Mapping[str, Seen] = field(default_factory=dict)
     parity: LockedParity = NOT_PROVED
 
 
@@ -77,9 +79,11 @@ def _spec(content: Content) -> dict[str, Any]:
         "reduction": _reduction(content),
         "assemble": {name: list(columns) for name, columns in converted.assemble.items()},
         "schema": {
-            "inputs": [_tensor(spec) for spec in content.examples.schema],
-            "reduced": [_tensor(spec) for spec in converted.reduced_schema],
-            "outputs": [_tensor(_output_spec(tensor, converted.classes)) for tensor in content.outputs],
+            "inputs": _tensors(content, "inputs", content.examples.schema),
+            "reduced": _tensors(content, "reduced", converted.reduced_schema),
+            "outputs": _tensors(
+                content, "outputs", [_output_spec(tensor, converted.classes) for tensor in content.outputs]
+            ),
         },
         "golden": {
             "path": GOLDEN_PATH,
@@ -142,11 +146,17 @@ def _output_spec(tensor: Mapping[str, Any], classes: Mapping[str, Sequence[str]]
     )
 
 
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
+def _tensors(content: Content, part: str, specs: Iterable[TensorSpec]) -> list[dict[str, Any]]:
+    seen = content.seen.get(part, {})
+    return [_tensor(spec, seen.get(spec.name)) for spec in specs]
+
+
+def _tensor(spec: TensorSpec, seen: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "name": spec.name,
         "datatype": spec.datatype,
         "shape": list(spec.shape),
         "nullable": spec.nullable,
         **({"classes": list(spec.classes)} if spec.classes else {}),
+        **({"seen": dict(seen)} if seen else {}),
     }

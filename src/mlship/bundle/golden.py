@@ -8,6 +8,7 @@ from typing import Any
 from mlship.bundle.examples import Examples, Tensor, spread, take
 from mlship.bundle.lock import LockedGolden
 from mlship.bundle.proof import hanging_rows
+from mlship.bundle.seen import Seen
 from mlship.config import Project
 from mlship.errors import BuildError
 from mlship_runtime.golden import compare
@@ -30,10 +31,17 @@ def choose(
     return [firm[at] for at in spread(len(firm), project.golden.rows, project.golden.seed)]
 
 
-def recorded(inputs: Mapping[str, str], rows: Sequence[int], outputs: Sequence[Tensor]) -> LockedGolden:
-    """The answers to `rows` out of the answers to all examples, for the lock."""
+def recorded(
+    inputs: Mapping[str, str], rows: Sequence[int], outputs: Sequence[Tensor], seen: Mapping[str, Seen]
+) -> LockedGolden:
+    """The answers to `rows` out of the answers to all examples, for the lock, with what was `seen` in all."""
     _check_numbers(take(outputs, rows), rows)
-    return LockedGolden(inputs=dict(inputs), rows=tuple(rows), outputs=tuple(take(outputs, rows)))
+    return LockedGolden(
+        inputs=dict(inputs),
+        rows=tuple(rows),
+        outputs=tuple(take(outputs, rows)),
+        seen={part: {name: dict(said) for name, said in found.items()} for part, found in seen.items()},
+    )
 
 
 def check_locked(project: Project, locked: LockedGolden, outputs: Sequence[Tensor]) -> None:

@@ -75,11 +75,13 @@ class LockedParity(_Part, frozen=True, kw_only=True):
 
 
 class LockedGolden(_Part, frozen=True, kw_only=True):
-    """The rows taken from the examples and the recorded answers; valid for these inputs only."""
+    """The rows taken from the examples, the recorded answers, and what was seen in `reduced` and `outputs` of
+    all examples; valid for these inputs only."""
 
     inputs: dict[str, str]
     rows: tuple[int, ...]
     outputs: tuple[dict[str, Any], ...]
+    seen: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 class Lock(_Part, frozen=True, kw_only=True):

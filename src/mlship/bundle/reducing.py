@@ -9,7 +9,7 @@ from typing import get_args
 
 import msgspec
 
-from mlship.bundle.examples import Tensor
+from mlship.bundle.examples import Tensor, take
 from mlship.bundle.stated import with_inputs
 from mlship.config import Project
 from mlship.config.sections import ColumnSection, Datatype, ModelSection, ReductionSection
@@ -19,8 +19,10 @@ from mlship_runtime.bundle.fusion import ELEMENTS, CannotFuse, fuse
 from mlship_runtime.bundle.graph_parts import GraphFile
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import InvalidBundle
+from mlship_runtime.golden import compare
 
 FILE = "reduction.onnx"  # in the layer
+_ALONE = {"abs": 1e-9, "rel": 1e-5}  # vectorised mathematics may round otherwise for other lengths
 _TYPES: dict[int, Datatype] = {ELEMENTS[name]: name for name in get_args(Datatype)}
 
 
@@ -105,6 +107,18 @@ def check_rows(tensors: Sequence[Tensor], rows: int) -> None:
                 f"the reduction gives {tensor['name']!r} of shape {tensor['shape']} for {rows} rows",
                 fix="Each of its outputs needs the rows as its first dimension",
             )
+
+
+def check_alone(whole: Sequence[Tensor], alone: Sequence[Tensor], rows: Sequence[int]) -> None:
+    """Raise BuildError unless `rows` give the same alone as among all: servers see them in other batches."""
+    limits = {tensor["name"]: _ALONE for tensor in whole if str(tensor["datatype"]).startswith("FP")}
+    found = compare(take(whole, rows), alone, limits)
+    if not found.equal:
+        raise BuildError(
+            f"the reduction gives something else for row {rows[0]} alone than among all rows",
+            cause=str(found.differences[0].output) + " uses the other rows of the batch (their mean, say)",
+            fix="Compute such values in training and keep them as constants",
+        )
 
 
 def _columns(project: Project, path: Path) -> set[str]:

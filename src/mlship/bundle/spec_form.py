@@ -67,15 +67,25 @@ class GraphReduction(_Form, frozen=True, kw_only=True, tag_field="kind", tag="on
     apart: str = ""
 
 
+class Seen(_Form, frozen=True, kw_only=True):
+    """What the examples had, for people to read; it refuses nothing. Either `values`, sorted, if they were
+    few and none of them stood in one row only, or the range of the numbers."""
+
+    values: tuple[str | int | bool, ...] = ()
+    min: float | int | None = None
+    max: float | int | None = None
+
+
 class Tensor(_Form, frozen=True, kw_only=True):
     """Datatypes are those of the Open Inference Protocol V2; -1 in a shape is free, rows come first.
-    `classes` are the names of the columns of probabilities."""
+    `classes` are the names of the columns of probabilities, `seen` is what the examples had."""
 
     name: Text
     datatype: Datatype
     shape: tuple[Size, ...]
     nullable: bool
     classes: tuple[str, ...] = ()
+    seen: Seen | None = None
 
 
 class Schema(_Form, frozen=True, kw_only=True):

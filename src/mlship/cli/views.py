@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlship.ops.build import BuildReport
     from mlship.ops.copy import Copied
     from mlship.ops.init import Started
-    from mlship.ops.inspect import Inspected, Tensor
+    from mlship.ops.inspect import Inspected, Seen, Tensor
     from mlship.ops.key import KeyMade, KeyShown
     from mlship.ops.list import Listing
     from mlship.ops.lock import LockReport
@@ -229,11 +229,24 @@ def _signature(signature: Signature) -> str:
 
 def _tensors(title: str, tensors: Sequence[Tensor]) -> Table:
     head: tuple[str, ...] = ("name", "type", "shape", "missing values")
-    rows = [(x.name, x.datatype, _shape(x.shape), "allowed" if x.nullable else "no") for x in tensors]
+    rows: list[tuple[str, ...]] = [
+        (x.name, x.datatype, _shape(x.shape), "allowed" if x.nullable else "no") for x in tensors
+    ]
     if any(x.classes for x in tensors):
-        named = [(*row, _few(x.classes)) for row, x in zip(rows, tensors, strict=True)]
-        return Table(title, (*head, "classes"), named)
+        head = (*head, "classes")
+        rows = [(*row, _few(x.classes)) for row, x in zip(rows, tensors, strict=True)]
+    if any(x.seen for x in tensors):
+        head = (*head, "seen in the examples")
+        rows = [(*row, _seen(x.seen)) for row, x in zip(rows, tensors, strict=True)]
     return Table(title, head, rows)
+
+
+def _seen(seen: Seen | None) -> str:
+    if seen is None:
+        return ""
+    if seen.values:
+        return _few([repr(value) if value == "" else str(value) for value in seen.values])
+    return f"{seen.min:.6g} to {seen.max:.6g}"
 
 
 def _few(names: Sequence[str]) -> str:

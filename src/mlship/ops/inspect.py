@@ -40,14 +40,24 @@ class Room(Result, frozen=True, kw_only=True):
     share: float
 
 
+class Seen(Result, frozen=True, kw_only=True):
+    """What the examples had: `values`, if they were few, else the range."""
+
+    values: tuple[str | int | bool, ...]
+    min: float | None
+    max: float | None
+
+
 class Tensor(Result, frozen=True, kw_only=True):
-    """`shape` has -1 where the number of rows stands; `classes` name an output's columns."""
+    """`shape` has -1 where the number of rows stands; `classes` name an output's columns; `seen` is null
+    where the bundle tells nothing."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     nullable: bool
     classes: tuple[str, ...] = ()
+    seen: Seen | None = None
 
 
 class Requirement(Result, frozen=True, kw_only=True):
@@ -182,7 +192,14 @@ def _files(manifest: Manifest, spec: Spec) -> tuple[File, ...]:
 
 def _tensors(tensors: tuple[TensorSpec, ...]) -> tuple[Tensor, ...]:
     return tuple(
-        Tensor(name=t.name, datatype=t.datatype, shape=t.shape, nullable=t.nullable, classes=t.classes)
+        Tensor(
+            name=t.name,
+            datatype=t.datatype,
+            shape=t.shape,
+            nullable=t.nullable,
+            classes=t.classes,
+            seen=Seen(values=t.seen.values, min=t.seen.low, max=t.seen.high) if t.seen else None,
+        )
         for t in tensors
     )
 

@@ -22,15 +22,26 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a build's examples had, which binds nobody: `values`, if they were few, else the range of the
+    numbers."""
+
+    values: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """A named tensor: V2 `datatype`, `shape` with -1 for free dimensions, batch first; `classes` name an
-    output's columns, where each stands for a class."""
+    output's columns, where each stands for a class; `seen` is None where nothing is told."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     nullable: bool
     classes: tuple[str, ...] = ()
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +158,20 @@ def _tensor(fields: Fields) -> TensorSpec:
     if not all(type(size) is int and size >= -1 for size in shape):
         raise fields.wrong("shape", "is not a list of sizes (-1 for free ones)")
     classes = _classes(fields, shape)
-    return TensorSpec(fields.text("name"), datatype, tuple(shape), fields.truth("nullable"), classes)
+    seen = _seen(fields.object("seen")) if "seen" in fields.values else None
+    return TensorSpec(fields.text("name"), datatype, tuple(shape), fields.truth("nullable"), classes, seen)
+
+
+def _seen(fields: Fields) -> Seen:
+    if "values" in fields.values:
+        values = fields.array("values")
+        if not values or not all(isinstance(value, (str, int)) for value in values):
+            raise fields.wrong("values", "is not a list of texts, whole numbers or truth values")
+        return Seen(tuple(values))
+    for key in ("min", "max"):
+        if type(fields.get(key)) not in (int, float):
+            raise fields.wrong(key, "is not a number")
+    return Seen((), fields.get("min"), fields.get("max"))
 
 
 def _classes(fields: Fields, shape: list[int]) -> tuple[str, ...]:

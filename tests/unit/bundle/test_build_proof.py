@@ -89,7 +89,8 @@ def test_golden_rows_are_firm_and_recorded_with_their_answers(tmp_path: Path) ->
     outputs = [label(1, 1, 0, 1), floats([0.5, 0.5], [0.1, 0.9], [0.5, 0.5], [0.2, 0.8])]
     rows = golden.choose(project, examples(4), outputs, None)
     assert rows == [1, 3]
-    locked = golden.recorded({"examples": "d"}, rows, outputs)
+    locked = golden.recorded({"examples": "d"}, rows, outputs, {"outputs": {"label": {"values": [0, 1]}}})
+    assert locked.seen == {"outputs": {"label": {"values": [0, 1]}}}
     document = golden.golden_document(examples(4), locked)
     assert document["inputs"][0]["data"] == [1, 3]
     assert document["outputs"][1]["data"] == [0.1, 0.9, 0.2, 0.8]
@@ -103,13 +104,13 @@ def test_nothing_firm_is_an_error(tmp_path: Path) -> None:
 
 def test_nan_among_the_answers_names_the_row() -> None:
     with pytest.raises(BuildError, match=r"prediction = NaN .* for row 7"):
-        golden.recorded({}, [5, 7], [floats(*[[0.0]] * 7, [None], name="prediction")])
+        golden.recorded({}, [5, 7], [floats(*[[0.0]] * 7, [None], name="prediction")], {})
 
 
 def test_another_processor_is_held_against_the_lock(tmp_path: Path) -> None:
     project = parse_project(TOML, root=tmp_path)
     outputs = [floats([0.5], [0.7], name="prediction")]
-    locked = golden.recorded({}, [0, 1], outputs)
+    locked = golden.recorded({}, [0, 1], outputs, {})
     golden.check_locked(project, locked, [floats([0.500001], [0.7], name="prediction")])
     with pytest.raises(BuildError, match=r"answers 1 golden values otherwise than mlship.lock") as caught:
         golden.check_locked(project, locked, [floats([0.6], [0.7], name="prediction")])

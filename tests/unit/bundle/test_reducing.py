@@ -8,7 +8,15 @@ import pytest
 from onnx import TensorProto, helper
 
 from mlship.bundle.proof import check_fused
-from mlship.bundle.reducing import Reduced, Reducing, as_model, check_rows, why_apart, with_graph_inputs
+from mlship.bundle.reducing import (
+    Reduced,
+    Reducing,
+    as_model,
+    check_alone,
+    check_rows,
+    why_apart,
+    with_graph_inputs,
+)
 from mlship.config import Project, parse_project
 from mlship.errors import BuildError
 from mlship_runtime.bundle.spec import TensorSpec
@@ -98,6 +106,13 @@ def test_the_schema_of_what_it_gave() -> None:
     check_rows(tensors, 2)
     with pytest.raises(BuildError, match=r"gives 'X' of shape \[2, 3\] for 3 rows"):
         check_rows(tensors, 3)
+
+
+def test_a_row_must_give_the_same_alone() -> None:
+    whole = [{"name": "X", "datatype": "FP32", "shape": [2, 2], "data": [0.0, 1.0, 0.5, 3.0]}]
+    check_alone(whole, [{**whole[0], "shape": [1, 2], "data": [0.500001, 3.0]}], [1])
+    with pytest.raises(BuildError, match="for row 1 alone than among all rows: X uses the other rows"):
+        check_alone(whole, [{**whole[0], "shape": [1, 2], "data": [1.0, 3.0]}], [1])
 
 
 def answers(*chances: float, label: int = 1) -> list[dict]:

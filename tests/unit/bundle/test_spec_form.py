@@ -44,7 +44,7 @@ def keys_written(function) -> set[str]:
         ("_spec", "BundleSpec", {"files"}),
         ("_parity", "Parity", set()),
         ("_runtime", "Runtime", set()),
-        ("_tensor", "Tensor", {"classes"}),
+        ("_tensor", "Tensor", {"classes", "seen"}),
         ("_reduction_graph", "GraphReduction", {"apart"}),
     ],
 )

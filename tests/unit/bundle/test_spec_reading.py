@@ -17,7 +17,7 @@ from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.agreement import check_agreement
 from mlship_runtime.bundle.manifest import read_manifest
-from mlship_runtime.bundle.spec import TensorSpec, read_spec
+from mlship_runtime.bundle.spec import Seen, TensorSpec, read_spec
 from mlship_runtime.errors import InvalidBundle
 
 Json = Any
@@ -50,6 +50,16 @@ def test_classes_name_the_columns_of_an_output(layers: list[Layer]) -> None:
     document["schema"]["outputs"].append(chances)
     label, found = read_spec(canonical.encode(document)).outputs
     assert (label.classes, found.classes) == ((), ("no", "yes"))
+
+
+def test_what_was_seen_in_the_examples(layers: list[Layer]) -> None:
+    document = make_spec(layers)
+    document["schema"]["inputs"][0]["seen"] = {"min": 18, "max": 80.5}
+    document["schema"]["outputs"][0]["seen"] = {"values": ["no", 1, True]}
+    spec = read_spec(canonical.encode(document))
+    assert spec.inputs[0].seen == Seen((), 18, 80.5)
+    assert spec.outputs[0].seen == Seen(("no", 1, True))
+    assert spec.reduced[0].seen is None
 
 
 def test_without_reduction(layers: list[Layer]) -> None:
@@ -99,6 +109,11 @@ CHANGES: dict[str, Callable[[Json], object]] = {
     "outputs[0]: 'classes' is not a list with a name": lambda d: d["schema"]["outputs"][0].update(
         classes=[1]
     ),
+    "seen: 'values' is not a list of texts": lambda d: d["schema"]["inputs"][0].update(
+        seen={"values": [1.5]}
+    ),
+    "seen: 'max' is missing": lambda d: d["schema"]["inputs"][0].update(seen={"min": 1}),
+    "seen: 'min' is not a number": lambda d: d["schema"]["inputs"][0].update(seen={"min": True, "max": 1}),
     "names a tensor twice": lambda d: d["schema"].update(outputs=d["schema"]["outputs"] * 2),
     "golden: 'rows' is not a whole number": lambda d: d["golden"].update(rows=-1),
     "score: 'abs' is not a number from 0 on": lambda d: d["golden"]["tolerance"]["score"].update(abs=-1),

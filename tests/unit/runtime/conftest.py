@@ -131,7 +131,7 @@ def _rows(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
     rows = []
     for spec in specs:
         row = {**vars(spec), "shape": list(spec.shape), "classes": list(spec.classes)}
-        rows.append({key: value for key, value in row.items() if key != "classes" or value})
+        rows.append({key: value for key, value in row.items() if key not in ("classes", "seen") or value})
     return rows
 
 
