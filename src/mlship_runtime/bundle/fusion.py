@@ -75,7 +75,8 @@ def _fused(
         message(parts.OPSETS, message(1, domain.encode()) + _number(2, version))
         for domain, version in versions.items()
     ]
-    ir_version = max(first.ir_version, second.ir_version, 0 if between.plain else _IR_VERSION)
+    needed = _IR_VERSION if versions[""] >= _OPSET else 0
+    ir_version = max(first.ir_version, second.ir_version, needed)
     model = second.data
     rest = [model[b:e] for number, _, b, _, e in fields(model, 0, len(model)) if number not in _REPLACED]
     whole = [

@@ -118,6 +118,40 @@ def test_an_onnx_model_that_cannot_be_served_is_refused(tmp_path: Path) -> None:
         taken.take(str(path), features(a=[1.0], b=[2.0]))
 
 
+def reading(path: Path, **kinds: int) -> str:
+    """A graph with these inputs of [rows], which it gives as they are."""
+    made = helper.make_graph(
+        [helper.make_node("Identity", [name], [f"{name}_out"]) for name in kinds],
+        "g",
+        [helper.make_tensor_value_info(name, kind, [None]) for name, kind in kinds.items()],
+        [helper.make_tensor_value_info(f"{name}_out", kind, [None]) for name, kind in kinds.items()],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    path.write_bytes(helper.make_model(made, opset_imports=opsets, ir_version=8).SerializeToString())
+    return str(path)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_what_the_graph_reads_and_nobody_gives_is_named(tmp_path: Path, reduced: bool) -> None:
+    file = reading(tmp_path / "m.onnx", a=TensorProto.FLOAT, word=TensorProto.STRING)
+    words = np.array(["x", "y"], object)
+
+    def given(**columns) -> Features:
+        arrays = {name: np.asarray(values) for name, values in columns.items()}
+        return Features(arrays, None, reduced=reduced)
+
+    assert taken.take(file, given(a=[1.0, 2.0], word=words))["assemble"] == {"a": ["a"], "word": ["word"]}
+    giver = "the reduction does" if reduced else "the examples do"
+    with pytest.raises(Failure, match=f"has inputs that {giver} not: word") as caught:
+        taken.take(file, given(a=[1.0, 2.0], b=[1.0, 2.0]))
+    assert caught.value.cause == "there are a, b"
+    with pytest.raises(Failure, match="reads 'word' as text, 'word' is numbers"):
+        taken.take(file, given(a=[1.0, 2.0], word=[1.0, 2.0]))
+    with pytest.raises(Failure, match="reads 'a' as numbers, 'a' is text") as caught:
+        taken.take(file, given(a=words, word=words))
+    assert ("from the reduction" in caught.value.fix) == reduced
+
+
 def test_a_map_as_output_is_refused(tmp_path: Path) -> None:
     made = model()
     kind = helper.make_map_type_proto(

@@ -34,6 +34,11 @@ class Features:
         return list(self.columns)
 
     @property
+    def giver(self) -> str:
+        """Who gives these, in words that `not` follows."""
+        return "the reduction does" if self.reduced else "the examples do"
+
+    @property
     def all_numeric(self) -> bool:
         return all(array.dtype.kind in _NUMBERS for array in self.columns.values())
 

@@ -106,14 +106,34 @@ def _assemble(file: str, inputs: list[Any], features: Features) -> dict[str, lis
     """Inputs by name; a single input that has another name takes all columns, in their order."""
     names = {node.name for node in inputs}
     if names <= set(features.names):
+        for node in inputs:
+            _check_kind(file, node, [node.name], features)
         return {node.name: [node.name] for node in inputs}
     if len(inputs) == 1:
         sizes = inputs[0].type.tensor_type.shape.dim
         width = sizes[1].dim_value if len(sizes) == 2 else 0
         if width and width != features.width:
             raise features.wrong_width(file, width)
+        _check_kind(file, inputs[0], features.names, features)
         return {inputs[0].name: features.names}
     raise Failure(
-        f"{file} has inputs that the examples do not: {', '.join(sorted(names - set(features.names)))}",
-        cause=f"the examples have {', '.join(features.names[:8])}",
+        f"{file} has inputs that {features.giver} not: {', '.join(sorted(names - set(features.names)))}",
+        cause=f"there are {', '.join(features.names[:8])}",
+        fix="Call them alike, in the graph and before it",
     )
+
+
+def _check_kind(file: str, node: Any, columns: list[str], features: Features) -> None:
+    """Raise Failure for texts where the graph reads numbers, and for numbers where it reads texts."""
+    from onnx import TensorProto
+
+    texts = node.type.tensor_type.elem_type == TensorProto.STRING
+    for name in columns:
+        if (features.columns[name].dtype.kind == "O") != texts:
+            reads, given = ("text", "numbers") if texts else ("numbers", "text")
+            raise Failure(
+                f"{file} reads {node.name!r} as {reads}, {name!r} is {given}",
+                fix="Return it so from the reduction"
+                if features.reduced
+                else f"Describe the column, if it is not what it looks like: [schema.{name}] type",
+            )
