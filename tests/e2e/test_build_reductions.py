@@ -193,6 +193,25 @@ def test_two_graphs_answer_alike_fused_or_apart(project, build, opened, why: str
     assert total["data"] == features.sum(1).tolist()
 
 
+def test_a_model_in_shards_is_fused_with_its_reduction(project, build, opened) -> None:
+    root = project(GRAPH.format(model="model.onnx", more=""))
+    features, _ = orders(root)
+    encoder(root / "reduce.onnx")
+    weights = np.ones((2, 4096), np.float32)
+    nodes = [helper.make_node("MatMul", ["features", "w"], ["wide"])]
+    nodes.append(helper.make_node("ReduceMean", ["wide", "axis"], ["total"], keepdims=1))
+    save(root / "model.onnx", nodes, [("features", FLOAT, [None, 2])], [("total", FLOAT, [None, 1])])
+    graph = onnx.load_model(root / "model.onnx")
+    for name, array in (("w", weights), ("axis", np.array([1]))):
+        graph.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.save_model(graph, root / "model.onnx")
+    built = build(root, shard_bytes=8192)
+    assert [layer.role for layer in built.manifest.layers[:3]] == ["model", "model", "reduction"]
+    assert built.spec.reduction["fused"] is True
+    (total,) = opened(root, built).golden()["outputs"]
+    assert total["data"] == pytest.approx(features.sum(1).tolist())
+
+
 def test_a_graph_that_does_not_give_what_the_model_reads(project, build) -> None:
     root = project(GRAPH.format(model="model.joblib", more=""))
     features, sizes = orders(root)

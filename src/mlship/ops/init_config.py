@@ -29,6 +29,7 @@ source = {source}
 # A step from raw columns to what the model reads would be said here:
 # [reduction]
 # step = "reduction:reduce"       # def reduce(columns) in reduction.py
+# or graph = "reduce.onnx", or for a pipeline split = 1: its first step reduces
 
 [golden]
 # {rows}, of which some become the golden examples: they must come back equal on every target.

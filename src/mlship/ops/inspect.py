@@ -157,7 +157,8 @@ def reduction_of(spec: Spec) -> str | None:
         return None
     if said["kind"] == "python":
         return f"{said['module']}:{said['function']}"
-    return f"steps {', '.join(said['steps'])}" if said.get("steps") else "an ONNX graph"
+    steps = said.get("steps", ())
+    return f"the step{'s'[: len(steps) > 1]} {', '.join(steps)}" if steps else "an ONNX graph"
 
 
 def _layer(layer: Descriptor, spec: Spec) -> Layer:

@@ -60,7 +60,7 @@ def _fused(
     inputs = {name: prefix + name if name in taken else name for name in first.inputs}
     given = {spec.name: spec for spec in reduced}
     if lacking := [name for name in given if name not in first.outputs]:
-        raise CannotFuse(f"the reduction has no output {lacking[0]!r}")
+        raise CannotFuse(f"the reduction has no output {lacking[0]!a}")
     between = _Between(joint, {name: inputs.get(name, prefix + name) for name in given}, given)
     for name, value in second.inputs.items():
         between.feed(name, value, assemble.get(name, ()))
@@ -72,7 +72,7 @@ def _fused(
     own = (parts.NODES, parts.WEIGHTS, parts.SPARSE, parts.INPUTS)
     graph = [*first.renamed(own, change, prefix), *between.nodes, *second.without_inputs()]
     opsets = [
-        message(parts.OPSETS, message(1, domain.encode()) + _number(2, version))
+        message(parts.OPSETS, message(1, parts.bytes_of(domain)) + _number(2, version))
         for domain, version in versions.items()
     ]
     needed = _IR_VERSION if versions[""] >= _OPSET else 0
@@ -100,13 +100,13 @@ class _Between:
         found = []
         for column in (name,) if whole else columns:
             if column not in self._given:
-                raise CannotFuse(f"the reduction does not give {column!r}, which the model reads")
+                raise CannotFuse(f"the reduction does not give {column!a}, which the model reads")
             spec = self._given[column]
             tensor = self._cast(self._called[column], spec, name, value)
             flat = len(spec.shape) == 1 and value.rank == 2 if whole else len(spec.shape) != 2
             found.append(self._node("Flatten", [tensor], axis=1) if flat else tensor)
         if not found:
-            raise CannotFuse(f"nothing feeds the model's input {name!r}")
+            raise CannotFuse(f"nothing feeds the model's input {name!a}")
         if len(found) > 1:
             self._node("Concat", found, name, axis=1)
         else:
@@ -118,15 +118,15 @@ class _Between:
             return tensor
         if not _widens(spec.datatype, wanted):
             raise CannotFuse(
-                f"the model reads {name!r} as {wanted or 'no tensor'}, the reduction gives {spec.datatype}"
+                f"the model reads {name!a} as {wanted or 'no tensor'}, the reduction gives {spec.datatype}"
             )
         return self._node("Cast", [tensor], to=value.element)
 
     def _node(self, operator: str, inputs: Sequence[str], output: str = "", **attributes: int) -> str:
         output = output or f"{self._joint}{len(self.nodes)}"
         self.plain = self.plain and operator == "Identity"
-        node = [message(1, name.encode("utf-8", "surrogateescape")) for name in inputs]
-        node.append(message(2, output.encode("utf-8", "surrogateescape")))
+        node = [message(1, parts.bytes_of(name)) for name in inputs]
+        node.append(message(2, parts.bytes_of(output)))
         node.append(message(3, f"{self._joint}node{len(self.nodes)}".encode()))
         node.append(message(4, operator.encode()))
         for key, value in attributes.items():
@@ -161,7 +161,7 @@ def _versions(first: GraphFile, second: GraphFile, *, plain: bool) -> dict[str, 
         if found.setdefault(domain, version) != version:
             raise CannotFuse(
                 f"the reduction has opset {found[domain]}, the model {version}"
-                + (f" of {domain}" if domain else "")
+                + (f" of {domain!a}" if domain else "")
             )
     if found.setdefault("", _OPSET) < _OPSET and not plain:
         raise CannotFuse(f"opset {found['']} is older than {_OPSET}")
@@ -171,7 +171,7 @@ def _versions(first: GraphFile, second: GraphFile, *, plain: bool) -> dict[str, 
 def _functions(first: GraphFile, second: GraphFile) -> Iterator[bytes]:
     for key, function in first.functions.items():
         if second.functions.get(key, function) != function:
-            raise CannotFuse(f"both have a function {key[1]!r}, and these differ")
+            raise CannotFuse(f"both have a function {key[1]!a}, and these differ")
         if key not in second.functions:
             yield message(parts.FUNCTIONS, function)
 

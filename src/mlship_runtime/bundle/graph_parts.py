@@ -93,10 +93,20 @@ class GraphFile:
             yield _text(self.data, start, end, 1), _value(self.data, start, end)
 
 
+def text_of(name: bytes) -> str:
+    """A name as text, whatever its bytes are; `bytes_of` gives them back."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(name: str) -> bytes:
+    """The bytes of a name."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def _changed(data: bytes, kind: str, start: int, end: int, change: Callable[[str], str], free: str) -> bytes:
     if kind == "name":
-        name = data[start:end].decode("utf-8", "surrogateescape")
-        return change(name).encode("utf-8", "surrogateescape") if name else b""
+        name = text_of(data[start:end])
+        return bytes_of(change(name)) if name else b""
     if kind == "free":
         return free.encode() + data[start:end]
     parts, ways, head = list[bytes](), _WAYS[kind], start
@@ -110,7 +120,7 @@ def _changed(data: bytes, kind: str, start: int, end: int, change: Callable[[str
 
 def _names(data: bytes, kind: str, start: int, end: int) -> Iterator[str]:
     if kind == "name":
-        yield data[start:end].decode("utf-8", "surrogateescape")
+        yield text_of(data[start:end])
     for number, wire, _, first, last in fields(data, start, end) if kind in _WAYS else ():
         if number in _WAYS[kind] and wire == BYTES:
             yield from _names(data, _WAYS[kind][number], first, last)
@@ -162,5 +172,5 @@ def _whole(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _text(data: bytes, start: int, end: int, number: int) -> str:
     found = ""
     for first, last in payloads(data, start, end, (number,)):
-        found = data[first:last].decode("utf-8", "surrogateescape")
+        found = text_of(data[first:last])
     return found

@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from mlship_runtime.bundle.fusion import CannotFuse, fuse
@@ -283,3 +285,22 @@ def test_what_a_graph_reads_is_without_its_constants() -> None:
     model = file([helper.make_node("Neg", ["y"], ["z"])], [value("y", F, "n", 3)], [value("z", F, "n", 3)])
     fused = fuse(data, model, {}, [spec("y", "FP32", -1, 3)])
     assert answers(fused.data, x=np.ones((1, 3), "f4"))[0].tolist() == [[-2.0] * 3]
+
+
+@given(st.data())
+def test_damaged_files_are_fused_or_refused_and_nothing_else(draw: st.DataObject) -> None:
+    files = [bytearray(REDUCTION), bytearray(with_function("features", "y", 2))]
+    for _ in range(draw.draw(st.integers(1, 4))):
+        data = draw.draw(st.sampled_from(files))
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    try:
+        fused = fuse(bytes(files[0]), bytes(files[1]), {"features": ["h"]}, BOTH)
+    except (CannotFuse, InvalidBundle):
+        return
+    assert len(fused.data) > len(files[1])
+
+
+def test_names_that_are_no_utf8_go_through() -> None:
+    reduction = plain("x", "hh", {"": 17}).replace(b"hh", b"h\xab")
+    fused = fuse(reduction, ADD_ONE, {"h": ["h\udcab"]}, [spec("h\udcab", "FP32", -1)])
+    assert b"reduction/h\xab" in fused.data

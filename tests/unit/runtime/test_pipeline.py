@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -205,3 +206,24 @@ def test_changed_bytes_of_the_reduction_are_not_loaded(make_tree):
     path.write_bytes(path.read_bytes().replace(b"both", b"bath"))
     with pytest.raises(InvalidBundle, match="onnx is not the file of the index"):
         Pipeline(tree)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("place", ["/etc/passwd", "../../secret", "shards/other.bin"])
+def test_a_reduction_that_looks_for_weights_elsewhere_is_refused(make_tree, fused, place):
+    graph = onnx.load_model_from_string(doubling())
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    for key, value in (("location", place), ("offset", "0"), ("length", "4")):
+        weight.external_data.add(key=key, value=value)
+    graph.graph.initializer.append(weight)
+    graph.graph.node[1].input[1] = "w"
+    tree = make_tree(**GRAPH, reduction=graph.SerializeToString(), fused=fused)
+    with pytest.raises(InvalidBundle, match=r"looks for weights outside of the bundle \('(reduction/)?w'\)"):
+        Pipeline(tree)
+
+
+@pytest.mark.parametrize("data", [b"", b"no graph", doubling()[:-7]])
+def test_a_reduction_that_is_no_graph_is_refused(make_tree, data):
+    for fused in (True, False):
+        with pytest.raises(InvalidBundle, match=r"not an ONNX model|cannot be loaded"):
+            Pipeline(make_tree(**GRAPH, reduction=data, fused=fused))
