@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlship_runtime.bundle.manifest import Manifest
+from mlship_runtime.bundle.manifest import FORM, Manifest
 from mlship_runtime.bundle.spec import FileEntry, Spec
 from mlship_runtime.errors import InvalidBundle
 
@@ -12,6 +12,11 @@ def check_agreement(manifest: Manifest, spec: Spec) -> None:
     files that the spec names are among them."""
     if (manifest.name, manifest.version) != (spec.name, spec.version):
         raise InvalidBundle("manifest and mlship.json are of different bundles")
+    if manifest.annotations.get(FORM, "onnx") != spec.form:
+        raise InvalidBundle(
+            "manifest and mlship.json disagree on what the model is",
+            cause=f"{manifest.annotations.get(FORM, 'onnx')[:40]!a} and {spec.form!a}",
+        )
     tars = [layer for layer in manifest.layers if layer.is_tar]
     if {layer.digest for layer in tars} != set(spec.files):
         raise InvalidBundle("mlship.json indexes other layers than the manifest has")

@@ -35,6 +35,7 @@ VERSION = "org.opencontainers.image.version"
 FILEPATH = "org.cncf.model.filepath"
 ROLE = "vnd.mlship.role"
 PLATFORM = "vnd.mlship.platform"
+FORM = "vnd.mlship.model"  # of the manifest: pickle or skops, where the model is not ONNX
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ SPEC_SCHEMA = 1
 MAX_SPEC_BYTES = 16 << 20
 _INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
 DATATYPES = frozenset({"BOOL", "FP16", "FP32", "FP64", "BYTES"} | _INTEGERS)
+ENGINES = ("onnx", "python")
+SERIALIZATIONS = ("pickle", "skops")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -74,6 +76,11 @@ class Spec:
     runtime: Mapping[str, Any]
     files: Mapping[str, tuple[FileEntry, ...]]
 
+    @property
+    def form(self) -> str:
+        """What the model's file is: onnx, pickle or skops."""
+        return "onnx" if self.engine == "onnx" else str(self.model["serialization"])
+
 
 def read_spec(data: bytes) -> Spec:
     """Read `mlship.json`; raises InvalidBundle that names the field at fault. Unknown fields are let be."""
@@ -82,13 +89,14 @@ def read_spec(data: bytes) -> Spec:
     schema = top.object("schema")
     golden = top.object("golden")
     golden.number("rows")
+    engine = _engine(top)
     return Spec(
         document=top.values,
         name=top.text("name", 63),
         version=top.text("version", 128),
         labels=top.texts("labels"),
-        engine=_engine(top),
-        model=_model(top.object("model")),
+        engine=engine,
+        model=_model(top.object("model"), engine),
         reduction=None if top.get("reduction") is None else _reduction(top.object("reduction")),
         assemble=_assemble(top.object("assemble")),
         inputs=_tensors(schema, "inputs"),
@@ -104,17 +112,32 @@ def read_spec(data: bytes) -> Spec:
 
 def _engine(top: Fields) -> str:
     engine = top.text("engine")
-    if engine != "onnx":
+    if engine not in ENGINES:
         raise top.wrong("engine", f"is {engine[:40]!r}: unknown, or of a newer mlship")
     return engine
 
 
-def _model(fields: Fields) -> Mapping[str, Any]:
+def _model(fields: Fields, engine: str) -> Mapping[str, Any]:
     check_path(fields.text("path"))
     fields.text("framework")
     fields.texts("converter")
     fields.number("opset")
+    if engine == "python":
+        _python_model(fields)
     return fields.values
+
+
+def _python_model(fields: Fields) -> None:
+    """What is said of a model that is no graph: how it was written, what its file names, what it reads."""
+    for key, known in (("serialization", SERIALIZATIONS), ("reads", ("matrix", "frame"))):
+        if fields.text(key) not in known:
+            raise fields.wrong(key, f"is none of {', '.join(known)}")
+    for key in ("globals", "answers"):
+        if not all(isinstance(name, str) and name for name in fields.array(key)):
+            raise fields.wrong(key, "is not a list of names")
+    inputs = _tensors(fields, "inputs")
+    if not inputs or (fields.text("reads") == "matrix" and len(inputs) != 1):
+        raise fields.wrong("inputs", "is not what the model reads")
 
 
 def _reduction(fields: Fields) -> Mapping[str, Any]:

@@ -8,20 +8,21 @@ import numpy as np
 
 from mlship_runtime.errors import BadInput, InvalidBundle
 from mlship_runtime.model.datatypes import Array
-from mlship_runtime.model.session import ModelTensor
+from mlship_runtime.model.engine import Node
 
 
 class Feed:
     """One input of the graph, cast to its type and rank; `column` is the array that it takes as it is, if
-    not that of its own name. A missing text reaches it as the empty text."""
+    not that of its own name. A missing text reaches it as the empty text, unless the model takes missing
+    ones."""
 
-    def __init__(self, node: ModelTensor, columns: Sequence[str], column: str = "") -> None:
+    def __init__(self, node: Node, columns: Sequence[str], column: str = "") -> None:
         self.input = node.name
         self.name = column or node.name
         self.columns = tuple(columns)
         self._dtype = node.dtype
         self._rank = len(node.shape)
-        self._texts = node.dtype.kind == "O"
+        self._texts = node.dtype.kind == "O" and not node.takes_missing
 
     def assemble(self, arrays: Mapping[str, Array]) -> Array:
         """The input for one batch; raises BadInput for values that the graph's type cannot hold."""

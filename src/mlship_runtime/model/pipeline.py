@@ -7,8 +7,11 @@ from typing import Any
 
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.model.datatypes import Array, column_type
-from mlship_runtime.model.session import ModelTensor
+from mlship_runtime.model.engine import Node
 from mlship_runtime.model.stages import Stages, Unpacked, Whole
+
+# As the V2 protocol calls what computes.
+_PLATFORMS = {"onnx": "onnx_onnxv1", "python": "python"}
 
 
 class Pipeline:
@@ -60,7 +63,7 @@ class Pipeline:
         return {
             "name": self.spec.name,
             "versions": [self.digest],
-            "platform": "onnx_onnxv1",
+            "platform": _PLATFORMS[self.spec.engine],
             "inputs": [_described(spec) for spec in self.spec.inputs],
             "outputs": [_described(spec) for spec in self.spec.outputs],
         }
@@ -71,7 +74,7 @@ class Pipeline:
         return self._apart
 
 
-def _same(inputs: Sequence[TensorSpec], nodes: Sequence[ModelTensor]) -> bool:
+def _same(inputs: Sequence[TensorSpec], nodes: Sequence[Node]) -> bool:
     """Whether columns of the schema can go into the model as they are."""
     columns = {spec.name: (column_type(spec), len(spec.shape)) for spec in inputs}
     return columns == {node.name: (node.dtype, len(node.shape)) for node in nodes} and not any(

@@ -18,7 +18,7 @@ from mlship_runtime.bundle.spec import Spec, TensorSpec
 from mlship_runtime.errors import BadInput, InvalidBundle, RuntimeFault
 from mlship_runtime.model.assembly import Feed, check_fed
 from mlship_runtime.model.datatypes import Array, column_type
-from mlship_runtime.model.session import ModelFailed, Session
+from mlship_runtime.model.engine import ModelFailed
 
 Step = Callable[[dict[str, Array]], dict[str, Array]]
 
@@ -54,6 +54,8 @@ def graph_reduction(
     data: bytes, assemble: Mapping[str, Sequence[str]], spec: Spec, threads: int
 ) -> Reduction:
     """The step that an ONNX graph is, in a session of its own; raises InvalidBundle."""
+    from mlship_runtime.model.session import Session
+
     reduced = spec.reduced
     session = Session(data, [spec.name for spec in reduced], threads)
     feeds = [Feed(node, assemble.get(node.name, ())) for node in session.inputs]

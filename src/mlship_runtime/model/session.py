@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from mlship_runtime.bundle.spec import FileEntry
 from mlship_runtime.bundle.weights import relocated
-from mlship_runtime.errors import InvalidBundle, RuntimeFault
+from mlship_runtime.errors import InvalidBundle
 from mlship_runtime.model.datatypes import Array
+from mlship_runtime.model.engine import ModelFailed
 
 _ELEMENTS = {
     "bool": "bool",
@@ -32,14 +30,10 @@ _ELEMENTS = {
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-class ModelFailed(RuntimeFault):
-    """The model raised on an input that fits the schema."""
-
-    kind = "model"
-
-
 class ModelTensor:
     """An input or output of the graph: `name`, numpy `dtype`, `shape` (-1 where the graph leaves it open)."""
+
+    takes_missing = False
 
     def __init__(self, node: Any) -> None:
         self.name: str = node.name
@@ -95,14 +89,3 @@ class Session:
         except Exception as error:
             raise ModelFailed(f"the model failed on this input ({type(error).__name__})") from error
         return outputs
-
-
-def read_hashed(path: str, entry: FileEntry) -> bytes:
-    """The bytes of a file, if they are those of the index; raises InvalidBundle."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidBundle(f"{entry.path} cannot be read", cause=error.strerror or str(error)) from error
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise InvalidBundle(f"{entry.path} is not the file of the index", cause="it was damaged or exchanged")
-    return data

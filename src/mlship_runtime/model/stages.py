@@ -10,8 +10,8 @@ from mlship_runtime.bundle.spec import FileEntry, Spec
 from mlship_runtime.errors import InvalidBundle
 from mlship_runtime.model.assembly import Feed, check_fed
 from mlship_runtime.model.datatypes import Array
+from mlship_runtime.model.engine import Engine, read_hashed
 from mlship_runtime.model.reduction import Reduction, graph_reduction, load_reduction
-from mlship_runtime.model.session import Session, read_hashed
 
 
 class Unpacked(Protocol):
@@ -33,7 +33,7 @@ class Stages:
 
     def __init__(self, tree: Unpacked, threads: int) -> None:
         self._spec = spec = tree.spec
-        self.session = Session(_model_of(tree), [o.name for o in spec.outputs], threads, _weights_of(tree))
+        self.session = _engine_of(tree, threads)
         self.reduction = _reduction_of(tree, threads)
         self._feeds = tuple(Feed(node, spec.assemble.get(node.name, ())) for node in self.session.inputs)
         specs = spec.inputs if self.reduction is None else spec.reduced
@@ -63,6 +63,8 @@ class Whole:
             fused = fuse(_bytes_of(tree, description["path"]), _model_of(tree), spec.assemble, spec.reduced)
         except CannotFuse as reason:
             raise InvalidBundle("reduction and model do not go into one graph", cause=str(reason)) from reason
+        from mlship_runtime.model.session import Session
+
         self._session = Session(fused.data, [o.name for o in spec.outputs], threads, _weights_of(tree))
         sources = {called: name for name, called in fused.inputs.items()}
         assemble = description["assemble"]
@@ -76,6 +78,18 @@ class Whole:
         """The model's outputs for raw columns."""
         feed = {each.input: each.assemble(columns) for each in self._feeds}
         return dict(zip(self._session.names, self._session.run(feed)))
+
+
+def _engine_of(tree: Unpacked, threads: int) -> Engine:
+    """What runs the model; nothing of the other engine is imported."""
+    names = [output.name for output in tree.spec.outputs]
+    if tree.spec.engine == "python":
+        from mlship_runtime.model.estimator import Estimator
+
+        return Estimator(_model_of(tree), tree.spec.model, tree.roots_of("model"), names, threads)
+    from mlship_runtime.model.session import Session
+
+    return Session(_model_of(tree), names, threads, _weights_of(tree))
 
 
 def _model_of(tree: Unpacked) -> bytes:

@@ -14,9 +14,9 @@ import orjson
 from mlship_runtime import __version__
 from mlship_runtime.errors import BadInput
 from mlship_runtime.model.datatypes import Array
+from mlship_runtime.model.engine import ModelFailed
 from mlship_runtime.model.pipeline import Pipeline
 from mlship_runtime.model.reduction import ReductionFailed
-from mlship_runtime.model.session import ModelFailed
 from mlship_runtime.serving import invocations
 from mlship_runtime.serving.answer import Answer, error_answer
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics

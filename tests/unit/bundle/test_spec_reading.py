@@ -132,6 +132,43 @@ CHANGES: dict[str, Callable[[Json], object]] = {
 }
 
 
+PYTHON_MODEL = {
+    "serialization": "pickle",
+    "globals": ["sklearn.pipeline.Pipeline"],
+    "reads": "matrix",
+    "inputs": [{"name": "X", "datatype": "FP64", "shape": [-1, 1], "nullable": False}],
+    "answers": ["label"],
+}
+PYTHON_CHANGES: dict[str, Callable[[Json], object]] = {
+    "model: 'serialization' is none of pickle, skops": lambda m: m.update(serialization="dill"),
+    "model: 'serialization' is missing": lambda m: m.pop("serialization"),
+    "model: 'globals' is not a list of names": lambda m: m.update(globals=[1]),
+    "model: 'globals' is missing": lambda m: m.pop("globals"),
+    "model: 'reads' is none of matrix, frame": lambda m: m.update(reads="rows"),
+    "model: 'answers' is not a list of names": lambda m: m.update(answers=[""]),
+    "model: 'inputs' is not what the model reads": lambda m: m.update(inputs=[]),
+    "inputs[0]: 'datatype' is 'X'": lambda m: m["inputs"][0].update(datatype="X"),
+}
+
+
+def test_a_model_that_is_no_graph(layers: list[Layer]) -> None:
+    spec = make_spec(layers)
+    spec["engine"], spec["model"] = "python", {**spec["model"], **copy.deepcopy(PYTHON_MODEL)}
+    found = read_spec(canonical.encode(spec))
+    assert (found.engine, found.form) == ("python", "pickle")
+    assert read_spec(canonical.encode(make_spec(layers))).form == "onnx"
+
+
+@pytest.mark.parametrize("why", PYTHON_CHANGES)
+def test_a_model_that_is_no_graph_refused(layers: list[Layer], why: str) -> None:
+    spec = make_spec(layers)
+    spec["engine"], spec["model"] = "python", {**spec["model"], **copy.deepcopy(PYTHON_MODEL)}
+    PYTHON_CHANGES[why](spec["model"])
+    with pytest.raises(InvalidBundle) as caught:
+        read_spec(canonical.encode(spec))
+    assert why in str(caught.value)
+
+
 @pytest.mark.parametrize("why", CHANGES)
 def test_refused(layers: list[Layer], why: str) -> None:
     document = copy.deepcopy(make_spec(layers))
@@ -183,6 +220,9 @@ DISAGREEMENTS: dict[str, Callable[[Json], object]] = {
     "the bundle has no file 'model/other.onnx'": lambda d: d["model"].update(path="model/other.onnx"),
     "the bundle has no file 'golden/x.json'": lambda d: d["golden"].update(path="golden/x.json"),
     "whether there is a reduction": lambda d: d.update(reduction=None),
+    "disagree on what the model is": lambda d: d.update(
+        engine="python", model={**d["model"], **copy.deepcopy(PYTHON_MODEL)}
+    ),
     "the bundle has no file 'reduction/reduction.onnx'": lambda d: graph(d),
     "no module 'other.part'": lambda d: d["reduction"].update(module="other.part"),
 }
