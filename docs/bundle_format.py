@@ -12,7 +12,7 @@ from mlship_runtime.bundle import canonical, manifest, paths, spec, ustar
 Table = Callable[[tuple[str, ...], list[tuple[str, ...]]], str]
 
 _LAYERS = {
-    "model": ("model/", "one", "the model as ONNX"),
+    "model": ("model/", "one", "the model as ONNX, or as it is with modules of the project in `model/code/`"),
     "reduction": ("reduction/", "at most one", "the code of the reduction step, or its graph"),
     "runtime": (
         "runtime/PLATFORM/",
@@ -34,9 +34,9 @@ An OCI image manifest in the CNCF ModelPack form, as canonical JSON: sorted keys
 of its bytes is the bundle's digest. Unknown fields are refused.
 """
 _CONFIG = """\
-The config has `descriptor` (name, version), `config.format` (`onnx`) and `modelfs.diffIds`: the digests of
-all layers in order. There is no time of making in it. No layer is compressed, so a layer's digest is also its
-diff id, and the same blobs can be layers of a container image.
+The config has `descriptor` (name, version), `config.format` (`onnx`, `pickle` or `skops`) and
+`modelfs.diffIds`: the digests of all layers in order. There is no time of making in it. No layer is
+compressed, so a layer's digest is also its diff id, and the same blobs can be layers of a container image.
 
 ## Layers, in this order
 """
@@ -99,6 +99,10 @@ def _manifest() -> list[tuple[str, ...]]:
         ("`layers`", "the descriptors of the layers, in the order below"),
         (f"`annotations` `{manifest.TITLE}`", "the bundle's name"),
         (f"`annotations` `{manifest.VERSION}`", "the bundle's version"),
+        (
+            f"`annotations` `{manifest.FORM}`",
+            "`pickle` or `skops` where the model is no ONNX graph; left out otherwise",
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from mlship.bundle import golden, seen
 from mlship.bundle.archive import Layer, write_layer
-from mlship.bundle.convert import Converted, convert
+from mlship.bundle.convert import Converted, convert, leave
 from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
 from mlship.bundle.emulated import try_elsewhere
 from mlship.bundle.examples import Examples, read_examples
@@ -30,7 +30,7 @@ from mlship.bundle.mlflow import with_signature
 from mlship.bundle.model_layers import model_digest, model_layers
 from mlship.bundle.pickles import refuse_pickles
 from mlship.bundle.platforms import named
-from mlship.bundle.proof import Disparity, check_fused, check_parity, check_reduced
+from mlship.bundle.proof import LOCKED, ONNX, Disparity, check_fused, check_parity, check_reduced
 from mlship.bundle.publish import BuildStore, publish
 from mlship.bundle.record import Recorded
 from mlship.bundle.reducing import Reduced, Reducing, as_model, check_alone, check_rows, with_graph_inputs
@@ -40,6 +40,7 @@ from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
 from mlship.bundle.secrets import refuse_secrets
 from mlship.bundle.shards import SHARD_BYTES
 from mlship.bundle.trial import try_bundle
+from mlship.bundle.unconverted import Found, find
 from mlship.bundle.wheels import fetch
 from mlship.config import Project
 from mlship.digest import sha256
@@ -84,19 +85,21 @@ def build_bundle(
     *,
     locked: bool = False,
     upgrade: bool = False,
+    allow_pickle: bool = False,
     shard_bytes: int = SHARD_BYTES,
     progress: Progress = SILENT,
 ) -> Built:
     """Build the project's bundle into `registry`, tagged with its version, and bring mlship.lock up to date.
 
-    `locked` refuses to change the lock, `upgrade` renews it; weights beyond `shard_bytes` are cut up. Raises
-    BuildError or ConfigError; nothing is published and the lock stays as it was then.
+    `locked` refuses to change the lock, `upgrade` renews it; without `allow_pickle` no model travels that is
+    not ONNX; weights beyond `shard_bytes` are cut up. Raises BuildError or ConfigError; nothing is published
+    and the lock stays as it was then.
     """
     before = read_lock(project)
     if locked and before is None:
         raise BuildError("there is no mlship.lock", fix="Build once without --locked and commit the file")
     with _scratch() as folder:
-        work = _Build(project, before, folder, upgrade, progress, shard_bytes)
+        work = _Build(project, before, folder, upgrade, progress, shard_bytes, allow_pickle)
         lock, layers, content = work.run()
         changed = _changed(before, lock)
         if locked and before and changed:
@@ -122,7 +125,9 @@ def build_bundle(
     )
 
 
-def lock_only(project: Project, *, upgrade: bool = False, progress: Progress = SILENT) -> tuple[str, ...]:
+def lock_only(
+    project: Project, *, upgrade: bool = False, allow_pickle: bool = False, progress: Progress = SILENT
+) -> tuple[str, ...]:
     """Bring mlship.lock up to date without building into a registry; returns the parts that changed.
 
     Everything is tried as in a build, for the lock holds what a build finds out. `upgrade` takes the newest
@@ -130,7 +135,7 @@ def lock_only(project: Project, *, upgrade: bool = False, progress: Progress = S
     """
     before = read_lock(project)
     with _scratch() as folder:
-        lock, _, _ = _Build(project, before, folder, upgrade, progress).run()
+        lock, _, _ = _Build(project, before, folder, upgrade, progress, allow_pickle=allow_pickle).run()
     changed = _changed(before, lock)
     if changed:
         write_atomically(project.lock_file, lock_text(lock))
@@ -165,18 +170,23 @@ class _Build:
         upgrade: bool,
         progress: Progress,
         shard_bytes: int = SHARD_BYTES,
+        allow_pickle: bool = False,
     ) -> None:
         self.project = with_graph_inputs(with_signature(project))
         self.before, self.upgrade = before, upgrade
-        self.shard_bytes = shard_bytes
+        self.shard_bytes, self.allow_pickle = shard_bytes, allow_pickle
+        self.unconverted: Converted | None = None
         self.kept = None if upgrade else before
         self.folder, self.progress = folder, progress
 
     def run(self) -> tuple[Lock, list[Layer], Content]:
         """The lock as it must be now, the bundle's layers, and what its spec says."""
         refuse_secrets(self.project, {})
+        found = self.project.model.engine == "python" and find(self.project, allow_pickle=self.allow_pickle)
         examples = read_examples(self.project)
         self.progress.say(f"Read {examples.rows} examples, {len(examples.schema)} columns")
+        if found:
+            self._leave(examples, found)
         ground_floor = ground_floor_layer(self.folder)
         settled = settle(
             self.project,
@@ -230,6 +240,16 @@ class _Build:
         )
         return lock, layers, final
 
+    def _leave(self, examples: Examples, found: Found) -> None:
+        """Take the model as it is; what it needs is resolved with what the project states."""
+        self.progress.phase("take")
+        self.unconverted = leave(self.project, examples, found, self.folder)
+        assert self.unconverted.unconverted is not None  # noqa: S101 - leave() gives it
+        stated = self.project.runtime
+        needed = (*stated.requirements, *self.unconverted.unconverted.packages)
+        runtime = msgspec.structs.replace(stated, requirements=needed)
+        self.project = msgspec.structs.replace(self.project, runtime=runtime)
+
     def _reduced(self, examples: Examples, ground_floor: Layer, settled: Settled) -> Reduced | None:
         """What [reduction] graph makes of the examples: the graph is taken and tried as a model is."""
         project, folder = as_model(self.project), self.folder / "reduction"
@@ -257,6 +277,8 @@ class _Build:
     ) -> _Proved:
         """The conversion in the first precision that is proved equal to the original; if none is, the error
         of the first. A scaler in front of a forest often needs FP64, which costs the others speed."""
+        if self.unconverted:
+            return self._proved(examples, ground_floor, settled, self.unconverted.precision, None)
         order = [self.kept.model.precision] if self.kept and self.kept.model else []
         first: BuildError | None = None
         for precision in dict.fromkeys([*order, *PRECISIONS]):
@@ -280,8 +302,11 @@ class _Build:
     ) -> _Proved:
         folder = self.folder / precision
         folder.mkdir()
-        self.progress.phase("convert")
-        converted = convert(self.project, examples, precision, folder, self.shard_bytes, reduced)
+        if self.unconverted:
+            converted = self.unconverted
+        else:
+            self.progress.phase("convert")
+            converted = convert(self.project, examples, precision, folder, self.shard_bytes, reduced)
         self.progress.say(_conversion(converted))
         own = self._own_layers(converted, folder)
         content = Content(self.project, examples, converted, settled.locked)
@@ -292,6 +317,8 @@ class _Build:
 
     def _own_layers(self, converted: Converted, folder: Path) -> list[Layer]:
         layers = model_layers(converted, folder)
+        if converted.unconverted:
+            refuse_secrets(self.project, converted.unconverted.code)
         if converted.reducing is None:
             refuse_secrets(self.project, converted.reduction)
             refuse_pickles(converted.reduction)
@@ -331,12 +358,11 @@ class _Build:
     def _prove(self, converted: Converted, answers: Recorded) -> LockedParity:
         tolerance = self.project.model.tolerance
         limits = {"abs": tolerance.abs, "rel": tolerance.rel}
-        found = check_parity(converted.reference, answers.outputs, limits)
+        who = LOCKED if converted.unconverted else ONNX
+        found = check_parity(converted.reference, answers.outputs, limits, who)
         if found.rows:
-            rows, error = found.rows, found.max_abs
-            self.progress.say(
-                f"The ONNX model decides as the original on {rows} rows, numbers within {error:.2g}"
-            )
+            equal = f"decides as the original on {found.rows} rows, numbers within {found.max_abs:.2g}"
+            self.progress.say(f"{who[0].upper()}{who[1:]} {equal}")
         return found
 
     def _prove_fused(self, converted: Converted, answers: Recorded) -> None:
@@ -396,6 +422,8 @@ def _not_as_locked(before: Lock, after: Lock, changed: Sequence[str]) -> BuildEr
 
 def _conversion(converted: Converted) -> str:
     size = converted.size / 1e3
+    if converted.unconverted:
+        return f"Took the model as it is, {size:.0f} kB ({converted.unconverted.found.serialization})"
     if not converted.reference:
         return f"Took the ONNX model as it is, {size:.0f} kB"
     versions = ", ".join(f"{name} {version}" for name, version in sorted(converted.converter.items()))

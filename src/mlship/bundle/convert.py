@@ -18,10 +18,11 @@ from typing import Any
 import mlship_runtime
 from mlship.bundle import children
 from mlship.bundle.examples import Examples, Tensor
-from mlship.bundle.mlflow import model_file
+from mlship.bundle.mlflow import logged_code, model_file
 from mlship.bundle.python import version_of
 from mlship.bundle.reducing import FILE, Reduced, Reducing, why_apart
 from mlship.bundle.shards import SHARD_BYTES, Shard, split
+from mlship.bundle.unconverted import Found, Unconverted, not_allowed
 from mlship.config import Project, interpreter
 from mlship.errors import BuildError
 from mlship_runtime.bundle.spec import TensorSpec
@@ -36,7 +37,8 @@ class Converted:
     (none for a model that was ONNX already); `margins` how far each decision is from its alternative, where
     only the original can tell; `classes` the names of an output's columns; `reduction` maps a path in the
     layer to the content of the file, and `reducing` tells of it if it is a graph. A large model has its
-    weights in `shards`, which name files of the build's folder or of the project."""
+    weights in `shards`, which name files of the build's folder or of the project. A model that stays as it is
+    has no graph: it is in `unconverted`."""
 
     graph: bytes
     shards: tuple[Shard, ...]
@@ -54,10 +56,13 @@ class Converted:
     converter: Mapping[str, str]
     opset: int
     python: str
+    unconverted: Unconverted | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of the graph and all weights."""
+        """Bytes of the graph and all weights, or of the model's own file."""
+        if self.unconverted:
+            return len(self.unconverted.found.data)
         weights = (stretch.length for shard in self.shards for stretch in shard.stretches)
         return len(self.graph) + sum(weights)
 
@@ -91,6 +96,32 @@ def convert(
             made = Path(job["reducing"]).read_bytes()
             reducing = Reducing(made, said["assemble"], found.opset, found.converter, tuple(said["steps"]))
         return _with_graph(project, found, reducing) if reducing else found
+
+
+def leave(project: Project, examples: Examples, found: Found, folder: Path) -> Converted:
+    """Ask the model about the examples in the project's interpreter, and take it as it is; only what `found`
+    names is imported for it. Raises BuildError."""
+    with tempfile.TemporaryDirectory(prefix="mlship-build-") as scratch:
+        job = {**_job(project, "FP64", Path(scratch), folder), **_rows(examples, None)}
+        job["model"]["serialization"] = found.serialization
+        job["globals"], job["allowed"] = list(found.names), list(project.model.allow_globals)
+        job_file = Path(scratch, "job.json")
+        job_file.write_text(json.dumps(job), encoding="utf-8")
+        answer = _run(project, job_file, Path(job["result"]))
+    if not answer["ok"]:
+        raise _refusal(project, answer)
+    if answer["untrusted"]:
+        name = Path(job["model"]["file"]).name
+        raise not_allowed(project, name, answer["untrusted"], allow_pickle=True)
+    unconverted = Unconverted(
+        found=found,
+        reads=answer["reads"],
+        inputs=tuple(answer["inputs"]),
+        answers=tuple(answer["outputs"]),
+        code={place: Path(path).read_bytes() for place, path in answer["code"].items()},
+        packages=tuple(answer["packages"]),
+    )
+    return replace(_read(answer, b"", (), "FP64"), unconverted=unconverted)
 
 
 def child_environment() -> dict[str, str]:
@@ -129,6 +160,7 @@ def _job(project: Project, precision: str, scratch: Path, folder: Path) -> dict[
     return {
         "work": "convert",
         "root": str(project.root),
+        "code": [str(code)] if (code := logged_code(project)) else [],
         "groundFloor": str(Path(mlship_runtime.__file__).parent),
         "result": str(scratch / "result.json"),
         "graph": str(folder / "model.onnx"),

@@ -67,6 +67,8 @@ def weight_difference(before: OpenBundle, after: OpenBundle) -> WeightDifference
     """Compare the weights of the two graphs, by name."""
     if same_model(before, after):
         return WeightDifference()
+    if any(bundle.spec.engine != "onnx" for bundle in (before, after)):
+        return WeightDifference(unreadable="a model that is no ONNX graph has no weights by name")
     shared_files = _hashes(before) & _hashes(after)
     try:
         one, two = _graph(before, shared_files), _graph(after, shared_files)

@@ -57,8 +57,10 @@ def write_documents(content: Content, layers: Iterable[Layer]) -> Documents:
     spec = encode({**_spec(content), "files": {layer.digest: layer.index() for layer in layers}})
     descriptors = [*(layer.descriptor() for layer in layers), spec_descriptor(spec)]
     name, version = content.project.project.name, content.project.project.version
-    config = build_config(name, version, descriptors)
-    return Documents(spec, config, build_manifest(name, version, descriptors, config))
+    unconverted = content.converted.unconverted
+    form = unconverted.found.serialization if unconverted else "onnx"
+    config = build_config(name, version, descriptors, form)
+    return Documents(spec, config, build_manifest(name, version, descriptors, config, form))
 
 
 def _spec(content: Content) -> dict[str, Any]:
@@ -69,13 +71,8 @@ def _spec(content: Content) -> dict[str, Any]:
         "version": project.project.version,
         "labels": dict(project.bundle.labels),
         **({"notSecret": list(project.bundle.not_secret)} if project.bundle.not_secret else {}),
-        "engine": "onnx",
-        "model": {
-            "path": MODEL_PATH,
-            "framework": converted.framework,
-            "converter": dict(converted.converter),
-            "opset": converted.opset,
-        },
+        "engine": "python" if converted.unconverted else "onnx",
+        "model": _model(converted),
         "reduction": _reduction(content),
         "assemble": {name: list(columns) for name, columns in converted.assemble.items()},
         "schema": {
@@ -92,6 +89,17 @@ def _spec(content: Content) -> dict[str, Any]:
         },
         "parity": _parity(content),
         "runtime": _runtime(content),
+    }
+
+
+def _model(converted: Converted) -> dict[str, Any]:
+    unconverted = converted.unconverted
+    return {
+        "path": unconverted.path if unconverted else MODEL_PATH,
+        "framework": converted.framework,
+        "converter": dict(converted.converter),
+        "opset": converted.opset,
+        **(unconverted.recorded if unconverted else {}),
     }
 
 

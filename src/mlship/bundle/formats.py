@@ -109,8 +109,11 @@ def _whole_graph(bundle: OpenBundle) -> tuple[bytes, dict[str, list[str]]]:
     """The ONNX file that answers as the bundle does, and the columns that each of its inputs is made of.
     Raises UsageError if there is none."""
     spec, step = bundle.spec, bundle.spec.reduction
-    model = b"".join(bundle.read(spec.model["path"]))
     fix = "Export the whole bundle: leave --format out"
+    if spec.engine != "onnx":
+        cause = f"it is a {spec.form} file, served in Python"
+        raise UsageError(f"the model of {bundle.reference} is no ONNX graph", cause=cause, fix=fix)
+    model = b"".join(bundle.read(spec.model["path"]))
     if step is None:
         return model, {name: list(columns) for name, columns in spec.assemble.items()}
     if step["kind"] != "onnx":

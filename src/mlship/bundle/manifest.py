@@ -14,6 +14,7 @@ from mlship_runtime.bundle.manifest import (
     ARTIFACT_TYPE,
     CONFIG_TYPE,
     FILEPATH,
+    FORM,
     LAYER_TYPES,
     MANIFEST_TYPE,
     PLATFORM,
@@ -52,21 +53,23 @@ def in_order(layers: Iterable[Json]) -> list[Json]:
     return sorted(layers, key=_place)
 
 
-def build_config(name: str, version: str, layers: Iterable[Json]) -> bytes:
-    """The ModelPack config: what the bundle is called, and its layers' digests (which are their diff ids, as
-    no layer is compressed). No time of making: it would be an input."""
+def build_config(name: str, version: str, layers: Iterable[Json], form: str = "onnx") -> bytes:
+    """The ModelPack config: what the bundle is called, the `form` of its model, and its layers' digests
+    (which are their diff ids, as no layer is compressed). No time of making: it would be an input."""
     return canonical.encode(
         {
             "descriptor": {"name": name, "version": version},
-            "config": {"format": "onnx"},
+            "config": {"format": form},
             "modelfs": {"type": "layers", "diffIds": [layer["digest"] for layer in in_order(layers)]},
         }
     )
 
 
-def build_manifest(name: str, version: str, layers: Iterable[Json], config: bytes) -> bytes:
+def build_manifest(
+    name: str, version: str, layers: Iterable[Json], config: bytes, form: str = "onnx"
+) -> bytes:
     """The manifest's bytes; their sha256 is the bundle's digest. `config` is what `build_config` returned for
-    these layers. Raises BundleError if they make no bundle."""
+    these layers and `form`. Raises BundleError if they make no bundle."""
     data = canonical.encode(
         {
             "schemaVersion": 2,
@@ -74,7 +77,7 @@ def build_manifest(name: str, version: str, layers: Iterable[Json], config: byte
             "artifactType": ARTIFACT_TYPE,
             "config": {"mediaType": CONFIG_TYPE, "digest": sha256(config), "size": len(config)},
             "layers": in_order(layers),
-            "annotations": {TITLE: name, VERSION: version},
+            "annotations": {TITLE: name, VERSION: version, **({} if form == "onnx" else {FORM: form})},
         }
     )
     with as_bundle_error():

@@ -10,6 +10,7 @@ from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.convert import Converted
 from mlship.bundle.document import MODEL_PATH
 from mlship.bundle.shards import FOLDER, Shard
+from mlship.bundle.unconverted import CODE
 from mlship.digest import sha256
 from mlship_runtime.bundle.canonical import encode
 
@@ -19,6 +20,10 @@ _SHARDS = PurePosixPath(MODEL_PATH).parent / FOLDER
 
 def model_layers(converted: Converted, folder: Path) -> list[Layer]:
     """The layers of `converted`, written into `folder`, the graph's first. Each weight is read once."""
+    if unconverted := converted.unconverted:
+        code = [(f"{CODE}/{place}", data) for place, data in unconverted.code.items()]
+        files = [(unconverted.path, unconverted.found.data), *code]
+        return [write_layer(folder / "model.tar", "model", files)]
     graph = write_layer(folder / "model.tar", "model", [(MODEL_PATH, converted.graph)])
 
     def write(shard: Shard) -> Layer:

@@ -16,22 +16,30 @@ class Disparity(BuildError):
     """The converted model does not answer as the original."""
 
 
+ONNX, LOCKED = "the ONNX model", "the packed model"
+_FIXES = {
+    ONNX: (
+        "Train it on float32 features, or ship it as an ONNX model that you have checked",
+        "Train it on float32 features, or widen [model] tolerance if the error does not matter",
+    ),
+    LOCKED: ("Pin the packages that made it in [runtime] requirements",) * 2,
+}
 _REDUCED = {"abs": 1e-9, "rel": 1e-6}
 _SHOWN = 5  # rows named in a message
 
 
 def check_parity(
-    reference: Sequence[Tensor], outputs: Sequence[Tensor], tolerance: Mapping[str, float]
+    reference: Sequence[Tensor], outputs: Sequence[Tensor], tolerance: Mapping[str, float], who: str = ONNX
 ) -> LockedParity:
-    """How far `outputs` are from the original's `reference`; raises BuildError that names rows and errors if
-    numbers are beyond `tolerance` ({abs, rel}) or a decision is another one."""
+    """How far `outputs` of `who` are from the original's `reference`; raises BuildError that names rows and
+    errors if numbers are beyond `tolerance` ({abs, rel}) or a decision is another one."""
     by_name = {tensor["name"]: tensor for tensor in outputs}
     wanted = [_as(tensor, by_name[tensor["name"]]) for tensor in reference]
     found = compare(
         wanted, [by_name[t["name"]] for t in wanted], {t["name"]: tolerance for t in wanted if _is_float(t)}
     )
     if not found.equal:
-        raise _disparity(found, tolerance)
+        raise _disparity(found, tolerance, who)
     return LockedParity(rows=found.rows, max_abs=_rounded(found.max_abs), max_rel=_rounded(found.max_rel))
 
 
@@ -98,21 +106,22 @@ def _as(reference: Tensor, output: Tensor) -> Tensor:
     return found
 
 
-def _disparity(found: Comparison, tolerance: Mapping[str, float]) -> Disparity:
+def _disparity(found: Comparison, tolerance: Mapping[str, float], who: str) -> Disparity:
+    on_decisions, on_numbers = _FIXES[who]
     form = next((d for d in found.differences if d.row is None), None)
     if form is not None:
-        return Disparity("the ONNX model answers in another form than the original", cause=str(form))
+        return Disparity(f"{who} answers in another form than the original", cause=str(form))
     decided = [d for d in found.differences if not isinstance(d.expected, float)]
     if decided:
         return Disparity(
-            f"the ONNX model decides otherwise than the original {_where(found, decided)}",
+            f"{who} decides otherwise than the original {_where(found, decided)}",
             cause=str(decided[0]),
-            fix="Train it on float32 features, or ship it as an ONNX model that you have checked",
+            fix=on_decisions,
         )
     return Disparity(
-        f"the ONNX model's numbers are not the original's {_where(found)}",
+        f"{who}'s numbers are not the original's {_where(found)}",
         cause=f"{_worst(found)}, allowed are abs {tolerance['abs']:g} and rel {tolerance['rel']:g}",
-        fix="Train it on float32 features, or widen [model] tolerance if the error does not matter",
+        fix=on_numbers,
     )
 
 

@@ -20,7 +20,8 @@ from urllib.parse import unquote, urlsplit
 from mlship.bundle.platforms import Wanted
 from mlship.errors import BuildError
 
-RUNTIME = ("httptools", "msgspec", "numpy", "onnxruntime", "orjson", "uvloop")
+RUNTIME = ("httptools", "msgspec", "numpy", "orjson", "uvloop")
+_ENGINES = {"onnx": ("onnxruntime",), "python": ()}  # a model in Python names its packages itself
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 # No other Python fetched behind our back; and its messages on one line, however narrow the terminal is.
 _UV_SETTINGS = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_WRAP": "1"}
@@ -47,10 +48,10 @@ class Resolved:
     urls: Mapping[str, str]
 
 
-def requirements_of(stated: Iterable[str]) -> tuple[str, ...]:
-    """What the runtime needs and what the project states, sorted; raises BuildError for what is not a plain
-    requirement (options, paths and URLs do not travel)."""
-    found = set(RUNTIME)
+def requirements_of(stated: Iterable[str], engine: str = "onnx") -> tuple[str, ...]:
+    """What the runtime and its engine need and what the project states, sorted; raises BuildError for what is
+    not a plain requirement (options, paths and URLs do not travel)."""
+    found = {*RUNTIME, *_ENGINES[engine]}
     for text in stated:
         plain = " ".join(text.split())
         if not _NAME.match(plain) or "@" in plain or "://" in plain or "/" in plain.partition(";")[0]:

@@ -34,7 +34,7 @@ def settle(
     python = project.runtime.python or (
         locked.python if locked and not upgrade else version_of(interpreter(project))
     )
-    requirements = requirements_of(project.runtime.requirements)
+    requirements = requirements_of(project.runtime.requirements, project.model.engine)
     names = _platforms(project, python, None if upgrade else locked)
     fits = (
         locked is not None

@@ -37,15 +37,6 @@ class Tolerance(_Form, frozen=True, kw_only=True):
     rel: Measure
 
 
-class Model(_Form, frozen=True, kw_only=True):
-    """The model's file, what it was made with, and what converted it (package -> version)."""
-
-    path: Path
-    framework: Text
-    converter: dict[str, str]
-    opset: Count
-
-
 class PythonReduction(_Form, frozen=True, kw_only=True, tag_field="kind", tag="python"):
     """The function that turns raw columns into what the model reads; its module lies below `reduction/`."""
 
@@ -86,6 +77,22 @@ class Tensor(_Form, frozen=True, kw_only=True):
     nullable: bool
     classes: tuple[str, ...] = ()
     seen: Seen | None = None
+
+
+class Model(_Form, frozen=True, kw_only=True):
+    """The model's file, what it was made with, and what converted it (package -> version). The other fields
+    are there where the engine is `python`: the form of the file, the classes and functions that it may name,
+    the arrays that the model is called with (one matrix, or the columns of a frame), and what it is asked."""
+
+    path: Path
+    framework: Text
+    converter: dict[str, str]
+    opset: Count
+    serialization: Literal["pickle", "skops"] | None = None
+    globals: tuple[Text, ...] = ()
+    reads: Literal["matrix", "frame"] | None = None
+    inputs: tuple[Tensor, ...] = ()
+    answers: tuple[Literal["label", "probabilities", "prediction"], ...] = ()
 
 
 class Schema(_Form, frozen=True, kw_only=True):
@@ -145,7 +152,7 @@ class BundleSpec(_Form, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
     version: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     labels: dict[str, str]
-    engine: Literal["onnx"]
+    engine: Literal["onnx", "python"]
     model: Model
     reduction: PythonReduction | GraphReduction | None
     assemble: Annotated[

@@ -18,6 +18,14 @@ _Upgrade = Annotated[
     bool, typer.Option("--upgrade", help="Take newer packages where the project allows them.")
 ]
 
+_AllowPickle = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pickle",
+        help='Let a model travel as it is ([model] engine = "python"); it runs code when loaded.',
+    ),
+]
+
 
 @verb("""
     mlship init churn                                 a working example in ./churn
@@ -57,23 +65,25 @@ def init(
     mlship lock
     mlship lock --upgrade
 """)
-def lock(run: Run, upgrade: _Upgrade = False) -> Result:
+def lock(run: Run, upgrade: _Upgrade = False, allow_pickle: _AllowPickle = False) -> Result:
     """Resolve the runtime's packages and write mlship.lock.
 
     The first `mlship build` does it, too. Commit the file: with it, the digest is the same anywhere.
     """
     from mlship.ops import lock as op
 
-    return op.lock(run.context, upgrade=upgrade)
+    return op.lock(run.context, upgrade=upgrade, allow_pickle=allow_pickle)
 
 
 @verb("""
     mlship build
     mlship build --locked                             in CI: fail if mlship.lock would change
+    mlship build --allow-pickle                       a model that ONNX has no form for, as it is
 """)
 def build(
     run: Run,
     locked: Annotated[bool, typer.Option("--locked", help="Refuse to change mlship.lock.")] = False,
+    allow_pickle: _AllowPickle = False,
 ) -> Result:
     """Make a bundle, proved equal to the original model.
 
@@ -81,7 +91,7 @@ def build(
     """
     from mlship.ops import build as op
 
-    return op.build(run.context, locked=locked)
+    return op.build(run.context, locked=locked, allow_pickle=allow_pickle)
 
 
 @verb("""

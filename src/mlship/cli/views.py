@@ -184,6 +184,8 @@ def inspected(result: Inspected) -> Iterator[Block]:
     if result.reduction:
         yield _tensors(f"reduced by {result.reduction}{_sessions(result)}", result.reduced)
     yield _tensors("outputs", result.outputs)
+    if result.globals:
+        yield Table("what the model names", ("class or function",), [(name,) for name in result.globals])
     yield Table(
         "packages",
         ("platform", "name", "version", "sha256"),
@@ -204,7 +206,8 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
     if result.labels:
         yield "labels", ", ".join(f"{name}={value}" for name, value in sorted(result.labels.items()))
     made = ", ".join(f"{name} {version}" for name, version in sorted(result.converter.items()))
-    yield "model", f"{result.engine}, from {result.framework}" + (f" by {made}" if made else "")
+    form = "" if result.engine == "onnx" else f", a {result.model} file, which runs what it names"
+    yield "model", f"{result.engine}, from {result.framework}" + (f" by {made}" if made else "") + form
     yield "runs on", f"Python {result.python}, {', '.join(result.platforms)}"
     yield "size", size(result.size)
     if result.absent:

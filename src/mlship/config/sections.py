@@ -18,6 +18,7 @@ Datatype = Literal[  # the names of the Open Inference Protocol V2
     "FP16", "FP32", "FP64", "BYTES",
 ]  # fmt: skip
 Gate = Literal["signature"]
+Forbidden = Literal["python", "pickle"]
 Platform = Literal["linux/amd64", "linux/arm64", "macos/amd64", "macos/arm64"]
 Callable = Annotated[str, msgspec.Meta(pattern="^" + _CALLABLE.pattern + "$", title="module:function")]
 KeyId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", title="64 hexadecimal digits")]
@@ -55,6 +56,8 @@ class BundleSection(Section, frozen=True, kw_only=True):
 
 class ModelSection(Section, frozen=True, kw_only=True):
     source: Text
+    engine: Literal["onnx", "python"] = "onnx"
+    allow_globals: tuple[Text, ...] = ()
     tolerance: Tolerance = Tolerance(abs=1e-4)
 
     @property
@@ -141,6 +144,7 @@ class TargetSection(Section, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     require: tuple[Gate, ...] = ()
     signed_by: tuple[Text, ...] = ()
+    forbid: tuple[Forbidden, ...] = ()
     settings: dict[str, Any] = {}
 
 

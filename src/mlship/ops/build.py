@@ -12,7 +12,8 @@ from mlship.result import Result
 
 class BuildReport(Result, frozen=True, kw_only=True):
     """What was built. `size` of all layers in bytes, `written` of those that were not in the store yet;
-    `lock_changed` are the parts of mlship.lock that this build wrote."""
+    `lock_changed` are the parts of mlship.lock that this build wrote; `model` is the form of its model: onnx,
+    pickle or skops."""
 
     reference: str
     digest: str
@@ -23,11 +24,13 @@ class BuildReport(Result, frozen=True, kw_only=True):
     golden_rows: int
     parity_rows: int
     parity_max_abs: float
+    model: str
     lock_changed: tuple[str, ...]
 
 
-def build(ctx: Context, *, locked: bool = False) -> BuildReport:
-    """Build the project. `locked` refuses to change mlship.lock.
+def build(ctx: Context, *, locked: bool = False, allow_pickle: bool = False) -> BuildReport:
+    """Build the project. `locked` refuses to change mlship.lock; `allow_pickle` lets a model travel that is
+    not converted.
 
     Raises ConfigError for missing files, BuildError for whatever cannot become a bundle.
     """
@@ -37,7 +40,9 @@ def build(ctx: Context, *, locked: bool = False) -> BuildReport:
     project = ctx.project_or_error()
     check_files(project)
     materials = materials_of(project)
-    built = build_bundle(project, ctx.build_registry(), locked=locked, progress=ctx.progress)
+    built = build_bundle(
+        project, ctx.build_registry(), locked=locked, allow_pickle=allow_pickle, progress=ctx.progress
+    )
     _keep_provenance(project, built.digest, materials, locked=locked)
     parity = built.spec.parity
     return BuildReport(
@@ -50,6 +55,7 @@ def build(ctx: Context, *, locked: bool = False) -> BuildReport:
         golden_rows=built.spec.golden["rows"],
         parity_rows=parity["rows"],
         parity_max_abs=parity["maxAbs"],
+        model=built.spec.form,
         lock_changed=built.changed,
     )
 

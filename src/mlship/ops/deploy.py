@@ -9,6 +9,7 @@ import msgspec
 from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
+from mlship.ops.forbidden import refuse_forbidden
 from mlship.ops.service import Service, find_target, open_service
 from mlship.ops.signatures import require_signature
 from mlship.result import Result
@@ -64,13 +65,19 @@ def roll_to(
         wanted,
         why="deploy",
         bundle=bundle,
-        gate=lambda: require_signature(ctx, find_target(ctx, service.target)[1], bundle),
+        gate=lambda: _check_rules(ctx, service.target, bundle),
         check=lambda: refuse(service.adapter.check(bundle)),
         progress=ctx.progress,
         lock_wait=lock_wait,
         timeout=ctx.timeout,
     )
     return rollout.run(saved)
+
+
+def _check_rules(ctx: Context, target: str, bundle: OpenBundle) -> None:
+    _, section = find_target(ctx, target)
+    refuse_forbidden(section, bundle)
+    require_signature(ctx, section, bundle)
 
 
 def refuse(problems: list[Problem]) -> None:

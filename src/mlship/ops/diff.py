@@ -146,6 +146,8 @@ def _about(spec: Spec) -> dict[str, str]:
         "name": spec.name,
         "version": spec.version,
         "engine": spec.engine,
+        "model": spec.form,
+        **{f"global {name}": "named" for name in spec.model.get("globals", ())},
         "framework": spec.model["framework"],
         "opset": str(spec.model["opset"]),
         "Python": str(spec.runtime.get("python", "")),

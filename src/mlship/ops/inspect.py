@@ -82,7 +82,8 @@ class Inspected(Result, frozen=True, kw_only=True):
     """Everything about a bundle that a person may want to know. `size` is that of all layers, in bytes;
     `reduction` says what reduces, `fused` whether that runs in one session with the model, `apart` why not;
     `absent` are the titles of layers that it came here without, `room` has the largest parts first, `files`
-    is empty unless asked for."""
+    is empty unless asked for. `model` is what its file is: onnx, or pickle or skops, which run the classes
+    and functions `globals` when they are loaded."""
 
     reference: str
     name: str
@@ -91,6 +92,8 @@ class Inspected(Result, frozen=True, kw_only=True):
     registry: str
     labels: dict[str, str]
     engine: str
+    model: str
+    globals: tuple[str, ...]
     framework: str
     converter: dict[str, str]
     reduction: str | None
@@ -126,6 +129,8 @@ def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Ins
         registry=bundle.registry.url,
         labels=dict(spec.labels),
         engine=spec.engine,
+        model=spec.form,
+        globals=tuple(spec.model.get("globals", ())),
         framework=spec.model["framework"],
         converter=dict(spec.model["converter"]),
         reduction=reduction_of(spec),

@@ -14,8 +14,9 @@ class LockReport(Result, frozen=True, kw_only=True):
     changed: tuple[str, ...]
 
 
-def lock(ctx: Context, *, upgrade: bool = False) -> LockReport:
-    """Bring mlship.lock up to date; `upgrade` takes the newest packages that the project allows.
+def lock(ctx: Context, *, upgrade: bool = False, allow_pickle: bool = False) -> LockReport:
+    """Bring mlship.lock up to date; `upgrade` takes the newest packages that the project allows,
+    `allow_pickle` tries a model that is not converted.
 
     Raises ConfigError for missing files, BuildError for whatever cannot become a bundle.
     """
@@ -23,5 +24,5 @@ def lock(ctx: Context, *, upgrade: bool = False) -> LockReport:
 
     project = ctx.project_or_error()
     check_files(project)
-    changed = lock_only(project, upgrade=upgrade, progress=ctx.progress)
+    changed = lock_only(project, upgrade=upgrade, allow_pickle=allow_pickle, progress=ctx.progress)
     return LockReport(file=project.lock_file.name, changed=changed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlship.ops.context import Context
+from mlship.ops.forbidden import refuse_forbidden
 from mlship.ops.service import find_target, open_service
 from mlship.ops.signatures import require_signature
 from mlship.result import Result
@@ -32,6 +33,7 @@ def plan(
     """
     target, section = find_target(ctx, target)
     bundle = ctx.open_bundle(ref)
+    refuse_forbidden(section, bundle)
     require_signature(ctx, section, bundle)
     service = open_service(ctx, target, bundle_name=bundle.reference.name)
     problems = service.adapter.check(bundle)

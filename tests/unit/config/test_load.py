@@ -97,7 +97,10 @@ WRONG = [
         "[schema.age]\nnulable = 1\n",
         "mlship.toml:6: unknown key nulable in [schema.age]. Did you mean nullable?",
     ),
-    ("targets = 3\n", "mlship.toml:5: unknown key targets in [model]. Known here: source, tolerance"),
+    (
+        "targets = 3\n",
+        "mlship.toml:5: unknown key targets in [model]. Known here: allow_globals, engine, source, tolerance",
+    ),
     (
         '[targets]\nlocal = "x"\n',
         "mlship.toml:6: targets.local is not a table. Write [targets.local] above its keys",

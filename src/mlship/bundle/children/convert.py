@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def main(job: dict[str, Any]) -> None:
     try:
         warnings.simplefilter("ignore")
-        _check_packages(formats.NEEDED[_format(job)])
+        _check_packages(formats.LEFT if _stays(job) else formats.NEEDED[_format(job)])
         result = {"ok": True, **_work(job)}
     except (Failure, RuntimeFault) as failure:
         error = {"what": failure.what, "cause": failure.cause, "fix": failure.fix}
@@ -52,7 +52,7 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     from . import reducing, taken
     from .features import Features
 
-    sys.path.append(job["root"])
+    sys.path += [job["root"], *job["code"]]
     schema = [TensorSpec(name, kind, tuple(shape), null) for name, kind, shape, null in job["schema"]]
     columns = from_tensors(job["inputs"], schema)
     nullable = {spec.name for spec in schema if spec.nullable}
@@ -62,11 +62,18 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
         columns = reducing.run(reduction, columns)
     reduced = reduction is not None or job["reduced"]
     features = Features(columns, None if reduced else nullable, reduced=reduced)
-    if _format(job) == formats.ONNX and split is None:
+    if _stays(job):
+        from . import left
+
+        converted = left.take(job, features)
+        if converted["untrusted"]:
+            return converted
+    elif _format(job) == formats.ONNX and split is None:
         converted = taken.take(job["model"]["file"], features)
     else:
         converted = _convert(job, features, split)
-    Path(job["graph"]).write_bytes(converted.pop("graph"))
+    if "graph" in converted:
+        Path(job["graph"]).write_bytes(converted.pop("graph"))
     if split is not None:
         features = converted.pop("reduced")
         Path(job["reducing"]).write_bytes(converted["reduction"].pop("graph"))
@@ -102,6 +109,11 @@ def _no_steps(what: str) -> Failure:
     return Failure(
         f"the model is {what}, which has no steps to split off", fix="Take split out of [reduction]"
     )
+
+
+def _stays(job: dict[str, Any]) -> bool:
+    """Whether the model is not to be converted."""
+    return "serialization" in job["model"]
 
 
 def _format(job: dict[str, Any]) -> str:

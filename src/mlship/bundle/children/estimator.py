@@ -56,10 +56,10 @@ def convert(
         **found,
         "graph": graph.normalised(converted),
         "outputs": names,
-        "classes": _classes(model, reference, names),
+        "classes": classes(model, reference, names),
         "reference": [{**tensor, "name": name} for tensor, name in zip(reference, names)],
         "margins": margins,
-        "framework": _framework(model, packages),
+        "framework": framework(model, packages),
         "converter": {
             "scikit-learn": sklearn.__version__,
             "skl2onnx": skl2onnx.__version__,
@@ -70,7 +70,7 @@ def convert(
     }
 
 
-def _framework(model: Any, packages: list[str]) -> str:
+def framework(model: Any, packages: list[str]) -> str:
     """What made the model itself; a pipeline around it is scikit-learn's."""
     alone = type(model).__module__.partition(".")[0] != "sklearn" and len(packages) == 1
     return packages[0] if alone else "sklearn"
@@ -101,7 +101,7 @@ def answers(model: Any, features: Features) -> tuple[list[dict[str, Any]], list[
     return [_tensor("label", predicted)], None if scores is None else _margins(scores)
 
 
-def _classes(model: Any, reference: list[dict[str, Any]], names: list[str]) -> dict[str, list[str]]:
+def classes(model: Any, reference: list[dict[str, Any]], names: list[str]) -> dict[str, list[str]]:
     """The classes in the order of the probabilities, by the name of that output; as the label writes them."""
     given = {name: tensor for name, tensor in zip(names, reference) if tensor["name"] == "probabilities"}
     if not given:
@@ -181,7 +181,8 @@ def to_onnx(
     raise Failure(
         f"the model ({type(model).__name__}) cannot be converted to ONNX",
         cause=reason(error) if error else "",
-        fix="The estimators that can be are listed by skl2onnx.supported_converters()",
+        fix="The estimators that can be are listed by skl2onnx.supported_converters(); others can be served "
+        'in Python: [model] engine = "python"',
     ) from error
 
 
@@ -199,7 +200,7 @@ def _inputs(
     number = {"FP32": FloatTensorType, "FP64": DoubleTensorType}[precision]
 
     if features.all_numeric and not picks_by_name(model):
-        name = features.matrix_name or _free_name(features.names)
+        name = features.matrix_name or free_name(features.names)
         members = features.names
         return [([(name, number([None, features.width]))], {name: members})]
 
@@ -237,7 +238,7 @@ def picks_by_name(model: Any) -> bool:
     )
 
 
-def _free_name(taken: list[str]) -> str:
+def free_name(taken: list[str]) -> str:
     return next(name for name in ("X", "features", "model_input", "mlship_input") if name not in taken)
 
 

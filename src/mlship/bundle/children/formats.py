@@ -21,6 +21,8 @@ NEEDED = {
     LIGHTGBM: {**_LEARNED, "lightgbm": "lightgbm", "onnxmltools": "onnxmltools"},
 }
 
+LEFT = {"numpy": "numpy", "sklearn": "scikit-learn"}  # of a model that is not converted
+
 
 def format_of(path: Path) -> str:
     """The kind of the file at `path`; PICKLE for all that is no other kind, and for what is not there."""

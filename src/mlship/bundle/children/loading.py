@@ -6,8 +6,11 @@ import importlib
 import importlib.util
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mlship_runtime.errors import RuntimeFault
 
 from . import formats
 from .failure import Failure, ended, reason
@@ -23,7 +26,7 @@ def load(model: dict[str, str]) -> Any:
 
         return boosters.estimator(found)
     if type(found).__name__ not in ("BoosterRegressor", "BoosterClassifier"):  # checked by being read
-        _check_estimator(found)
+        check_estimator(found)
     return found
 
 
@@ -33,15 +36,15 @@ def is_network(model: Any) -> bool:
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
-def from_file(path: Path) -> Any:
-    """What the file holds, whatever that is; raises Failure."""
+def from_file(path: Path, read: Callable[[Path], Any] | None = None) -> Any:
+    """What the file holds, whatever that is, read by `read` or as its content asks for; raises Failure."""
     if not path.is_file():
         raise Failure(f"{path.name} is not there", fix="Train the model first, or correct [model] source")
     kind = formats.format_of(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = _READERS[kind](path)
+            found = (read or _READERS[kind])(path)
         except SystemExit as end:
             raise ended(path.name, end) from end
         except ModuleNotFoundError as error:
@@ -50,7 +53,7 @@ def from_file(path: Path) -> Any:
                 cause="it was saved where that module was",
                 fix="Install it in the project's Python, or put its file into the project",
             ) from error
-        except Failure:
+        except (Failure, RuntimeFault):
             raise
         except AttributeError as error:
             raise _class_is_gone(path, error) from error
@@ -164,7 +167,8 @@ def _from_function(model: dict[str, str]) -> Any:
         raise Failure(f"{module}:{function} raised", cause=reason(error)) from error
 
 
-def _check_estimator(found: Any) -> None:
+def check_estimator(found: Any) -> None:
+    """Raise Failure unless `found` is a fitted estimator that predicts."""
     if importlib.util.find_spec("sklearn") is None:
         raise Failure(
             f"the model is a {type(found).__module__}.{type(found).__qualname__}",

@@ -46,10 +46,28 @@ def collect(root: Path, before: set[str], include: list[str]) -> dict[str, str]:
     return {name: str(path) for name, path in sorted(found.items())}
 
 
+def named(root: Path, names: set[str]) -> dict[str, str]:
+    """Path -> file of those of the loaded modules `names` that are the project's, and of what they import."""
+    found: dict[str, Path] = {}
+    folders: set[Path] = set()
+    for name in sorted(names):
+        module = sys.modules.get(name)
+        if module is None or not is_of_project(module, root):
+            continue
+        path = Path(str(module.__file__)).resolve()
+        place = _place(name, path)
+        found[str(place)] = path
+        folder = path.parents[len(place.parts) - 1]
+        folders.add(folder)
+        found |= dict(_files_of(name, {folder}))
+    _add_late(found, folders)
+    return {name: str(path) for name, path in sorted(found.items())}
+
+
 def _place(name: str, path: Path) -> PurePosixPath:
     if path.suffix != ".py":
         raise Failure(
-            f"the reduction imports {path.name}, which is compiled",
+            f"the reduction or the model needs {path.name}, which is compiled",
             fix="Build a wheel of it and name it in [runtime] requirements",
         )
     parts = name.split(".")
