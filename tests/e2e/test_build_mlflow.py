@@ -139,6 +139,11 @@ def test_files_outside_of_the_folder_are_refused(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("flavors:\n  pytorch:\n    model_data: data\n", "names 'data', which is not a file that is known"),
+        (
+            "flavors:\n  sklearn:\n    pickled_model: MLmodel\n    code: ../elsewhere\n",
+            "'../elsewhere', which is not in",
+        ),
         ("flavors: !!python/object:os.system\n", "cannot be read: line 1"),
         ("- a\n", "names no flavors"),
         ("flavors:\n  spacy:\n    data: x\n", "of the flavor spacy"),
@@ -149,7 +154,7 @@ def test_files_outside_of_the_folder_are_refused(tmp_path: Path, name: str) -> N
     ],
 )
 def test_what_mlflow_did_not_write_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "logged").mkdir()
+    (tmp_path / "logged" / "data").mkdir(parents=True)
     (tmp_path / "logged" / "MLmodel").write_text(text)
     with pytest.raises(BuildError) as caught:
         read_folder(tmp_path / "logged")

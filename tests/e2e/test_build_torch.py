@@ -108,20 +108,56 @@ def test_a_function_that_returns_a_network(flowers, build, opened) -> None:
     assert build(flowers("net:make", "other")).digest == built.digest
 
 
-@pytest.mark.parametrize(
-    "how", ["torch.jit.save(torch.jit.script(made.eval()), name)", "torch.save(made, name)"]
-)
-def test_a_saved_network(flowers, build, torch_python: Path, how: str) -> None:
+def test_a_saved_script(flowers, build, torch_python: Path) -> None:
     root = flowers("model.pt")
-    code = f"import torch, net\nmade, name = net.make(), 'model.pt'\n{how}\n"
+    code = "import torch, net\ntorch.jit.save(torch.jit.script(net.Small().eval()), 'model.pt')\n"
     subprocess.run([torch_python, "-W", "ignore", "-c", code], cwd=root, check=True)
     spec = build(root).spec
     assert (spec.model["framework"], spec.parity["rows"]) == ("pytorch", 150)
 
 
+EXPORT = """
+import torch, net, sys
+rows = {0: torch.export.Dim("rows")} if sys.argv[2] == "free" else None
+made = torch.export.export(net.Small().eval(), (torch.zeros(2, 4),), dynamic_shapes=(rows,))
+torch.export.save(made, sys.argv[1])
+"""
+
+
+def test_an_exported_network_in_a_folder_of_mlflow(flowers, build, torch_python: Path) -> None:
+    """As `mlflow.pytorch.save_model(…, serialization_format="pt2")` writes it."""
+    root = flowers("logged")
+    (root / "logged" / "data").mkdir(parents=True)
+    said = "flavors:\n  pytorch:\n    code: null\n    model_data: data\n    pytorch_version: 2.13.0\n"
+    (root / "logged" / "MLmodel").write_text(said)
+    export = [torch_python, "-W", "ignore", "-c", EXPORT, "logged/data/model.pt2"]
+    subprocess.run([*export, "free"], cwd=root, check=True)
+    spec = build(root).spec
+    assert (spec.model["framework"], spec.parity["rows"]) == ("pytorch", 150)
+    subprocess.run([*export, "fixed"], cwd=root, check=True)
+    with pytest.raises(BuildError, match=r"cannot answer the examples.*Export it with a free number of rows"):
+        build(root)
+
+
+def test_a_network_of_mlflow_with_its_code(flowers, build, torch_python: Path) -> None:
+    """As `mlflow.pytorch.save_model(…, code_paths=[…])` writes it, with torch.save: the class is in the folder,
+    not in the project."""
+    root = flowers("logged")
+    for folder in ("data", "code"):
+        (root / "logged" / folder).mkdir(parents=True)
+    said = "flavors:\n  pytorch:\n    code: code\n    model_data: data\n    pytorch_version: 2.13.0\n"
+    (root / "logged" / "MLmodel").write_text(said)
+    (root / "logged" / "data" / "pickle_module_info.txt").write_text("mlflow.pytorch.pickle_module")
+    save = "import torch, net; torch.save(net.Small(), 'logged/data/model.pth')"
+    subprocess.run([torch_python, "-W", "ignore", "-c", save], cwd=root, check=True)
+    for module in ("net", "sklearn_data"):
+        (root / f"{module}.py").rename(root / "logged" / "code" / f"{module}.py")
+    assert build(root).spec.model["framework"] == "pytorch"
+
+
 def test_weights_alone_are_refused(flowers, build, torch_python: Path) -> None:
     root = flowers("model.pt")
-    code = "import torch, net; torch.save(net.make().state_dict(), 'model.pt')"
+    code = "import torch, net; torch.save(net.Small().state_dict(), 'model.pt')"
     subprocess.run([torch_python, "-c", code], cwd=root, check=True)
     with pytest.raises(BuildError, match=r"model\.pt holds the weights alone"):
         build(root)

@@ -17,8 +17,15 @@ from mlship.config.sections import ColumnSection, Datatype
 from mlship.errors import BuildError
 
 FILE = "MLmodel"
-# What is taken when a model has several flavors -> the key that names its file.
-_FLAVORS = {"onnx": "data", "xgboost": "data", "lightgbm": "data", "sklearn": "pickled_model"}
+# What is taken when a model has several flavors -> the key that names its file, or the folder of its file.
+_FLAVORS = {
+    "onnx": "data",
+    "xgboost": "data",
+    "lightgbm": "data",
+    "sklearn": "pickled_model",
+    "pytorch": "model_data",
+}
+_IN_FOLDERS = {"pytorch": ("model.pth", "model.pt2")}
 _TYPES: dict[str, Datatype] = {
     "boolean": "BOOL",
     "integer": "INT32",
@@ -31,11 +38,13 @@ _TYPES: dict[str, Datatype] = {
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """`columns` are the inputs that the signature names, in its order; none where it names none."""
+    """`columns` are the inputs that the signature names, in its order; none where it names none. `code` is
+    the folder of the modules that were logged with the model, if there are some."""
 
     file: Path
     flavor: str
     columns: dict[str, ColumnSection]
+    code: Path | None
 
 
 def is_model_folder(path: Path) -> bool:
@@ -58,10 +67,12 @@ def read_folder(folder: Path) -> ModelFolder:
             cause=f"what can be taken is {', '.join(_FLAVORS)}",
             fix="Log the model with one of these, or save it as ONNX",
         )
+    code = flavors[flavor].get("code")
     return ModelFolder(
-        file=_inside(folder, flavors[flavor].get(_FLAVORS[flavor])),
+        file=_file(folder, flavor, flavors[flavor].get(_FLAVORS[flavor])),
         flavor=flavor,
         columns=_columns(folder, document.get("signature")),
+        code=None if code is None else _inside(folder, code),
     )
 
 
@@ -71,6 +82,12 @@ def model_file(project: Project) -> Path | None:
         return None
     path = project.root / project.model.file
     return read_folder(path).file if is_model_folder(path) else path
+
+
+def logged_code(project: Project) -> Path | None:
+    """The folder of modules in the MLflow folder that [model] source names, if both are there."""
+    path = project.root / (project.model.file or "")
+    return read_folder(path).code if project.model.file and is_model_folder(path) else None
 
 
 def with_signature(project: Project) -> Project:
@@ -83,20 +100,28 @@ def with_signature(project: Project) -> Project:
     return with_inputs(project, read_folder(path).columns)
 
 
-def _inside(folder: Path, name: Any) -> Path:
+def _file(folder: Path, flavor: str, name: Any) -> Path:
     """The model's file, which must lie in the folder itself."""
+    path = _inside(folder, name)
+    for usual in _IN_FOLDERS.get(flavor, ()) if path.is_dir() else ():
+        if (path / usual).exists():
+            return _file(folder, flavor, f"{name}/{usual}")
+    if not path.is_file():
+        raise BuildError(f"{folder.name}/{FILE} names {name!r}, which is not a file that is known")
+    return path
+
+
+def _inside(folder: Path, name: Any) -> Path:
+    """What is called `name` in the folder, if it really lies there."""
     if not isinstance(name, str) or not name:
         raise BuildError(f"{folder.name}/{FILE} names no file of the model")
     place = PurePosixPath(name)
     path = folder / place
-    if place.is_absolute() or ".." in place.parts or "\\" in name:
-        raise BuildError(f"{folder.name}/{FILE} names {name!r}, which is not in the folder")
-    if path.is_dir():  # the PyTorch and ONNX flavors of old MLflows
-        raise BuildError(f"{folder.name}/{FILE} names {name!r}, which is a folder")
-    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+    outside = place.is_absolute() or ".." in place.parts or "\\" in name
+    if outside or not path.exists() or not path.resolve().is_relative_to(folder.resolve()):
         raise BuildError(
             f"{folder.name}/{FILE} names {name!r}, which is not in the folder",
-            fix="Download all files of the model",
+            fix="" if outside else "Download all files of the model",
         )
     return path
 

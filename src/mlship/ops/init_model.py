@@ -63,7 +63,7 @@ def look(folder: Path, *, model: Path, examples: Path) -> Seen:
     for path in (file, examples):
         if not path.is_file():
             raise UsageError(f"{path} is {'not a file' if path.exists() else 'not there'}")
-    found = _ask(folder, file, examples)
+    found = _ask(folder, file, examples, logged.code if logged else None)
     if logged and logged.columns:
         found = msgspec.structs.replace(found, names=list(logged.columns))
     if not found.predicts:
@@ -168,13 +168,13 @@ def _holds(values: list[Any]) -> str:
     return (", ".join(distinct) if len(distinct) <= 6 else f"{len(distinct)} different texts") + missing
 
 
-def _ask(folder: Path, model: Path, examples: Path) -> _Found:
+def _ask(folder: Path, model: Path, examples: Path, code: Path | None) -> _Found:
     python = _interpreter(folder)
     with tempfile.TemporaryDirectory(prefix="mlship-init-") as scratch:
         result, job = Path(scratch) / "model.json", Path(scratch) / "job.json"
         paths = {"model": model, "examples": examples, "result": result, "groundFloor": GROUND_FLOOR}
         words = {name: str(path.absolute()) for name, path in paths.items()}
-        folders = [str(place.absolute()) for place in (folder, model.parent)]
+        folders = [str(place.absolute()) for place in (folder, model.parent, code) if place]
         job.write_text(json.dumps({"work": "look", "folders": folders, **words}), encoding="utf-8")
         done = subprocess.run(
             [str(python), "-B", str(CHILD), str(job)], capture_output=True, text=True, check=False

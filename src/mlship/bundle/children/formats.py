@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 
 ONNX, PICKLE, SKOPS, XGBOOST, LIGHTGBM = "onnx", "pickle", "skops", "xgboost", "lightgbm"
-TORCH, TORCH_SCRIPT, FUNCTION = "torch", "torch script", "function"  # a function tells nothing beforehand
+TORCH, TORCH_SCRIPT, TORCH_EXPORT = "torch", "torch script", "torch export"
+FUNCTION = "function"  # tells nothing beforehand
 
 # Kind of file -> what its conversion needs: module -> package.
 _LEARNED = {"numpy": "numpy", "sklearn": "scikit-learn", "skl2onnx": "skl2onnx", "onnx": "onnx"}
@@ -16,6 +17,7 @@ NEEDED = {
     PICKLE: _LEARNED,
     TORCH: {"numpy": "numpy", "onnx": "onnx", "torch": "torch"},
     TORCH_SCRIPT: {"numpy": "numpy", "onnx": "onnx", "torch": "torch"},
+    TORCH_EXPORT: {"numpy": "numpy", "onnx": "onnx", "torch": "torch"},
     SKOPS: {**_LEARNED, "skops": "skops"},
     XGBOOST: {**_LEARNED, "xgboost": "xgboost", "onnxmltools": "onnxmltools"},
     LIGHTGBM: {**_LEARNED, "lightgbm": "lightgbm", "onnxmltools": "onnxmltools"},
@@ -47,4 +49,6 @@ def _of_archive(path: Path) -> str:
         return SKOPS
     if "constants.pkl" in names:
         return TORCH_SCRIPT
+    if names & {"archive_format", "serialized_exported_program.json"}:  # of PyTorch 2.8 and later, and before
+        return TORCH_EXPORT
     return TORCH if "data.pkl" in names else PICKLE

@@ -106,18 +106,13 @@ def _from_lightgbm(path: Path) -> Any:
 def _from_torch(path: Path) -> Any:
     from . import network
 
-    return network.read(path, script=False)
-
-
-def _from_torch_script(path: Path) -> Any:
-    from . import network
-
-    return network.read(path, script=True)
+    return network.read(path, formats.format_of(path))
 
 
 _READERS = {
     formats.TORCH: _from_torch,
-    formats.TORCH_SCRIPT: _from_torch_script,
+    formats.TORCH_SCRIPT: _from_torch,
+    formats.TORCH_EXPORT: _from_torch,
     formats.PICKLE: _unpickled,
     formats.SKOPS: _from_skops,
     formats.XGBOOST: _from_xgboost,
@@ -126,6 +121,7 @@ _READERS = {
 _NAMES = {
     formats.TORCH: "PyTorch",
     formats.TORCH_SCRIPT: "PyTorch",
+    formats.TORCH_EXPORT: "PyTorch",
     formats.PICKLE: "joblib or pickle",
     formats.SKOPS: "skops",
     formats.XGBOOST: "XGBoost",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import types
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from mlship_runtime.model.datatypes import datatype_of
 
-from . import graph
+from . import formats, graph
 from .failure import Failure, reason
 from .features import Features
 
@@ -19,12 +20,14 @@ _TRACED_ROWS = 2  # what the exporter sees; the proof asks about all rows
 _PART = 256  # rows that are asked at a time
 
 
-def read(path: Path, *, script: bool) -> Any:
-    """The module in a file of torch.jit.save (`script`) or torch.save."""
+def read(path: Path, kind: str) -> Any:
+    """The module in a file of torch.jit.save, torch.export.save or torch.save, as `kind` says."""
     import torch
 
-    if script:
+    if kind == formats.TORCH_SCRIPT:
         return torch.jit.load(str(path), map_location="cpu")
+    if kind == formats.TORCH_EXPORT:
+        return _ready(torch.export.load(str(path)).module())
     found = torch.load(path, map_location="cpu", weights_only=False)  # the project's own, like a pickle
     if isinstance(found, dict):
         raise Failure(
@@ -32,6 +35,14 @@ def read(path: Path, *, script: bool) -> Any:
             fix='Give a function that builds the network and loads them: source = "module:function"',
         )
     return found
+
+
+def _ready(exported: Any) -> Any:
+    """A module of torch.export as others are: it was exported in one mode, refuses to hear of another, and
+    torch.onnx tells every module."""
+    for name in ("train", "eval"):
+        setattr(exported, name, types.MethodType(lambda self, mode=True: self, exported))
+    return exported
 
 
 def convert(model: Any, features: Features, opset: int, precision: str) -> dict[str, Any]:
@@ -124,7 +135,14 @@ def _answers(torch: Any, model: Any, inputs: list[Any]) -> list[Any]:
                 found = model(*(torch.from_numpy(array[start : start + _PART]) for array in inputs))
                 parts.append(list(found) if isinstance(found, (tuple, list)) else [found])
     except Exception as error:
-        raise Failure("the network cannot answer the examples", cause=reason(error)) from error
+        fixed = "Guard failed" in str(error)
+        raise Failure(
+            "the network cannot answer the examples",
+            cause=reason(error),
+            fix="Export it with a free number of rows: dynamic_shapes of torch.export.export"
+            if fixed
+            else "",
+        ) from error
     if not all(isinstance(value, torch.Tensor) for part in parts for value in part):
         raise Failure(
             "the network answers with something else than tensors", fix="Return tensors from forward()"
