@@ -39,12 +39,14 @@ _TYPES: dict[str, Datatype] = {
 @dataclass(frozen=True)
 class ModelFolder:
     """`columns` are the inputs that the signature names, in its order; none where it names none. `code` is
-    the folder of the modules that were logged with the model, if there are some."""
+    the folder of the modules that were logged with the model, `example` the file of its input example, a
+    table, if there are some."""
 
     file: Path
     flavor: str
     columns: dict[str, ColumnSection]
     code: Path | None
+    example: Path | None
 
 
 def is_model_folder(path: Path) -> bool:
@@ -73,6 +75,7 @@ def read_folder(folder: Path) -> ModelFolder:
         flavor=flavor,
         columns=_columns(folder, document.get("signature")),
         code=None if code is None else _inside(folder, code),
+        example=_example(folder, document.get("saved_input_example_info")),
     )
 
 
@@ -109,6 +112,13 @@ def _file(folder: Path, flavor: str, name: Any) -> Path:
     if not path.is_file():
         raise BuildError(f"{folder.name}/{FILE} names {name!r}, which is not a file that is known")
     return path
+
+
+def _example(folder: Path, said: Any) -> Path | None:
+    """The input example, if it is a table."""
+    if not isinstance(said, dict) or said.get("type") != "dataframe":
+        return None
+    return _inside(folder, said.get("artifact_path"))
 
 
 def _inside(folder: Path, name: Any) -> Path:

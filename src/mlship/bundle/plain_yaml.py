@@ -1,7 +1,8 @@
-"""YAML as programs write it: mappings, lists and scalars in blocks. All else is refused.
+"""YAML as programs write it, and people simple things: mappings, lists and scalars in blocks, texts behind
+`|` and `>`, and lists of scalars on one line. All else is refused.
 
-No tags, anchors, aliases, flow collections, block scalars or several documents: nothing that makes objects,
-or much of little. A scalar is text, or None for nothing.
+No tags, anchors, aliases, other flow collections or several documents: nothing that makes objects, or much of
+little. A scalar is text, or None for nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ MAX_DEPTH = 32
 _KEY = re.compile(r"(?P<key>[A-Za-z0-9_/][^\s:#]*(?: [^\s:#]+)*) *:(?: +(?P<rest>.*))?$")
 _SINGLE = re.compile(r"((?:[^']|'')*)'(?!')(.*)$", re.DOTALL)
 _DOUBLE = re.compile(r'((?:[^"\\]|\\.)*)"(.*)$', re.DOTALL)
+_BLOCK = re.compile(r"([|>])([-+]?)(?:\s+#.*)?")
+_ITEM = re.compile(
+    r"""\s*(?:'((?:[^']|'')*)'\s*|"([^"\\]*)"\s*|([^\s,'"&*!|>%@`{}\[\]#:?-][^,'"{}\[\]#]*))(?:,|$)"""
+)
 _NOTHING = ("", "~", "null", "Null", "NULL")
 _NOT_PLAIN = "&*!|>%@`{}[],#"
 _ESCAPES = {"0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "r": "\r", "e": "\x1b", " ": " ", '"': '"',
@@ -103,6 +108,8 @@ class _Reader:
         """What follows a key or a dash: `rest` of its line, and the lines below that belong to it."""
         if rest[:1] in ("'", '"') and rest:
             return self.quoted(rest)
+        if block := _BLOCK.fullmatch(rest):
+            return self.text(indent, folded=block[1] == ">", end=block[2])
         if rest and not rest.startswith("#"):
             return self.plain(rest, indent)
         self.at += 1
@@ -116,6 +123,8 @@ class _Reader:
         if rest in ("{}", "[]"):
             self.at += 1
             return {} if rest == "{}" else []
+        if rest.startswith("["):
+            return self.items(self.uncommented(rest))
         if rest[0] in _NOT_PLAIN or rest.startswith(("- ", "? ")) or rest == "?":
             raise self.wrong(f"{rest[0]!r} begins something that is not read here")
         words = [self.uncommented(rest)]
@@ -128,6 +137,44 @@ class _Reader:
             self.at -= 1
             raise self.wrong("a value holds ': ' without quotes")
         return None if text in _NOTHING else text
+
+    def items(self, rest: str) -> list[str | None]:
+        """A list of scalars between brackets."""
+        if not rest.endswith("]"):
+            raise self.wrong("a list between brackets must end on its line")
+        inner, found, at = rest[1:-1], list[str | None](), 0
+        while at < len(inner):
+            match = _ITEM.match(inner, at)
+            if match is None:
+                raise self.wrong("a list between brackets may hold plain words and simple texts only")
+            single, double, plain = match.groups()
+            if plain is not None and (": " in plain or plain.rstrip().endswith(":")):
+                raise self.wrong("a value holds ': ' without quotes")
+            text = plain.rstrip() if plain is not None else double if double is not None else None
+            found.append(single.replace("''", "'") if single is not None else text)
+            at = match.end()
+        self.at += 1
+        return [None if item in _NOTHING[1:] else item for item in found]
+
+    def text(self, indent: int, *, folded: bool, end: str) -> str:
+        """The lines below that are further to the right, as they are or (`folded`) as paragraphs."""
+        self.at += 1
+        taken: list[str] = []
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if line.strip() and (len(line) - len(line.lstrip(" ")) <= indent or line.startswith("\t")):
+                break
+            taken.append(line)
+            self.at += 1
+        body = [line for line in taken if line.strip()]
+        width = min((len(line) - len(line.lstrip(" ")) for line in body), default=0)
+        lines = [line[width:].rstrip("\r") if line.strip() else "" for line in taken]
+        while lines and not lines[-1]:
+            lines.pop()
+        whole = "\n".join(lines)
+        if folded:
+            whole = re.sub(r"(?<=[^\n])\n(?=[^\n ])", " ", whole).replace("\n\n", "\n")
+        return whole if end == "-" or not whole else whole + "\n"
 
     def uncommented(self, text: str) -> str:
         return re.split(r"\s#", text, maxsplit=1)[0].rstrip()

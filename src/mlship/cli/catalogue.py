@@ -28,7 +28,7 @@ SECTIONS = (
             "sign": "Sign a bundle with a private key.",
             "key": "Make a key pair, or show whose a key file is.",
             "export": "Write a bundle to a file, or its parts for other tools.",
-            "import": "Take a bundle from a file.",
+            "import": "Take a bundle from a file, or a project from another tool.",
         },
     ),
     Section(

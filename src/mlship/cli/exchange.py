@@ -11,6 +11,7 @@ from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
 from mlship.cli.words import NamedBundle, Platforms
+from mlship.errors import UsageError
 from mlship.result import Result
 
 
@@ -47,10 +48,19 @@ def export(
 @verb("""
     mlship import churn.tar
     mlship import churn.tar team
+    mlship import --from mlruns/1/models/m-0f3a/artifacts churn    an MLflow model
+    mlship import --from kit churn --examples rows.csv             a KitOps project
 """)
 def import_(
     run: Run,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What mlship export wrote.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="What mlship export wrote; with --from, the new project's folder (here).",
+            show_default=False,
+        ),
+    ] = None,
     registry: Annotated[
         str | None,
         typer.Argument(
@@ -60,12 +70,36 @@ def import_(
             show_default=False,
         ),
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER",
+            help="An MLflow model or a project with a Kitfile, to start a project from.",
+            show_default=False,
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option("--examples", metavar="FILE", help="Rows for it, if it has none.", show_default=False),
+    ] = None,
 ) -> Result:
-    """Take a bundle from a file.
+    """Take a bundle from a file, or a project from another tool.
 
     Every byte is checked, and nothing is published unless all of it is right. The digest is the one that it
     had. A file of some platforms can be imported in a project, and deployed from there.
+
+    With --from, the model and its rows are copied into a new project, whose mlship.toml is written for them
+    as by mlship init; what is not taken is named. Nothing is overwritten.
     """
+    if source is not None:
+        from mlship.ops.import_folder import import_folder
+
+        if registry is not None:
+            raise UsageError("--from makes a project, which is in no registry", fix="Build and push it")
+        return import_folder(source, file or Path(), examples=examples, progress=run.progress)
+    if file is None or examples is not None:
+        raise UsageError("import takes a FILE, or --from FOLDER with --examples FILE if need be")
     from mlship.ops import import_bundle as op
 
     return op.import_bundle(run.context, file, registry)

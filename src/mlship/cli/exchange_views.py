@@ -6,14 +6,23 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mlship.cli.blocks import Block, Facts, Line, Table
-from mlship.cli.views import brief, short, size
+from mlship.cli.views import brief, short, size, started
 
 if TYPE_CHECKING:
     from mlship.ops.diff import Change, Difference, Side
     from mlship.ops.export import Exported
     from mlship.ops.import_bundle import Imported
+    from mlship.ops.import_folder import ImportedProject
 
 LISTED = 20  # weights that are named
+
+
+def project(result: ImportedProject) -> Iterator[Block]:
+    if result.copied:
+        yield Line(f"from {result.source}: {', '.join(result.copied)}")
+    if result.left_out:
+        yield Line(f"not taken: {', '.join(result.left_out)}")
+    yield from started(result)
 
 
 def different(result: Difference) -> Iterator[Block]:

@@ -25,6 +25,7 @@ VIEWS: dict[str, str] = {
     "KeyShown": "views:key_shown",
     "Exported": "exchange_views:exported",
     "Imported": "exchange_views:imported",
+    "ImportedProject": "exchange_views:project",
     "Difference": "exchange_views:different",
     "Listing": "views:listing",
     "Copied": "views:copied",

@@ -9,10 +9,10 @@ from pathlib import Path
 from mlship import templates
 from mlship.config.project import FILE_NAME, STATE_NAME
 from mlship.errors import ConfigError, UsageError
-from mlship.ops.init_config import config_text
+from mlship.ops.init_config import FIRST_VERSION, config_text
 from mlship.ops.init_model import Seen, look
 from mlship.progress import SILENT, Progress
-from mlship.reference import MAX_NAME, NAME
+from mlship.reference import MAX_NAME, NAME, TAG
 from mlship.result import Result
 
 QUICKSTART = "quickstart"
@@ -40,8 +40,17 @@ def init(folder: Path, *, template: str = QUICKSTART) -> Started:
     return Started(folder=str(folder), files=tuple(files), next=(*_enter(folder), *steps))
 
 
-def init_for_model(folder: Path, *, model: Path, examples: Path, progress: Progress = SILENT) -> Started:
-    """Look at a model and its rows, and write the mlship.toml for them.
+def init_for_model(
+    folder: Path,
+    *,
+    model: Path,
+    examples: Path,
+    name: str = "",
+    version: str = "",
+    progress: Progress = SILENT,
+) -> Started:
+    """Look at a model and its rows, and write the mlship.toml for them, with this `name` and `version` if a
+    bundle can have such.
 
     The model is loaded by the project's interpreter, in a process of its own. Raises UsageError or
     BuildError if one of the two cannot be read or they do not fit together.
@@ -50,8 +59,10 @@ def init_for_model(folder: Path, *, model: Path, examples: Path, progress: Progr
         raise _in_the_way(folder, [FILE_NAME])
     progress.say(f"looking at {model.name} and {examples.name}")
     seen = look(folder, model=model, examples=examples)
-    name = project_name(folder, otherwise=model.stem)
-    files = {FILE_NAME: config_text(folder, name, model=model, examples=examples, seen=seen).encode()}
+    called = as_name(name) or project_name(folder, otherwise=model.stem)
+    version = version if TAG.fullmatch(version) else FIRST_VERSION
+    text = config_text(folder, called, version=version, model=model, examples=examples, seen=seen)
+    files = {FILE_NAME: text.encode()}
     if not (folder / ".gitignore").exists():
         files[".gitignore"] = f"{STATE_NAME}/\n".encode()
     _write(folder, files)
@@ -63,11 +74,13 @@ def init_for_model(folder: Path, *, model: Path, examples: Path, progress: Progr
 
 def project_name(folder: Path, *, otherwise: str) -> str:
     """The folder's name as a bundle's name, or `otherwise` as one, or "model"."""
-    for text in (folder.absolute().resolve().name, otherwise):
-        name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-")
-        if NAME.fullmatch(name):
-            return name
-    return "model"
+    return as_name(folder.absolute().resolve().name) or as_name(otherwise) or "model"
+
+
+def as_name(text: str) -> str:
+    """`text` as a bundle's name; empty if nothing of it can be one."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-")
+    return name if NAME.fullmatch(name) else ""
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

@@ -11,6 +11,7 @@ from mlship.config.sections import MAX_GOLDEN_ROWS
 from mlship.ops.init_model import Seen
 
 GOLDEN_ROWS = 64
+FIRST_VERSION = "0.1.0"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PYTHON = 'python = ".venv/bin/python"'
 _TEXT = """\
@@ -19,7 +20,7 @@ _TEXT = """\
 
 [project]
 name = {name}
-version = "0.1.0"                 # the tag of the next build
+version = {version}                 # the tag of the next build
 {interpreter}
 
 [model]
@@ -41,7 +42,9 @@ type = "local"                    # this machine
 """
 
 
-def config_text(folder: Path, name: str, *, model: Path, examples: Path, seen: Seen) -> str:
+def config_text(
+    folder: Path, name: str, *, model: Path, examples: Path, seen: Seen, version: str = FIRST_VERSION
+) -> str:
     """A commented mlship.toml for `model` and `examples`, whose paths become relative to `folder`."""
     own_python = (folder / ".venv" / "bin" / "python").is_file()
     return _TEXT.format(
@@ -50,6 +53,7 @@ def config_text(folder: Path, name: str, *, model: Path, examples: Path, seen: S
         made_with=seen.made_with,
         python=seen.python,
         name=_quoted(name),
+        version=_quoted(version),
         interpreter=_PYTHON if own_python else f"# {_PYTHON}   # without it: the active virtual environment",
         source=_quoted(_relative(folder, model)),
         answers=f"one of {', '.join(seen.classes)}" if seen.classes else "numbers",
