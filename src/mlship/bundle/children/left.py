@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ from . import boosters, estimator, loading, modules
 from .failure import Failure
 from .features import Features
 
+_SAFE_SKOPS = (0, 13)  # CVE-2025-54412, -54413 and -54886
 _ALWAYS = ("numpy", "scipy", "sklearn")
 _CALLED = {"sklearn": "scikit-learn"}  # where Python 3.9 cannot say which package a module is from
 
@@ -65,6 +67,13 @@ def _untrusted(path: Path) -> list[str]:
             f"the project's Python has no skops, which {path.name} needs",
             fix=f"Run: {sys.executable} -m pip install skops",
         ) from None
+    version = metadata.version("skops")
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _SAFE_SKOPS:
+        raise Failure(
+            f"the project's Python has skops {version}",
+            cause="before 0.13 it could be led to call what it had not shown",
+            fix=f"Run: {sys.executable} -m pip install 'skops>=0.13'",
+        )
     return [str(name) for name in io.get_untrusted_types(file=path)]
 
 
