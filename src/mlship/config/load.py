@@ -144,6 +144,9 @@ def _check_reduction(project: Project, reduction: ReductionSection) -> None:
         what = f"has {' and '.join(ways)}" if ways else "says nothing of what reduces"
         fix = 'Give one: step = "module:function", graph = "FILE.onnx", or split = STEPS of a pipeline'
         raise project.error("reduction", what=what, fix=fix)
+    if "step" not in ways and project.model.engine == "python":
+        what = 'goes with models that become ONNX, not with engine = "python"'
+        raise project.error("reduction", ways[0], what=what, fix="Write the reduction as a step in Python")
     if "step" not in ways and reduction.include:
         raise project.error("reduction", "include", what="is for a step in Python")
     if "step" in ways and not reduction.fuse:

@@ -102,6 +102,11 @@ WRONG = [
         "mlship.toml:5: unknown key targets in [model]. Known here: allow_globals, engine, source, tolerance",
     ),
     (
+        'engine = "python"\n[reduction]\nsplit = 1\n',
+        'mlship.toml:7: reduction.split goes with models that become ONNX, not with engine = "python". '
+        "Write the reduction as a step in Python",
+    ),
+    (
         '[targets]\nlocal = "x"\n',
         "mlship.toml:6: targets.local is not a table. Write [targets.local] above its keys",
     ),
