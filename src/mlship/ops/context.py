@@ -136,5 +136,5 @@ class Context:
 
 def _has(registry: Registry, reference: Reference) -> bool:
     if reference.digest:
-        return reference.digest in registry.digests(reference.name)
+        return registry.has_manifest(reference.name, reference.digest)
     return registry.read_tag(reference.name, reference.tag_or_latest) is not None

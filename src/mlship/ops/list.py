@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from mlship.config.settings import DEFAULT_REGISTRY
 from mlship.errors import RegistryError
 from mlship.ops.context import Context
-from mlship.reference import check_name
+from mlship.reference import NAME, check_name
 from mlship.registry.protocol import Registry
 from mlship.result import Result
 
@@ -32,6 +34,8 @@ def list_bundles(ctx: Context, place: str | None = None) -> Listing:
 
     Near at hand are the default registry and this project's builds. Raises RegistryError for an unknown NAME.
     """
+    if place is not None and "://" in place:
+        return Listing(bundles=tuple(_at_url(ctx, place)))
     if place is not None and ctx.is_registry(place):
         return Listing(bundles=tuple(_entries(place, ctx.registry(place))))
     if place is not None and "/" in place:
@@ -48,6 +52,22 @@ def _found(name: str | None, entries: list[Entry]) -> Listing:
     if name is not None and not entries:
         raise RegistryError(f"there is no bundle {name!r}", fix="mlship list shows those that there are")
     return Listing(bundles=tuple(entries))
+
+
+def _at_url(ctx: Context, url: str) -> list[Entry]:
+    """The bundles of the registry at `url`; where that has none, those of a bundle that its end names."""
+    refusal: RegistryError | None = None
+    try:
+        found = _entries(url, ctx.registry(url))
+    except RegistryError as error:
+        found, refusal = [], error
+    above, _, name = url.rpartition("/")
+    if not found and NAME.fullmatch(name) and not above.endswith("/"):
+        with suppress(RegistryError):
+            found = _entries(above, ctx.registry(above), name)
+    if refusal is not None and not found:
+        raise refusal
+    return found
 
 
 def _entries(label: str, registry: Registry, only: str | None = None) -> list[Entry]:

@@ -66,9 +66,12 @@ class StoreRegistry:
         keys = self.store.list(f"manifests/{check_name(name)}/")
         return ["sha256:" + key.rpartition("/")[2] for key in keys]
 
+    def has_manifest(self, name: str, digest: str) -> bool:
+        return self.store.stat(keys.manifest(name, digest)) is not None
+
     def resolve(self, reference: Reference) -> str:
         if reference.digest:
-            if self.store.stat(keys.manifest(reference.name, reference.digest)) is None:
+            if not self.has_manifest(reference.name, reference.digest):
                 raise unknown.digest(self, reference.name, reference.digest)
             return reference.digest
         tagged = self.read_tag(reference.name, reference.tag_or_latest)

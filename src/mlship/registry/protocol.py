@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from mlship.bundle.source import Attachment, BundleSink, BundleSource
+from mlship.errors import RegistryError
 from mlship.result import Result
 
 MAX_ATTACHMENT = 48 << 20
@@ -37,6 +38,10 @@ class Listed(NamedTuple):
     digest: str
 
 
+class BlobsMissingError(RegistryError):
+    """A manifest was not published as blobs of it are not there; they may have been a moment ago."""
+
+
 class Registry(BundleSource, BundleSink, Protocol):
     """A published digest is fully readable or absent; an acknowledged write survives a crash.
 
@@ -52,7 +57,12 @@ class Registry(BundleSource, BundleSink, Protocol):
         ...
 
     def digests(self, name: str) -> list[str]:
-        """The manifests of `name`, sorted; empty for an unknown name."""
+        """The manifests of `name`, sorted; empty for an unknown name. Where a registry cannot list them,
+        those that a tag names."""
+        ...
+
+    def has_manifest(self, name: str, digest: str) -> bool:
+        """Whether the bundle `digest` is published under `name`, with a tag or without."""
         ...
 
     def attach(self, name: str, digest: str, media_type: str, data: bytes) -> Attachment:
@@ -109,4 +119,14 @@ class TakesFiles(Protocol):
 
     def adopt_blob(self, name: str, digest: str, size: int, file: Path) -> bool:
         """`write_blob` of a file, hashed before it is taken."""
+        ...
+
+
+@runtime_checkable
+class Mounts(Protocol):
+    """A registry in which a blob of one bundle can be given to another without being sent."""
+
+    def mount_blob(self, name: str, digest: str, source: BundleSource) -> bool:
+        """Let `name` have the blob if the registry is known to keep it elsewhere; False if it has to be sent.
+        `source` is where it would be sent from."""
         ...

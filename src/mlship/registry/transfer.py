@@ -14,14 +14,17 @@ from mlship.bundle.source import KeepsParts, PartialSink, announced
 from mlship.errors import RegistryError, TagMovedError, UsageError
 from mlship.progress import SILENT, Progress
 from mlship.registry.flow import Flow
-from mlship.registry.protocol import HasFiles, Registry, Tagged, TakesFiles
+from mlship.registry.protocol import BlobsMissingError, HasFiles, Mounts, Registry, Tagged, TakesFiles
 from mlship.result import Result
 from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 
+_PUBLISH_TRIES = 3
+
 
 class Copied(Result, frozen=True, kw_only=True):
-    """What a copy sent and what was there before; blobs count the config, not the manifest, nor what is
-    attached (`sent_attachments`). `absent` are the titles of layers that were left out."""
+    """What a copy sent and what was there before (or was mounted from a neighbour there); blobs count the
+    config, not the manifest, nor what is attached (`sent_attachments`). `absent` are the titles of layers
+    that were left out."""
 
     digest: str
     sent_blobs: int
@@ -66,22 +69,22 @@ def copy(
         missing = [blob for blob in absent if blob.digest in wanted]
         left_out = [blob for blob in absent if blob.digest not in wanted]
         _refuse_absent(source, name, digest, missing)
-        progress.phase(f"copying {name}", sum(blob.size for blob in missing), unit="bytes")
-        flow.each(lambda blob: _copy_blob(source, destination, name, blob, flow), missing)
+        sent = _copy_blobs(source, destination, name, missing, flow)
         if left_out and partial is not None:
             partial.write_partial_manifest(name, data, frozenset(blob.digest for blob in left_out))
         else:
-            destination.write_manifest(name, data)
+            sent += _publish(source, destination, name, data, blobs, flow)
         attached = _copy_attachments(source, destination, name, digest)
         if tag:
             move_tag(destination, name, tag, digest, before, source.url)
+    there = [blob for blob in blobs if blob not in sent and blob not in left_out]
     return Copied(
         digest=digest,
-        sent_blobs=len(missing),
-        sent_bytes=sum(blob.size for blob in missing),
+        sent_blobs=len(sent),
+        sent_bytes=sum(blob.size for blob in sent),
         sent_attachments=attached,
-        present_blobs=len(blobs) - len(absent),
-        present_bytes=sum(blob.size for blob in blobs if blob not in absent),
+        present_blobs=len(there),
+        present_bytes=sum(blob.size for blob in there),
         absent=tuple(blob.title for blob in left_out),
     )
 
@@ -98,17 +101,50 @@ def _absent(destination: Registry, name: str, blobs: Sequence[Descriptor], flow:
     return [blob for blob in blobs if blob.digest in found]
 
 
-def _copy_blob(source: Registry, destination: Registry, name: str, blob: Descriptor, flow: Flow) -> None:
-    if isinstance(source, HasFiles) and isinstance(destination, TakesFiles):
-        file = source.file_of_blob(name, blob.digest)
-        if file is not None:
-            with damage_placed(source.url, blob):
-                destination.adopt_blob(name, blob.digest, blob.size, file)
+def _publish(
+    source: Registry, destination: Registry, name: str, data: bytes, blobs: Sequence[Descriptor], flow: Flow
+) -> list[Descriptor]:
+    """Write the manifest. Blobs that were removed there since we looked are sent (again), and returned."""
+    sent: list[Descriptor] = []
+    for _ in range(_PUBLISH_TRIES):
+        try:
+            destination.write_manifest(name, data)
+        except BlobsMissingError:
+            missing = _absent(destination, name, blobs, flow)
+            sent += _copy_blobs(source, destination, name, missing, flow)
+        else:
+            return sent
+    destination.write_manifest(name, data)
+    return sent
+
+
+def _copy_blobs(
+    source: Registry, destination: Registry, name: str, blobs: Sequence[Descriptor], flow: Flow
+) -> list[Descriptor]:
+    """Bring `blobs` over; those that were sent, and not mounted."""
+    flow.begin(f"copying {name}", sum(blob.size for blob in blobs))
+    sent: list[Descriptor] = []
+
+    def move(blob: Descriptor) -> None:
+        if isinstance(destination, Mounts) and destination.mount_blob(name, blob.digest, source):
             flow.advance(blob.size)
             return
-    chunks = flow.through(source.read_blob(name, blob.digest, blob.size))
+        _copy_blob(source, destination, name, blob, flow)
+        sent.append(blob)
+
+    flow.each(move, sorted(blobs, key=lambda blob: -blob.size))  # no large one is left alone at the end
+    return sent
+
+
+def _copy_blob(source: Registry, destination: Registry, name: str, blob: Descriptor, flow: Flow) -> None:
     with damage_placed(source.url, blob):
-        destination.write_blob(name, blob.digest, blob.size, chunks)
+        file = source.file_of_blob(name, blob.digest) if isinstance(source, HasFiles) else None
+        if file is not None and isinstance(destination, TakesFiles):
+            destination.adopt_blob(name, blob.digest, blob.size, file)
+            flow.advance(blob.size)
+            return
+        content = flow.content(lambda: source.read_blob(name, blob.digest, blob.size))
+        destination.write_blob(name, blob.digest, blob.size, content)
 
 
 def _copy_attachments(source: Registry, destination: Registry, name: str, digest: str) -> int:
