@@ -12,7 +12,7 @@ JOBS ?= auto
 BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
-TESTBED_PACKAGES := mount openssl
+TESTBED_PACKAGES := mount openssl docker-registry skopeo
 
 # Only the lock decides what is installed: no user's uv settings, no other Python fetched behind our back.
 export UV_NO_CONFIG := 1

@@ -58,6 +58,7 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith("MLSHIP_") and name not in OURS:
                 patch.delenv(name)
+        patch.setenv("DOCKER_CONFIG", str(tmp_path_factory.mktemp("docker")))
         for name in ("NO_COLOR", "FORCE_COLOR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHASHSEED"):
             patch.delenv(name, raising=False)
         cache = os.environ.get("MLSHIP_TEST_CACHE") or Path.home() / ".cache" / "mlship-tests"
@@ -120,6 +121,8 @@ def running() -> Callable[[Path], dict[int, str]]:
 
 # Name -> is it here, and what to do when it is not.
 TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
+    "docker-registry": (lambda: shutil.which("docker-registry") is not None, "make testbed"),
+    "skopeo": (lambda: shutil.which("skopeo") is not None, "make testbed"),
     "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),
     "arm64": (
         lambda: bool(os.environ.get("MLSHIP_TEST_PYTHON_ARM64")),

@@ -21,6 +21,7 @@ HEAVY = (
     "tomllib",
     "asyncio",
     "ssl",
+    "urllib3",
 )
 
 
@@ -52,6 +53,7 @@ def test_a_verb_imports_no_library_of_models(words: list[str]) -> None:
         "rich",
         "orjson",
         "httptools",
+        "urllib3",
     }
 
 

@@ -102,7 +102,8 @@ def test_the_command_answers(environment: Path, tmp_path: Path) -> None:
 def test_templates_and_entry_points_are_found(environment: Path, tmp_path: Path) -> None:
     said = json.loads(run(environment / "bin" / "python", "-I", "-c", ASK, cwd=tmp_path))
     assert said["version"] == "0.1.0"
-    assert said["found"] == {"targets": {"local": True}, "stores": {"dir": True}, "registries": {"dir": True}}
+    registries = dict.fromkeys(("dir", "oci", "oci+http", "oci+https"), True)
+    assert said["found"] == {"targets": {"local": True}, "stores": {"dir": True}, "registries": registries}
     assert {"mlship.toml", "train.py", "reduction.py"} <= set(said["template"])
     assert said["heavy"] == []
 

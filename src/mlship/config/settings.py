@@ -17,6 +17,7 @@ VARIABLES = {
     "MLSHIP_KEY_PASSPHRASE": "passphrase of the private key, for `key generate` and `sign` (none)",
     "MLSHIP_PYTHON_LINUX_ARM64": "command that runs a Python for linux/arm64 here, to try builds with",
     "MLSHIP_PYTHON_LINUX_AMD64": "command that runs a Python for linux/amd64 here, to try builds with",
+    "MLSHIP_CA_FILE": "certificates that registries may show, too: a PEM file (those of the system)",
     "MLSHIP_TIMEOUT": "seconds, like --timeout",
     "MLSHIP_JSON": "1 is --json",
     "MLSHIP_QUIET": "1 is --quiet",
@@ -36,6 +37,11 @@ def emulated_python(platform: str) -> list[str]:
 def default_registry_url() -> str:
     """Where `push` goes when nothing else is said."""
     return os.environ.get("MLSHIP_REGISTRY") or f"dir://{data_dir() / 'registry'}"
+
+
+def ca_file() -> str | None:
+    """A file of certificates that are trusted beside those of the system, if the environment names one."""
+    return os.environ.get("MLSHIP_CA_FILE") or None
 
 
 def key_passphrase() -> str | None:

@@ -20,10 +20,11 @@ def find_opener(group: str, url: str) -> Callable[[str], Any]:
     openers = {point.name: point for point in entry_points(group=group)}
     if not found or found[1] not in openers:
         schemes = ", ".join(f"{name}://" for name in sorted(openers)) or "none"
+        shown = re.sub(r"//[^/]*@", "//", url[:200])  # who writes a password there must not see it in a log
         raise UsageError(
-            f"no registry or store has the URL {url[:200]!r}",
+            f"no registry or store has the URL {shown!r}",
             cause=f"the schemes known here are {schemes}",
-            fix="A folder is dir:///its/path or dir://./path",
+            fix="A folder is dir:///its/path or dir://./path, an OCI registry oci://HOST/PREFIX",
         )
     point = openers[found[1]]
     try:

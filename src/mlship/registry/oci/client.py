@@ -1,0 +1,138 @@
+"""A request to a registry until it is answered: with credentials, repeated where that helps, errors told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import TypeVar
+
+from mlship.errors import RegistryError
+from mlship.registry.oci.address import Address
+from mlship.registry.oci.authority import Authority, Scopes
+from mlship.registry.oci.docker_config import Credentials
+from mlship.registry.oci.patience import Patience
+from mlship.registry.oci.transport import Response, Transport, origin
+from mlship.registry.oci.trouble import Passing, Refused
+
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_MAX_ERROR = 64 << 10
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{1,60}")
+_SHOWN = 200
+_AGAIN = "Run it again; what arrived whole is kept"
+
+Body = Callable[[], Iterable[bytes] | bytes]
+T = TypeVar("T")
+
+
+class Client:
+    """Speaks for one registry."""
+
+    def __init__(
+        self, address: Address, patience: Patience | None = None, given: Credentials | None = None
+    ) -> None:
+        self.address = address
+        self.patience = patience or Patience()
+        self.transport = Transport(address, self.patience)
+        self.authority = Authority(address, self.transport, given)
+
+    def repeat(self, work: Callable[[], T]) -> T:
+        """`work` until it is done or there is no hope. A RegistryError that comes out is final."""
+        try:
+            return self.patience.repeat(work)
+        except Passing as trouble:
+            raise RegistryError(trouble.what, cause=trouble.cause, fix=trouble.fix or _AGAIN) from None
+
+    def once(
+        self,
+        doing: str,
+        method: str,
+        path: str,
+        *,
+        scopes: Scopes,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        good: tuple[int, ...] = (200,),
+        longer: float = 0.0,
+    ) -> Response:
+        """One exchange, two if credentials were asked for. `path` is one of the interface, or a whole URL
+        that the registry gave; `body` is called for each exchange. `doing` is for errors: "read the tags of
+        churn".
+
+        The answer has one of the numbers `good`; Passing, Refused or RegistryError is raised otherwise.
+        """
+        url = path if "://" in path else self.address.root + path
+        ours = origin(url) == origin(self.address.root)
+        used = self.authority.header(scopes) if ours else None
+        response = self._sent(method, url, headers, used, body, longer)
+        if response.status == 401 and ours:
+            self.transport.discard(response)
+            used = self.authority.renew(response.headers, scopes, used)
+            if used is None:
+                raise self.authority.refused()
+            response = self._sent(method, url, headers, used, body, longer)
+            if response.status == 401:
+                self.transport.discard(response)
+                raise self.authority.refused()
+        if response.status not in good:
+            raise self._no(doing, response)
+        return response
+
+    def check_credentials(self) -> None:
+        """Raises RegistryError unless the registry takes the credentials, or asks for none."""
+        self.repeat(lambda: self.transport.discard(self.once("log in", "GET", "/v2/", scopes=())))
+
+    def _sent(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        header: str | None,
+        body: Body | None,
+        longer: float,
+    ) -> Response:
+        told = {**(headers or {}), **({"Authorization": header} if header else {})}
+        return self.transport.send(method, url, told, body() if body else None, longer)
+
+    def _no(self, doing: str, response: Response) -> RegistryError:
+        status = response.status
+        codes, said = _errors(self.transport.whole(response, _MAX_ERROR))
+        what = f"cannot {doing} in {self.address.url}"
+        shown = self.authority.redacted(said)
+        cause = f"it answers {status} {' '.join(codes[:1])}".rstrip() + (f": {shown}" if shown else "")
+        if status in _PASSING:
+            return Passing(what, cause=cause, fix="Try again later", pause=_retry_after(response))
+        fix = ""
+        if status == 403 or "DENIED" in codes:
+            fix = "Ask for the right to do this, or log in as somebody who has it (mlship login)"
+        if "NAME_UNKNOWN" in codes:
+            fix = (
+                "If it is the first of its name: some registries want the repository to be made there before"
+            )
+        return Refused(what, cause=cause, fix=fix, status=status, codes=frozenset(codes))
+
+
+def _errors(data: bytes) -> tuple[list[str], str]:
+    """The codes of an error answer, and its first message in one printable line."""
+    try:
+        found = json.loads(data)["errors"]
+        codes = [x["code"] for x in found if isinstance(x.get("code"), str) and _CODE.fullmatch(x["code"])]
+        said = next((x["message"] for x in found if isinstance(x.get("message"), str)), "")
+        detail = next((json.dumps(x["detail"]) for x in found if x.get("detail")), "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return [], ""
+    line = " ".join(f"{said} {detail}".split())
+    return codes, "".join(x if x.isprintable() else "?" for x in line)[:_SHOWN]
+
+
+def _retry_after(response: Response) -> float | None:
+    """Seconds that the server asks for, as a number or as a date."""
+    text = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time()) if text else None
+    except (ValueError, TypeError):
+        return None
