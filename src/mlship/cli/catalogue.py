@@ -43,6 +43,8 @@ SECTIONS = (
             "untag": "Take a tag away.",
             "gc": "Remove what no tag reaches.",
             "fsck": "Read a registry to its last byte; mend it.",
+            "login": "Keep credentials for an OCI registry.",
+            "logout": "Forget credentials for an OCI registry.",
         },
     ),
     Section(
@@ -84,4 +86,6 @@ MODULES = {verb: section.module for section in SECTIONS for verb in section.verb
     "key": "mlship.cli.trust",
     "export": "mlship.cli.exchange",
     "import": "mlship.cli.exchange",
+    "login": "mlship.cli.login",
+    "logout": "mlship.cli.login",
 }

@@ -19,7 +19,11 @@ _FAILS_AS: dict[str, type[MlshipError]] = {
     "import": RegistryError,
     "push": RegistryError,
     "pull": RegistryError,
+    "copy": RegistryError,
+    "untag": RegistryError,
     "list": RegistryError,
+    "tag": RegistryError,
+    "login": RegistryError,
 } | dict.fromkeys(
     ("plan", "status", "history", "invoke", "logs", "doctor", "force-unlock", "serve"), TargetError
 )

@@ -30,6 +30,8 @@ VIEWS: dict[str, str] = {
     "Listing": "views:listing",
     "Copied": "views:copied",
     "Tagged": "views:tagged",
+    "LoggedIn": "views:logged_in",
+    "LoggedOut": "views:logged_out",
     "Mirrored": "registry_views:mirrored",
     "TagHistory": "registry_views:moved",
     "Untagged": "registry_views:untagged",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlship.ops.key import KeyMade, KeyShown
     from mlship.ops.list import Listing
     from mlship.ops.lock import LockReport
+    from mlship.ops.login import LoggedIn, LoggedOut
     from mlship.ops.sign import SignedBundle
     from mlship.ops.signatures import Signature
     from mlship.ops.tag import Tagged
@@ -105,6 +106,15 @@ def copied(result: Copied) -> Iterator[Block]:
 def tagged(result: Tagged) -> Iterator[Block]:
     before = "" if result.before in (None, result.digest) else f" (it was {short(str(result.before))})"
     yield Line(f"{result.reference} is {result.digest}{before}")
+
+
+def logged_in(result: LoggedIn) -> Iterator[Block]:
+    yield Line(f"logged in to {result.host} as {result.username}; the password is kept in {result.kept_in}")
+
+
+def logged_out(result: LoggedOut) -> Iterator[Block]:
+    done = "its credentials are forgotten" if result.forgotten else "no credentials were kept"
+    yield Line(f"{result.host}: {done}")
 
 
 def checked(result: Checked) -> Iterator[Block]:
