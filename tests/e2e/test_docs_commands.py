@@ -81,6 +81,8 @@ def test_every_command_works(
 ) -> None:
     if "openssl " in script(page):
         require("openssl")
+    if "docker-registry " in script(page):
+        require("docker-registry")
     folder = tmp_path / "reader"
     folder.mkdir()
     try:
