@@ -30,7 +30,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "samples"))
 ROUNDS = 3
-LAYERS, AT_ONCE = 16, 3
+LAYERS, AT_ONCE = 16, 4
 PUSH_LIMIT, SKOPEO_LIMIT, PULL_LIMIT, RSS_LIMIT = 1.25, 1.0, 1.3, 200.0
 CHUNK = 1 << 20
 

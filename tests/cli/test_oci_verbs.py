@@ -80,6 +80,25 @@ def test_the_whole_way(
     assert json.loads(docker.read_text()) == {"auths": {}}
 
 
+def test_between_any_two(run, double: Double, digest: str, tmp_path: Path) -> None:
+    double.auth = "none"
+    there, beside = f"oci://{double.host}/team", f"oci://{double.host}/beside"
+    assert run("copy", "churn:1.0", there).code == 0
+    assert run("tag", f"{there}/churn:1.0", "prod").code == 0
+    mirrored = run("copy", there, beside, "--json")
+    assert mirrored.code == 0
+    assert {x["sentBlobs"] for x in mirrored.envelope["result"]["bundles"]} == {0}, "they were not mounted"
+    assert run("copy", beside, f"dir://{tmp_path}/mirror", "--limit-rate", "100 MB").code == 0
+    (found,) = run("list", f"dir://{tmp_path}/mirror", "--json").envelope["result"]["bundles"]
+    assert (found["digest"], found["tags"]) == (digest, ["1.0", "prod"])
+    assert run("copy", f"{there}/churn:1.0", f"dir://{tmp_path}/one").code == 0
+    assert run("copy", f"{there}/churn@{digest}", f"dir://{tmp_path}/one").code == 0
+    assert run("untag", f"{there}/churn:prod", "--yes").code == 0
+    assert run("list", there, "--json").envelope["result"]["bundles"][0]["tags"] == ["1.0"]
+    history = run("list", "--history", f"{there}/churn")
+    assert (history.code, "does not keep the moves of its tags" in history.err) == (5, True)
+
+
 def test_signatures_go_along(
     run, double: Double, digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,9 +65,13 @@ class Context:
         return known[name]
 
     def is_registry(self, word: str) -> bool:
-        """Whether `word` means a registry and no bundle."""
+        """Whether `word` means a registry and no bundle: a URL does, unless it ends with a tag or digest."""
         known = self.project.registries if self.project else {}
-        return "://" in word or word == DEFAULT_REGISTRY or word in known
+        _, mark, path = word.partition("://")
+        if mark:
+            _, slash, last = path.rpartition("/")
+            return not slash or not (":" in last or "@" in last)
+        return word == DEFAULT_REGISTRY or word in known
 
     def registry(self, name: str | None = None) -> Registry:
         """The registry called `name` or at that URL; None opens the default one (a folder of the user).

@@ -7,7 +7,6 @@ manifests without a tag.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from mlship.bundle.fault import as_bundle_error
@@ -16,7 +15,7 @@ from mlship.digest import checked, sha256
 from mlship.errors import BundleError, RegistryError
 from mlship.reference import NAME, TAG, Reference, check_name, check_tag
 from mlship.registry import unknown
-from mlship.registry.flow import AT_ONCE
+from mlship.registry.flow import Flow
 from mlship.registry.oci import seen_blobs
 from mlship.registry.oci.address import Address, parse_address
 from mlship.registry.oci.client import Client
@@ -72,10 +71,15 @@ class OciRegistry:
         return sorted(name for name in found if NAME.fullmatch(name))
 
     def tags(self, name: str) -> dict[str, str]:
-        tags = self._tag_names(name)
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            digests = threads.map(lambda tag: self._bundle_named(name, tag), tags)
-            return {tag: digest for tag, digest in zip(tags, digests, strict=True) if digest}
+        found: dict[str, str] = {}
+
+        def look(tag: str) -> None:
+            digest = self._bundle_named(name, tag)
+            if digest:
+                found[tag] = digest
+
+        Flow().each(look, self._tag_names(name))
+        return dict(sorted(found.items()))
 
     def listed(self, name: str | None = None) -> list[Listed]:
         names = self.names() if name is None else [name]
