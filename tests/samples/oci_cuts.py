@@ -20,8 +20,10 @@ from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.transfer import copy
 from mlship_runtime.bundle.manifest import read_manifest
 
-PATIENCE = Patience(first_pause=0.01, silence=0.4, connect=2)
-TIME_LIMIT = 20.0
+# A machine that is busy is not to be taken for a connection that stalls.
+PATIENCE = Patience(first_pause=0.01, silence=15)
+STALLED = Patience(first_pause=0.01, silence=1.5)
+TIME_LIMIT = 30.0
 LARGE = random.Random(4).randbytes(3 << 20)
 __all__ = ["KINDS", "offsets", "pull_cut_at", "push_cut_at", "sample_source"]
 
@@ -82,7 +84,7 @@ def pull_cut_at(offset: int, kind: str, source: StoreRegistry, digest: str, larg
 
 
 def _registry(double: Double, kind: str) -> OciRegistry:
-    registry = OciRegistry(parse_address(f"oci://{double.host}"), PATIENCE)
+    registry = OciRegistry(parse_address(f"oci://{double.host}"), STALLED if kind == "stall" else PATIENCE)
     if kind == "401":
         registry.client.authority._credentials = Credentials("ann", "pass-word-canary")
         registry.client.authority._looked = True
