@@ -74,7 +74,8 @@ class BundleSink(Protocol):
     def write_blob(self, name: str, digest: str, size: int, chunks: Iterable[bytes]) -> bool:
         """Store `chunks` under `digest`; BundleError, and nothing stored, if they are not its content.
 
-        False if the blob was there already (the chunks are then not all read).
+        False if the blob was there already (the chunks are then not all read). Where a connection can break,
+        `chunks` are gone through again; an iterator cannot be, and ends it then with RegistryError.
         """
         ...
 
