@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mlship_runtime.bundle.external_data import externals
 from mlship_runtime.bundle.protobuf import (
     BYTES,
     VARINT,
@@ -32,6 +33,8 @@ _BITS = {
 }  # fmt: skip
 _GRAPH, _INITIALIZER = 7, 5  # of ModelProto and GraphProto; below of TensorProto
 _DIMS, _TYPE, _FLOATS, _NAME, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 2, 4, 8, 9, 10, 13, 14
+_MOST_DIMS = 64  # more than any engine takes; their product would take long to compute
+_KEY = b"location"  # without it nothing lies outside
 _REPLACED = (_FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION)
 
 
@@ -72,7 +75,7 @@ def with_places(data: Data, places: Mapping[str, Place | bytes]) -> bytes:
 
 def relocated(data: bytes, places: Mapping[str, str]) -> bytes:
     """The ONNX file with each location beside it replaced by that of `places`; raises InvalidBundle for one
-    that is not among them."""
+    that is not among them, and for what else lies outside: the engine would read it from where it stands."""
     moved: dict[str, Place | bytes] = {}
     for weight in read_weights(data):
         if weight.outside is None:
@@ -85,6 +88,8 @@ def relocated(data: bytes, places: Mapping[str, str]) -> bytes:
                 f"the model looks for weights outside of the bundle ({weight.name[:80]!a})"
             ) from None
         moved[weight.name] = place
+    if _KEY in data and len(externals(data, "the model")) != len(moved):
+        raise InvalidBundle("the model keeps more in other files than the weights of its graph")
     return with_places(data, moved) if moved else data
 
 
@@ -112,7 +117,7 @@ def _weight(data: Data, start: int, end: int) -> Weight:
             said.append(_pair(data, first, last))
         elif number == _LOCATION and wire == VARINT:
             external = varint(data, first, last)[0] == 1
-    size = (math.prod(dims) * _BITS.get(kind, 0) + 7) // 8
+    size = _size(dims, kind)
     piece = None
     if len(inside) == 1:
         ((number, ranges),) = inside.items()
@@ -120,6 +125,12 @@ def _weight(data: Data, start: int, end: int) -> Weight:
         if plain and len(ranges) == 1 and ranges[0][1] - ranges[0][0] == size:
             piece = ranges[0]
     return Weight(name, size, None if external else piece, tuple(said) if external else None)
+
+
+def _size(dims: list[int], kind: int) -> int:
+    if len(dims) > _MOST_DIMS:
+        raise not_onnx(f"a tensor has more than {_MOST_DIMS} dimensions")
+    return (math.prod(dims) * _BITS.get(kind, 0) + 7) // 8
 
 
 def _pair(data: Data, start: int, end: int) -> tuple[str, str]:
