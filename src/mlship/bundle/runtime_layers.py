@@ -117,6 +117,7 @@ def _files(platform: Wanted, wheels: Sequence[Wheel], trimmed: int) -> Iterator[
     """All files of `wheels` in the order of their paths; only one group of small wheels is in memory."""
     found: dict[str, bytes] = {}
     for wheel in wheels:
+        _check(wheel)
         for place, content in wheel_files(wheel_path(wheel), wheel.file):
             if trimmed == trim.VERSION and trim.is_trimmed(place):
                 continue
@@ -128,3 +129,17 @@ def _files(platform: Wanted, wheels: Sequence[Wheel], trimmed: int) -> Iterator[
             found[place] = content
     for place in sorted(found, key=lambda text: text.encode("utf-8")):
         yield f"runtime/{platform.name}/{place}", found[place]
+
+
+def _check(wheel: Wheel) -> None:
+    """Raise BuildError for a wheel that is no longer what was fetched."""
+    path = wheel_path(wheel)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != wheel.sha256:
+        path.unlink()
+        raise BuildError(
+            f"{wheel.file} was changed in the cache",
+            cause=f"its sha256 is {found[:16]}…, locked is {wheel.sha256[:16]}…",
+            fix="Build again: it was removed, and is fetched anew",
+        )

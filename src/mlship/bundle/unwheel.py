@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,17 @@ from mlship_runtime.errors import InvalidBundle
 
 _LIBRARIES = ("purelib", "platlib")
 _MAX_BYTES = 2 << 30  # of one wheel, unpacked
+_MAX_RATIO = 200  # unpacked to packed
 _ENCRYPTED = 0x1
+_BROKEN = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    OSError,
+)
 _OPTIONAL = frozenset(("coloredlogs.pth",))  # of a package that older onnxruntimes need; it colours logs
 
 
@@ -29,16 +40,21 @@ def wheel_files(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = _entries(archive, name)
+            entries = _entries(archive, name, path.stat().st_size)
             for place in sorted(entries, key=lambda text: text.encode("utf-8")):
-                yield place, archive.read(entries[place])
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, OSError) as error:
-        raise BuildError(
-            f"{name} cannot be read", cause=str(error), fix="Remove it from the cache"
-        ) from error
+                content = archive.read(entries[place])
+                if len(content) != entries[place].file_size:
+                    raise _unreadable(name, f"{place!a} has not the size that it says")
+                yield place, content
+    except _BROKEN as error:
+        raise _unreadable(name, str(error)) from error
 
 
-def _entries(archive: zipfile.ZipFile, wheel: str) -> dict[str, zipfile.ZipInfo]:
+def _unreadable(name: str, cause: str) -> BuildError:
+    return BuildError(f"{name} cannot be read", cause=cause, fix="Remove it from the cache")
+
+
+def _entries(archive: zipfile.ZipFile, wheel: str, packed: int) -> dict[str, zipfile.ZipInfo]:
     paths, found, total = PathSet(), dict[str, zipfile.ZipInfo](), 0
     for entry in archive.infolist():
         place = _place(entry.filename)
@@ -54,6 +70,10 @@ def _entries(archive: zipfile.ZipFile, wheel: str) -> dict[str, zipfile.ZipInfo]
         if total > _MAX_BYTES:
             raise BuildError(
                 f"{wheel} cannot be packed", cause=f"it unpacks to more than {_MAX_BYTES >> 30} GiB"
+            )
+        if total > _MAX_RATIO * packed:
+            raise BuildError(
+                f"{wheel} cannot be packed", cause=f"it unpacks to more than {_MAX_RATIO} times its size"
             )
         found[place] = entry
     return found
