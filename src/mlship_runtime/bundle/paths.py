@@ -13,6 +13,9 @@ from mlship_runtime.errors import InvalidBundle
 MAX_PATH_BYTES = 200
 MAX_DEPTH = 16
 MAX_ENTRIES = 20_000
+_DEVICES = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)))
+)
 _BANNED_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
@@ -49,6 +52,8 @@ def _segments_objection(segments: list[str]) -> str:
             return f"it has a part {segment!r}"
         if segment[-1] in ". " or segment[0] == " ":
             return "a part ends in a dot or a space, or begins with a space"
+        if segment.partition(".")[0].rstrip(" ").lower() in _DEVICES:
+            return f"{segment!r} is a device on Windows"
     return ""
 
 

@@ -14,6 +14,7 @@ GOOD = [
     "größe/ß.py",
     ".hidden/..x",
     "a b/c",
+    "console/auxiliary/com10.py",
     "x" * 200,
     "/".join("d" * 16),
 ]
@@ -39,6 +40,10 @@ BAD = [
     ("a./b", "dot or a space"),
     ("a /b", "dot or a space"),
     (" a", "dot or a space"),
+    ("a/con", "device on Windows"),
+    ("NUL.txt", "device on Windows"),
+    ("aux .py/x", "device on Windows"),
+    ("lpt1/x", "device on Windows"),
     ("x" * 201, "200 bytes"),
     ("é" * 101, "200 bytes"),
     ("/".join("d" * 17), "16 levels"),
