@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
 import sys
 import textwrap
 import tomllib
@@ -209,33 +208,3 @@ def test_the_own_environment_of_the_folder_is_used(here: Path, monkeypatch: pyte
     monkeypatch.setenv("MLSHIP_PYTHON", "/nowhere")
     init_for_model(Path(), model=write_model(here), examples=write_rows(here, ROWS))
     assert load_project(here).project.python == ".venv/bin/python"
-
-
-def test_every_kind_of_model_is_recognised(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two named columns, given in the other order and with the label; LightGBM writes `_` for spaces."""
-    monkeypatch.setenv("MLSHIP_PYTHON", sys.executable)
-    make = """
-        import lightgbm, numpy, onnx, xgboost
-        from onnx import TensorProto as T, helper
-        rows = numpy.random.default_rng(0).normal(size=(60, 2))
-        wanted, names = (rows[:, 0] > 0).astype(int), ["mean size", "age"]
-        table = xgboost.DMatrix(rows, wanted, feature_names=names)
-        xgboost.train({"objective": "binary:logistic", "nthread": 1}, table, 2).save_model("model.ubj")
-        data = lightgbm.Dataset(rows, wanted, feature_name=["mean_size", "age"])
-        lightgbm.train({"objective": "binary", "verbose": -1}, data, 2).save_model("model.txt")
-        values = [helper.make_tensor_value_info(name, T.DOUBLE, [None, 1]) for name in [*names, "y"]]
-        graph = helper.make_graph([helper.make_node("Add", names, ["y"])], "g", values[:2], values[2:])
-        opsets = [helper.make_opsetid("", 18)]
-        onnx.save_model(helper.make_model(graph, opset_imports=opsets, ir_version=8), "model.onnx")
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(make)], cwd=here, check=True)
-    rows = write_rows(here, "age,label,mean size\n1.5,0,2.5\n2.5,1,3.5\n")
-    for file, kind, classes in (
-        ("model.ubj", "xgboost.XGBClassifier", ("0", "1")),
-        ("model.txt", "lightgbm.Booster", ("0", "1")),
-        ("model.onnx", "an ONNX graph", ()),
-    ):
-        seen = init_for_model(Path(file + "-project"), model=here / file, examples=rows).seen
-        assert seen is not None
-        assert (seen.model, seen.classes, seen.left_out) == (kind, classes, ("label",))
-        assert [column.name for column in seen.columns] == ["mean size", "age"]

@@ -37,11 +37,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> OpenBundle:
     return sample(tmp_path_factory.mktemp("bundle"))
 
 
-every_bit = pytest.mark.parametrize("step", [61, pytest.param(1, marks=pytest.mark.slow)])
-
-
-def flipped(data: bytes, step: int) -> Iterator[bytes]:
-    """`data` with every `step`-th of its bits the other way."""
+def flipped(data: bytes, step: int = 61) -> Iterator[bytes]:
+    """`data` with every `step`-th of its bits the other way; tests/faults takes all of them."""
     for index in range(0, len(data) * 8, step):
         changed = bytearray(data)
         changed[index // 8] ^= 1 << index % 8
@@ -103,18 +100,16 @@ def test_the_signature_of_another_bundle_is_refused(
         check(bundle, SIGNER.sign(sample(tmp_path, **different)))
 
 
-@every_bit
-def test_every_single_bit_of_the_file_counts(bundle: OpenBundle, step: int) -> None:
+def test_a_bit_of_the_file_counts(bundle: OpenBundle) -> None:
     envelope = SIGNER.sign(bundle)
-    for data in flipped(envelope, step):
+    for data in flipped(envelope):
         with pytest.raises(InvalidBundle):
             check(bundle, data, [SIGNER.key])
 
 
-@every_bit
-def test_every_single_bit_of_the_manifest_counts(bundle: OpenBundle, step: int) -> None:
+def test_a_bit_of_the_manifest_counts(bundle: OpenBundle) -> None:
     envelope = SIGNER.sign(bundle)
-    for data in flipped(bundle.manifest_bytes, step):
+    for data in flipped(bundle.manifest_bytes):
         with pytest.raises(InvalidBundle):
             verify_signature(envelope, KEYS, data, bundle.spec)
 
