@@ -12,6 +12,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import GradientBoostingClassifier
 
+from mlship.bundle import convert, runtime_layers
 from mlship.bundle.build import build_bundle, lock_only
 from mlship.bundle.open import verify_bundle
 from mlship.config import load_project
@@ -126,6 +127,46 @@ def test_a_second_build_makes_no_runtime_layer_again_and_asks_no_index(
     after = {path.name: path.stat().st_mtime_ns for path in layers.iterdir()}
     assert after == before
     assert (built.digest, built.sent) == (digest, 0)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is made from now on: `conversion` for each run of project code, runtime layers by their titles."""
+    made: list[str] = []
+    run, write = convert._run, runtime_layers.write_layer
+
+    def running(*args: object) -> object:
+        made.append("conversion")
+        return run(*args)
+
+    def writing(out: Path, role: str, files: object, **said: str) -> object:
+        made.append(said["title"])
+        return write(out, role, files, **said)
+
+    monkeypatch.setattr(convert, "_run", running)
+    monkeypatch.setattr(runtime_layers, "write_layer", writing)
+    return made
+
+
+def test_what_has_not_changed_is_not_converted_again(
+    copy: Path, digest: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the cache knows what was converted, so a clone converts once; then a change of the model
+    makes one conversion, and never a runtime layer."""
+    made = counted(monkeypatch)
+    assert build(copy, locked=True).digest == digest
+    assert made[:1] == ["runtime-any.tar"]
+    assert made.count("conversion") == 1
+    made.clear()
+    assert build(copy, locked=True).digest == digest
+    assert made == []
+    train(copy, 31)
+    assert build(copy).digest != digest
+    assert made == ["conversion"]
+    (copy / "scale.py").write_text("import numpy\n\nLOG = numpy.log1p  # as before\n")
+    build(copy)
+    assert made == ["conversion"] * 2
+    lock_only(load_project(copy), upgrade=True)
+    assert made == ["conversion"] * 3
 
 
 def test_what_is_in_the_bundle(ready: Path, digest: str) -> None:

@@ -187,7 +187,7 @@ class _Build:
         self.progress.say(f"Read {examples.rows} examples, {len(examples.schema)} columns")
         if found:
             self._leave(examples, found)
-        ground_floor = ground_floor_layer(self.folder)
+        ground_floor = ground_floor_layer()
         settled = settle(
             self.project,
             self.before.runtime if self.before else None,
@@ -257,7 +257,7 @@ class _Build:
             return None
         folder.mkdir()
         try:
-            found = convert(project, examples, PRECISIONS[0], folder)
+            found = convert(project, examples, PRECISIONS[0], folder, anew=self.upgrade)
             if found.shards:
                 raise BuildError("it has more weights than a reduction may have", cause="64 MiB are allowed")
             layers = [*model_layers(found, folder), ground_floor]
@@ -306,7 +306,9 @@ class _Build:
             converted = self.unconverted
         else:
             self.progress.phase("convert")
-            converted = convert(self.project, examples, precision, folder, self.shard_bytes, reduced)
+            converted = convert(
+                self.project, examples, precision, folder, self.shard_bytes, reduced, anew=self.upgrade
+            )
         self.progress.say(_conversion(converted))
         own = self._own_layers(converted, folder)
         content = Content(self.project, examples, converted, settled.locked)
@@ -427,4 +429,5 @@ def _conversion(converted: Converted) -> str:
     if not converted.reference:
         return f"Took the ONNX model as it is, {size:.0f} kB"
     versions = ", ".join(f"{name} {version}" for name, version in sorted(converted.converter.items()))
-    return f"Converted the model to ONNX, {size:.0f} kB ({versions})"
+    done = "Kept the model's conversion" if converted.of_before else "Converted the model"
+    return f"{done} to ONNX, {size:.0f} kB ({versions})"

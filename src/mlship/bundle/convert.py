@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import mlship_runtime
-from mlship.bundle import children
+from mlship.bundle import children, conversions
+from mlship.bundle.conversions import Kept
 from mlship.bundle.examples import Examples, Tensor
 from mlship.bundle.mlflow import logged_code, model_file
 from mlship.bundle.python import version_of
@@ -38,7 +40,7 @@ class Converted:
     only the original can tell; `classes` the names of an output's columns; `reduction` maps a path in the
     layer to the content of the file, and `reducing` tells of it if it is a graph. A large model has its
     weights in `shards`, which name files of the build's folder or of the project. A model that stays as it is
-    has no graph: it is in `unconverted`."""
+    has no graph: it is in `unconverted`. `of_before` says that all this is of an earlier run."""
 
     graph: bytes
     shards: tuple[Shard, ...]
@@ -56,6 +58,7 @@ class Converted:
     converter: Mapping[str, str]
     opset: int
     python: str
+    of_before: bool
     unconverted: Unconverted | None = None
 
     @property
@@ -74,27 +77,34 @@ def convert(
     folder: Path,
     shard_bytes: int = SHARD_BYTES,
     reduced: Reduced | None = None,
+    *,
+    anew: bool = False,
 ) -> Converted:
     """Run the project's code on the examples and convert its model to one that reads numbers in `precision`
-    (FP32 or FP64). What is too large for memory stays in `folder`; weights beyond `shard_bytes` are sharded.
-    `reduced` is what the model reads where an ONNX graph makes it. Raises BuildError.
+    (FP32 or FP64), or repeat what an earlier run gave if nothing has changed since, unless `anew`. What is
+    too large for memory stays in `folder`; weights beyond `shard_bytes` are sharded. `reduced` is what the
+    model reads where an ONNX graph makes it. Raises BuildError.
 
     Project code runs here and nowhere else on this side; no pickle is read by mlship's own process.
     """
     with tempfile.TemporaryDirectory(prefix="mlship-build-") as scratch:
         job = {**_job(project, precision, Path(scratch), folder), **_rows(examples, reduced)}
-        job_file = Path(scratch, "job.json")
-        job_file.write_text(json.dumps(job), encoding="utf-8")
-        answer = _run(project, job_file, Path(job["result"]))
-        if not answer["ok"]:
-            raise _refusal(project, answer)
+        python = interpreter(project)
+        key, began = conversions.key_of(job, python), time.time_ns()
+        kept = None if anew else conversions.recall(key)
+        if kept:
+            Path(job["graph"]).write_bytes(kept.graph)
+        answer = kept.answer if kept else _asked(project, python, job, Path(scratch))
         beside = Path(job["model"]["file"]) if answer.get("outside") else None
         graph, shards = split(Path(job["graph"]), beside, shard_bytes)
-        found = _read(answer, graph, shards, precision)
+        made = kept or _made(answer, graph, job)
+        if not (kept or shards or beside):
+            conversions.keep(key, made, began)
+        found = _read(made, graph, shards, precision, of_before=kept is not None)
         reducing = reduced.reducing if reduced else None
         if said := answer.get("reduction"):
-            made = Path(job["reducing"]).read_bytes()
-            reducing = Reducing(made, said["assemble"], found.opset, found.converter, tuple(said["steps"]))
+            steps = tuple(said["steps"])
+            reducing = Reducing(made.reducing, said["assemble"], found.opset, found.converter, steps)
         return _with_graph(project, found, reducing) if reducing else found
 
 
@@ -105,11 +115,7 @@ def leave(project: Project, examples: Examples, found: Found, folder: Path) -> C
         job = {**_job(project, "FP64", Path(scratch), folder), **_rows(examples, None)}
         job["model"]["serialization"] = found.serialization
         job["globals"], job["allowed"] = list(found.names), list(project.model.allow_globals)
-        job_file = Path(scratch, "job.json")
-        job_file.write_text(json.dumps(job), encoding="utf-8")
-        answer = _run(project, job_file, Path(job["result"]))
-    if not answer["ok"]:
-        raise _refusal(project, answer)
+        answer = _asked(project, interpreter(project), job, Path(scratch))
     if answer["untrusted"]:
         name = Path(job["model"]["file"]).name
         raise not_allowed(project, name, answer["untrusted"], allow_pickle=True)
@@ -121,7 +127,8 @@ def leave(project: Project, examples: Examples, found: Found, folder: Path) -> C
         code={place: Path(path).read_bytes() for place, path in answer["code"].items()},
         packages=tuple(answer["packages"]),
     )
-    return replace(_read(answer, b"", (), "FP64"), unconverted=unconverted)
+    made = _made(answer, b"", job)
+    return replace(_read(made, b"", (), "FP64", of_before=False), unconverted=unconverted)
 
 
 def child_environment() -> dict[str, str]:
@@ -175,8 +182,22 @@ def _job(project: Project, precision: str, scratch: Path, folder: Path) -> dict[
     }
 
 
-def _run(project: Project, job_file: Path, result: Path) -> dict[str, Any]:
-    python = interpreter(project)
+def _asked(project: Project, python: Path, job: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    job_file = scratch / "job.json"
+    job_file.write_text(json.dumps(job), encoding="utf-8")
+    answer = _run(project, python, job_file, Path(job["result"]))
+    if not answer["ok"]:
+        raise _refusal(project, answer)
+    return answer
+
+
+def _made(answer: dict[str, Any], graph: bytes, job: dict[str, Any]) -> Kept:
+    sources = {place: Path(path).read_bytes() for place, path in answer["sources"].items()}
+    reducing = Path(job["reducing"]).read_bytes() if answer.get("reduction") else b""
+    return Kept(answer, graph, reducing, sources)
+
+
+def _run(project: Project, python: Path, job_file: Path, result: Path) -> dict[str, Any]:
     start = Path(children.__file__).with_name("start.py")
     try:
         done = subprocess.run(
@@ -227,8 +248,10 @@ def _keep_trace(project: Project, text: str) -> None:
         (project.state / _TRACE_NAME).write_text(text + "\n", encoding="utf-8")
 
 
-def _read(answer: dict[str, Any], graph: bytes, shards: tuple[Shard, ...], precision: str) -> Converted:
-    sources = {place: Path(path).read_bytes() for place, path in answer["sources"].items()}
+def _read(
+    made: Kept, graph: bytes, shards: tuple[Shard, ...], precision: str, *, of_before: bool
+) -> Converted:
+    answer = made.answer
     schema = tuple(
         TensorSpec(n, kind, tuple(shape), null) for n, kind, shape, null in answer["reducedSchema"]
     )
@@ -246,11 +269,12 @@ def _read(answer: dict[str, Any], graph: bytes, shards: tuple[Shard, ...], preci
         margins=answer["margins"],
         reduced=answer["reduced"],
         reduced_schema=schema,
-        reduction=sources,
+        reduction=made.sources,
         reducing=None,
         framework=answer["framework"],
         precision=precision,
         converter=answer["converter"],
         opset=answer["opset"],
         python=answer["python"],
+        of_before=of_before,
     )

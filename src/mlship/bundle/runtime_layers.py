@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -37,12 +38,15 @@ _FORM = 2  # of the cached layers; another number makes them anew
 _OTHERS = "packages"
 
 
-def ground_floor_layer(folder: Path) -> Layer:
-    """mlship_runtime's own sources as the layer for all platforms, written into `folder`."""
+def ground_floor_layer() -> Layer:
+    """mlship_runtime's own sources as the layer for all platforms. Raises BuildError."""
     package = Path(mlship_runtime.__file__).parent
-    sources = sorted(package.rglob("*.py"))
-    files = [(f"runtime/any/{path.relative_to(package.parent).as_posix()}", path) for path in sources]
-    return write_layer(folder / "runtime-any.tar", "runtime", files, platform=ANY_PLATFORM)
+    sources = {
+        path.relative_to(package.parent).as_posix(): path.read_bytes() for path in package.rglob("*.py")
+    }
+    key = sha256(encode([_FORM, ANY_PLATFORM, {place: sha256(data) for place, data in sources.items()}]))
+    files = ((f"runtime/{ANY_PLATFORM}/{place}", data) for place, data in sources.items())
+    return _layer(key, f"runtime-{ANY_PLATFORM}.tar", ANY_PLATFORM, files)
 
 
 def platform_layers(platform: Wanted, wheels: Sequence[Wheel], trimmed: int) -> list[Layer]:
@@ -51,7 +55,7 @@ def platform_layers(platform: Wanted, wheels: Sequence[Wheel], trimmed: int) -> 
     for wheel in wheels:
         alone = wheel_path(wheel).stat().st_size > OWN_LAYER
         groups.setdefault(wheel.name if alone else _OTHERS, []).append(wheel)
-    return [_layer(platform, name, sorted(group), trimmed) for name, group in sorted(groups.items())]
+    return [_packages(platform, name, sorted(group), trimmed) for name, group in sorted(groups.items())]
 
 
 def unpacked(layer: Layer, base: Path) -> Path:
@@ -70,18 +74,22 @@ def unpacked(layer: Layer, base: Path) -> Path:
     return into
 
 
-def _layer(platform: Wanted, name: str, wheels: Sequence[Wheel], trimmed: int) -> Layer:
-    title = f"runtime-{platform.name}-{name}.tar"
+def _packages(platform: Wanted, name: str, wheels: Sequence[Wheel], trimmed: int) -> Layer:
     key = sha256(encode([_FORM, platform.name, trimmed, [wheel.sha256 for wheel in wheels]]))
+    title = f"runtime-{platform.name}-{name}.tar"
+    return _layer(key, title, platform.name, _files(platform, wheels, trimmed))
+
+
+def _layer(key: str, title: str, platform: str, files: Iterable[tuple[str, bytes]]) -> Layer:
+    """The layer of this key out of the cache; where it is not there, it is made of `files`."""
     tar = cache_dir() / "layers" / f"{hex_of(key)}.tar"
-    cached = _cached(tar, title, platform.name)
+    cached = _cached(tar, title, platform)
     if cached is not None:
         return cached
-    tar.parent.mkdir(parents=True, exist_ok=True)
     part = tar.with_name(f"{tar.name}.part-{os.getpid()}")
-    files = _files(platform, wheels, trimmed)
     try:
-        layer = write_layer(part, "runtime", files, platform=platform.name, title=title)
+        tar.parent.mkdir(parents=True, exist_ok=True)
+        layer = write_layer(part, "runtime", files, platform=platform, title=title)
         part.replace(tar)
         part.write_bytes(encode({"digest": layer.digest, "size": layer.size, "files": layer.index()}))
         part.replace(tar.with_suffix(".json"))
@@ -97,8 +105,8 @@ def _cached(tar: Path, title: str, platform: str) -> Layer | None:
     """The layer as it was written earlier, if it is still what its index says."""
     try:
         index = msgspec.json.decode(tar.with_suffix(".json").read_bytes())
-        with tar.open("rb") as file:
-            found = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        seen = tar.stat()
+        found = _digest(tar, seen.st_size, seen.st_mtime_ns, seen.st_ino)
         layer = Layer(
             role="runtime",
             title=title,
@@ -111,6 +119,13 @@ def _cached(tar: Path, title: str, platform: str) -> Layer | None:
     except (OSError, KeyError, TypeError, msgspec.DecodeError, InvalidBundle):
         return None  # not there, or half written: it is made again
     return layer if layer.digest == found else None
+
+
+@lru_cache(maxsize=256)
+def _digest(tar: Path, size: int, time: int, inode: int) -> str:
+    """Of a file as it is now: a build asks for each layer twice."""
+    with tar.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files(platform: Wanted, wheels: Sequence[Wheel], trimmed: int) -> Iterator[tuple[str, bytes]]:

@@ -207,8 +207,11 @@ def test_an_unpacked_layer_that_was_changed_is_unpacked_again(two, tmp_path: Pat
     assert file.read_bytes() == b"1"
 
 
-def test_the_ground_floor_is_sources_only(tmp_path: Path) -> None:
-    layer = ground_floor_layer(tmp_path)
+def test_the_ground_floor_is_sources_only_and_made_once() -> None:
+    layer = ground_floor_layer()
+    written = layer.path.stat()
+    assert ground_floor_layer() == layer
+    assert layer.path.stat() == written
     paths = [entry.path for entry in layer.entries]
     assert "runtime/any/mlship_runtime/boot.py" in paths
     assert all(path.endswith(".py") for path in paths)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlship_runtime.errors import RuntimeFault
 
-from . import formats
+from . import formats, witness
 from .failure import Failure, ended, reason
 
 if TYPE_CHECKING:
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 
 def main(job: dict[str, Any]) -> None:
+    seen = witness.Witness()
     try:
         warnings.simplefilter("ignore")
         _check_packages(formats.LEFT if _stays(job) else formats.NEEDED[_format(job)])
         result = {"ok": True, **_work(job)}
+        ours = [str(Path(place).parent) for place in (job["result"], job["graph"], __file__)]
+        result["used"] = seen.testimony(*ours, job["groundFloor"])
     except (Failure, RuntimeFault) as failure:
         error = {"what": failure.what, "cause": failure.cause, "fix": failure.fix}
         result = {"ok": False, "error": error, "trace": traceback.format_exc()}
