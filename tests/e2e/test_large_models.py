@@ -58,6 +58,28 @@ def test_weights_become_layers_of_whole_tensors(root, build, opened) -> None:
     assert golden["outputs"][0]["data"] == pytest.approx(session.run(None, {"x": rows})[0].ravel(), abs=1e-5)
 
 
+READ = """
+import re, resource, sys
+from pathlib import Path
+import onnx
+from mlship.bundle.children.taken import read
+said = Path("/proc/self/status").read_text()
+data = int(re.search("VmData:[^0-9]*([0-9]+)", said)[1]) << 10
+resource.setrlimit(resource.RLIMIT_DATA, (data + (24 << 20),) * 2)
+print(read(Path(sys.argv[1]))[1:])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much a process has")
+def test_taking_a_model_needs_no_memory_for_its_weights(tmp_path: Path) -> None:
+    """64 MiB of weights, by a process that may take 24 MiB more than onnx has taken already."""
+    write_perceptron(tmp_path / "m.onnx", width=512, depth=64)
+    assert (tmp_path / "m.onnx").stat().st_size > 64 << 20
+    command = [sys.executable, "-c", READ, str(tmp_path / "m.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("(18, False)\n", "")
+
+
 def test_weights_up_to_the_limit_stay_in_the_graph(root, build) -> None:
     assert list(model_layers(build(root, shard_bytes=2 << 20))) == ["model.tar"]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-UNIT = ROOT / "tests" / "unit"
 LEAST_CLASSES, LEAST_CASES = 20, 120
 Row = tuple[str, str, list[str]]  # class, file that refuses, patterns of tests (* is anything)
 
@@ -27,7 +26,9 @@ def rows() -> list[Row]:
 @pytest.fixture(scope="module")
 def cases() -> list[str]:
     """The ids of all tests in the files that the table names."""
-    files = sorted({pattern.partition("::")[0] for _, _, patterns in rows() for pattern in patterns})
+    files = sorted(
+        {"tests/unit/" + pattern.partition("::")[0] for _, _, patterns in rows() for pattern in patterns}
+    )
     command = [
         sys.executable,
         "-m",
@@ -39,7 +40,7 @@ def cases() -> list[str]:
         "-p",
         "no:xdist",
     ]
-    done = subprocess.run([*command, *files], cwd=UNIT, capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, check=True)
     return [line for line in done.stdout.splitlines() if "::" in line]
 
 

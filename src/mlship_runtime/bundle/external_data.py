@@ -45,7 +45,9 @@ def externals(data: bytes, file: str) -> list[External]:
     try:
         return list(_below("model", memoryview(data), 0))
     except _Malformed as error:
-        raise InvalidBundle(f"{file} is not an ONNX model", cause=str(error)) from error
+        cause = str(error)
+    # Out here nothing holds on to views of `data`, which may be a file mapped into memory.
+    raise InvalidBundle(f"{file} is not an ONNX model", cause=cause)
 
 
 class _Malformed(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 import traceback
 import warnings
@@ -76,7 +77,7 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     else:
         converted = _convert(job, features, split)
     if "graph" in converted:
-        Path(job["graph"]).write_bytes(converted.pop("graph"))
+        _put(converted.pop("graph"), job["graph"])
     if split is not None:
         features = converted.pop("reduced")
         Path(job["reducing"]).write_bytes(converted["reduction"].pop("graph"))
@@ -88,6 +89,14 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
         "implementation": sys.implementation.name,
     }
+
+
+def _put(graph: bytes | Path, place: str) -> None:
+    """What was made, or a model as it is, which may be too large for memory."""
+    if isinstance(graph, Path):
+        shutil.copyfile(graph, place)
+    else:
+        Path(place).write_bytes(graph)
 
 
 def _convert(job: dict[str, Any], features: Features, split: int | str | None) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _describe_graph(path: Path) -> dict[str, Any]:
     """Several inputs are columns with names; a single one is a matrix of so many features."""
     from . import taken
 
-    _, model, opset, _ = taken.read(path)
+    model, opset, _ = taken.read(path)
     inputs = taken.inputs_of(model)
     sizes = [size.dim_value for size in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
     width = sizes[1] if len(sizes) == 2 else 0

@@ -1,24 +1,33 @@
-"""A model that is ONNX already: taken as it is, byte for byte, after a look at what it needs."""
+"""A model that is ONNX already: taken as it is, byte for byte, after a look at what it needs.
+
+Only the graph and small weights come into memory: large ones stay in the file.
+"""
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from mlship_runtime.bundle.weights import Place, read_weights, with_places
 
 from . import graph, outside
 from .failure import Failure, reason
 from .features import Features
 
 OLDEST_OPSET = 7  # onnxruntime promises nothing about older ones
+_LARGE = 1 << 20  # bytes of a weight that stays in the file
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # operators that onnxruntime has
 
 
 def take(file: str, features: Features) -> dict[str, Any]:
-    """The file's bytes and which features feed it; raises Failure. There is no original to compare with."""
+    """The file and which features feed it; raises Failure. There is no original to compare with."""
     import onnx
 
     path = Path(file)
-    data, model, opset, elsewhere = read(path)
+    model, opset, elsewhere = read(path)
     inputs = inputs_of(model)
     for node in (*inputs, *model.graph.output):
         if not node.type.HasField("tensor_type"):
@@ -27,7 +36,7 @@ def take(file: str, features: Features) -> dict[str, Any]:
                 fix="Convert the classifier with options={'zipmap': False}",
             )
     return {
-        "graph": data,
+        "graph": path,
         "outside": elsewhere,
         "assemble": _assemble(path.name, inputs, features),
         "outputs": [node.name for node in model.graph.output],
@@ -39,25 +48,59 @@ def take(file: str, features: Features) -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> tuple[bytes, Any, int, bool]:
-    """The bytes, the model, the version of its standard operators, and whether weights lie in other files;
-    raises Failure for what cannot run."""
+def read(path: Path) -> tuple[Any, int, bool]:
+    """The model without its large weights, the version of its standard operators, and whether weights lie in
+    other files; raises Failure for what cannot run."""
     import onnx
 
     if not path.is_file():
         raise Failure(f"{path.name} is not there", fix="Correct [model] source in mlship.toml")
-    data = path.read_bytes()
-    elsewhere = bool(outside.find(path, data))  # before any library of ONNX sees where they lie
+    with _mapped(path) as data:
+        elsewhere = outside.find(path, data)  # before any library of ONNX sees where they lie
+        weights = [weight for weight in read_weights(data) if weight.inside and weight.size >= _LARGE]
+        left_out: dict[str, Place | bytes] = {
+            weight.name: (path.name, *weight.inside) for weight in weights if weight.inside
+        }
+        light = with_places(data, left_out) if left_out else data[:]
     try:
-        model = onnx.load_model_from_string(data)
+        model = onnx.load_model_from_string(light)
     except Exception as error:
         raise Failure(f"{path.name} is not an ONNX model", cause=reason(error)) from error
     opset = _check_versions(path.name, model)
     try:
-        onnx.checker.check_model(str(path) if elsewhere else model)
+        onnx.checker.check_model(_without(model, {*elsewhere, *left_out}))
     except Exception as error:
         raise Failure(f"{path.name} is not a valid ONNX model", cause=reason(error)) from error
-    return data, model, opset, elsewhere
+    return model, opset, bool(elsewhere)
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
+
+
+def _without(model: Any, names: set[str]) -> Any:
+    """The model with the weights of these names as inputs, so that no file is needed to check it."""
+    import onnx
+
+    if not names:
+        return model
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    del made.graph.initializer[:]
+    given = {node.name for node in made.graph.input}
+    for tensor in model.graph.initializer:
+        if tensor.name not in names:
+            made.graph.initializer.append(tensor)
+        elif tensor.name not in given:
+            kind = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            made.graph.input.append(kind)
+    return made
 
 
 def inputs_of(model: Any) -> list[Any]:
