@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mlship.bundle.attached import read_attached
 from mlship.bundle.layout import INDEX_PATH, LAYOUT, LAYOUT_PATH, MAX_INDEX, blob_path, carried, read_index
 from mlship.bundle.manifest import check_config
-from mlship.bundle.source import BundleSink, PartialSink
+from mlship.bundle.source import AttachmentSink, BundleSink, PartialSink
 from mlship.digest import checked
 from mlship.errors import UsageError
 from mlship.progress import SILENT, Progress
@@ -24,7 +25,8 @@ Members = Iterator[tuple[str, int, MemberReader]]
 
 @dataclass(frozen=True)
 class Taken:
-    """What was read: `absent` are the titles of layers that neither the file nor the sink has."""
+    """What was read: `absent` are the titles of layers that neither the file nor the sink has,
+    `sent_attachments` those that were new."""
 
     name: str
     tag: str
@@ -34,16 +36,18 @@ class Taken:
     present_blobs: int
     present_bytes: int
     absent: tuple[str, ...]
+    sent_attachments: int
 
 
 def import_file(
     stream: Stream,
-    sink: BundleSink,
+    sink: AttachmentSink,
     *,
     partial_sink: PartialSink | None = None,
     progress: Progress = SILENT,
 ) -> Taken:
-    """Copy the bundle in `stream` to `sink`; a file of some platforms goes to `partial_sink` if there is one.
+    """Copy the bundle in `stream`, and what is attached to it, to `sink`; a file of some
+    platforms goes to `partial_sink` if there is one.
 
     Raises InvalidBundle or BundleError for a file that is not, byte for byte, one that `export_file` writes,
     and UsageError if it has some platforms only and the sink cannot keep that. No manifest is published then.
@@ -68,12 +72,17 @@ def import_file(
     for blob in blobs:
         chunks = _content(entries, blob, documents)
         _store(sink, name, blob, _counted(chunks, progress), new=blob in sent)
+    attached = read_attached(index, manifest, lambda path, limit: _small(entries, path, limit))
     if next(entries, None) is not None:
         raise InvalidBundle("the file has more than its bundle")
     if absent and partial_sink is not None:
         partial_sink.write_partial_manifest(name, data, frozenset(layer.digest for layer in absent))
     else:
         sink.write_manifest(name, data)
+    there = set(sink.attachments(name, index.digest))
+    new = [(attachment, data) for attachment, data in attached if attachment not in there]
+    for attachment, data in new:
+        sink.attach(name, index.digest, attachment.media_type, data)
     size = sum(blob.size for blob in sent)
     return Taken(
         name=name,
@@ -84,6 +93,7 @@ def import_file(
         present_blobs=len(blobs) - len(sent),
         present_bytes=sum(blob.size for blob in blobs) - size,
         absent=tuple(layer.title for layer in absent),
+        sent_attachments=len(new),
     )
 
 

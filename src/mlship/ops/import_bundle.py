@@ -13,7 +13,8 @@ from mlship_runtime.errors import InvalidBundle
 
 class Imported(Result, frozen=True, kw_only=True):
     """What was taken: blobs and bytes that were new, and those that were there already. `absent` are the
-    layers of other platforms, which neither the file nor the destination has."""
+    layers of other platforms, which neither the file nor the destination has; `sent_attachments` counts
+    signatures and the like that were new."""
 
     reference: str
     digest: str
@@ -24,6 +25,7 @@ class Imported(Result, frozen=True, kw_only=True):
     present_blobs: int
     present_bytes: int
     absent: tuple[str, ...]
+    sent_attachments: int
 
 
 def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Imported:
@@ -60,6 +62,7 @@ def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Impo
         present_blobs=taken.present_blobs,
         present_bytes=taken.present_bytes,
         absent=taken.absent,
+        sent_attachments=taken.sent_attachments,
     )
 
 
