@@ -20,6 +20,11 @@ _LAYERS = {
         "packages of a platform; in `runtime/any/` mlship's server",
     ),
     "golden": ("golden/", "one", "raw rows and the answers they must get"),
+    "card": (
+        "card/",
+        "at most one",
+        "`sbom.cdx.json`, what the bundle is made of (CycloneDX 1.6), and `card.md` if there is a model card",
+    ),
     "spec": (manifest.SPEC_PATH, "one", "`mlship.json` itself, which is no tar"),
 }
 _HEAD = """\

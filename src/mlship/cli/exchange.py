@@ -19,6 +19,7 @@ from mlship.result import Result
     mlship export churn:1.4 churn.tar
     mlship export team/churn:1.4 churn.tar --platform linux/amd64
     mlship export churn:1.4 wheels --format wheelhouse
+    mlship export churn:1.4 churn.cdx.json --format sbom
 """)
 def export(
     run: Run,
@@ -29,7 +30,7 @@ def export(
     platforms: Platforms = None,
     form: Annotated[
         str,
-        typer.Option("--format", metavar="FORMAT", help="bundle, onnx, mlflow or wheelhouse."),
+        typer.Option("--format", metavar="FORMAT", help="bundle, onnx, mlflow, wheelhouse, sbom or card."),
     ] = "bundle",
 ) -> Result:
     """Write a bundle to a file, or its parts for other tools.
@@ -38,7 +39,8 @@ def export(
     along. The same bundle gives the same bytes. mlship import takes it.
 
     Other formats are one way: onnx is the model's file, mlflow a folder that MLflow loads, wheelhouse a
-    folder with the locked packages of one platform.
+    folder with the locked packages of one platform, sbom the bill of materials (CycloneDX), card the model
+    card of the project.
     """
     from mlship.ops import export as op
 

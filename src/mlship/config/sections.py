@@ -47,6 +47,7 @@ class BundleSection(Section, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     not_secret: tuple[Text, ...] = ()
     max_size: Size | None = None
+    card: Text | None = None
 
     @property
     def max_bytes(self) -> int | None:

@@ -17,6 +17,8 @@ FORMATS = {
     "onnx": "formats:export_onnx",
     "mlflow": "formats:export_mlflow",
     "wheelhouse": "formats:export_wheelhouse",
+    "sbom": "formats:export_sbom",
+    "card": "formats:export_card",
 }
 
 
