@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlship.bundle.archive import Layer, write_layer
-from mlship.bundle.document import Content
+from mlship.bundle.document import CARD_PATH, Content
 from mlship.bundle.sbom import sbom
 from mlship.bundle.secrets import refuse_secrets
 from mlship.config import Project
 from mlship_runtime.bundle.canonical import encode
 
-SBOM_PATH, CARD_PATH = "card/sbom.cdx.json", "card/card.md"
+SBOM_PATH = "card/sbom.cdx.json"
 MAX_CARD = 1 << 20
 
 

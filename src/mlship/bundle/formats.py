@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlship.bundle.card import CARD_PATH, SBOM_PATH
+from mlship.bundle.card import SBOM_PATH
+from mlship.bundle.document import CARD_PATH
 from mlship.bundle.export import Written, new_file
 from mlship.bundle.graph_reader import Value, read_graph
 from mlship.bundle.layout import chosen

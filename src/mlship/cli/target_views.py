@@ -35,6 +35,7 @@ def planned(result: PlanReport) -> Iterator[Block]:
             ("target", f"{plan.target}, service {plan.service}"),
             ("runs now", _release(result.live)),
             ("wanted", wanted),
+            *((passed.gate, passed.found) for passed in result.gates),
         ]
     )
     if result.problems:

@@ -125,6 +125,8 @@ def checked(result: Checked) -> Iterator[Block]:
         yield Line("no signature was checked; --key does that")
     else:
         yield Line(f"signed with the key {result.signed_by}")
+    if result.scanned:
+        yield Line("no pickle in it, and nothing that looks like a secret")
 
 
 def signed(result: SignedBundle) -> Iterator[Block]:

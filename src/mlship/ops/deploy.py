@@ -10,8 +10,8 @@ from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
 from mlship.ops.forbidden import refuse_forbidden
+from mlship.ops.gates import check_gates
 from mlship.ops.service import Service, find_target, open_service
-from mlship.ops.signatures import require_signature
 from mlship.result import Result
 from mlship.target.deployment import Endpoint, Problem, Proof, ReleaseState
 from mlship.target.plan import Action, Plan, load_plan
@@ -65,7 +65,7 @@ def roll_to(
         wanted,
         why="deploy",
         bundle=bundle,
-        gate=lambda: _check_rules(ctx, service.target, bundle),
+        gate=lambda: _let_in(ctx, service.target, bundle),
         check=lambda: refuse(service.adapter.check(bundle)),
         progress=ctx.progress,
         lock_wait=lock_wait,
@@ -74,10 +74,11 @@ def roll_to(
     return rollout.run(saved)
 
 
-def _check_rules(ctx: Context, target: str, bundle: OpenBundle) -> None:
+def _let_in(ctx: Context, target: str, bundle: OpenBundle) -> None:
     _, section = find_target(ctx, target)
     refuse_forbidden(section, bundle)
-    require_signature(ctx, section, bundle)
+    for passed in check_gates(ctx, section, bundle):
+        ctx.progress.say(f"{passed.gate}: {passed.found}")
 
 
 def refuse(problems: list[Problem]) -> None:

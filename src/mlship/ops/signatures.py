@@ -84,14 +84,13 @@ def check_signed(ctx: Context, bundle: OpenBundle, keys: Sequence[str]) -> str:
         raise BundleError(error.what, fix=error.fix) from error
 
 
-def require_signature(ctx: Context, section: TargetSection, bundle: OpenBundle) -> None:
-    """What `section` requires. Raises PolicyError if the bundle is not signed, BundleError if it is signed
-    badly or by others."""
+def require_signature(ctx: Context, section: TargetSection, bundle: OpenBundle) -> str:
+    """The id of the key that signed the bundle, one of those that `section` takes. Raises PolicyError if it
+    is not signed, BundleError if it is signed badly or by others."""
     from mlship.trust.roots import load_roots
 
-    if "signature" in section.require:
-        roots = load_roots(ctx.project)
-        _signer(bundle, roots.only(section.signed_by) if section.signed_by else roots)
+    roots = load_roots(ctx.project)
+    return _signer(bundle, roots.only(section.signed_by) if section.signed_by else roots)
 
 
 def _signer(bundle: OpenBundle, roots: Roots) -> str:

@@ -12,7 +12,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from sample_content import ARM, LINUX, TOML, cached, content_layers, make_content
 
-from mlship.bundle.card import CARD_PATH, MAX_CARD, SBOM_PATH, read_card, write_card
+from mlship.bundle.card import MAX_CARD, SBOM_PATH, read_card, write_card
+from mlship.bundle.document import CARD_PATH
 from mlship.bundle.licenses import wheel_licenses
 from mlship.bundle.resolve import Wheel
 from mlship.bundle.sbom import package_url, sbom
