@@ -103,7 +103,6 @@ CASES = {
         runs now  release 2: churn:1.4 (sha256:abababababab)
         wanted    churn:1.5 (sha256:abababababab)
         scan      9 files: no pickle
-
         nothing to do
         """,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +17,9 @@ from mlship.result import Result
 from mlship.target.deployment import Endpoint, Problem, Proof, ReleaseState
 from mlship.target.plan import Action, Plan, load_plan
 from mlship.target.rollout import Rolled, Rollout
+
+if TYPE_CHECKING:
+    from mlship.trust.demand import Demand
 
 
 class DeployReport(Result, frozen=True, kw_only=True):
@@ -74,11 +78,13 @@ def roll_to(
     return rollout.run(saved)
 
 
-def _let_in(ctx: Context, target: str, bundle: OpenBundle) -> None:
+def _let_in(ctx: Context, target: str, bundle: OpenBundle) -> Demand | None:
     _, section = find_target(ctx, target)
     refuse_forbidden(section, bundle)
-    for passed in check_gates(ctx, section, bundle):
+    let_in = check_gates(ctx, section, bundle)
+    for passed in let_in.passed:
         ctx.progress.say(f"{passed.gate}: {passed.found}")
+    return let_in.demand
 
 
 def refuse(problems: list[Problem]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlship.ops.context import Context
@@ -11,6 +12,7 @@ from mlship.result import Result
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
     from mlship.config import TargetSection
+    from mlship.trust.demand import Demand
 
 
 class Passed(Result, frozen=True, kw_only=True):
@@ -20,23 +22,36 @@ class Passed(Result, frozen=True, kw_only=True):
     found: str
 
 
-def check_gates(ctx: Context, section: TargetSection, bundle: OpenBundle) -> tuple[Passed, ...]:
+@dataclass(frozen=True)
+class LetIn:
+    """What the gates found, and the signature that the target is to check again, if it requires one."""
+
+    passed: tuple[Passed, ...]
+    demand: Demand | None
+
+
+def check_gates(ctx: Context, section: TargetSection, bundle: OpenBundle) -> LetIn:
     """All that `section` requires, the quickest first. Raises PolicyError for a bundle without a signature,
     BundleError for one that another gate does not let through."""
-    return tuple(
-        Passed(gate=name, found=check(ctx, section, bundle))
-        for name, check in _GATES.items()
-        if name in section.require
-    )
+    demand = None
+    found: list[Passed] = []
+    if "signature" in section.require:
+        from mlship.ops.signatures import require_signature
+
+        key, demand = require_signature(ctx, section, bundle)
+        found.append(Passed(gate="signature", found=f"by the key {key}"))
+    found += _others(ctx, section, bundle)
+    return LetIn(tuple(found), demand)
 
 
-def _signature(ctx: Context, section: TargetSection, bundle: OpenBundle) -> str:
-    from mlship.ops.signatures import require_signature
+def _others(ctx: Context, section: TargetSection, bundle: OpenBundle) -> Iterator[Passed]:
+    if "parity" in section.require:
+        yield Passed(gate="parity", found=_parity(bundle))
+    if "scan" in section.require:
+        yield Passed(gate="scan", found=_scan(ctx, section, bundle))
 
-    return f"signed with the key {require_signature(ctx, section, bundle)}"
 
-
-def _parity(ctx: Context, section: TargetSection, bundle: OpenBundle) -> str:
+def _parity(bundle: OpenBundle) -> str:
     from mlship.bundle.evidence import read_evidence
 
     found = read_evidence(bundle)
@@ -52,10 +67,3 @@ def _scan(ctx: Context, section: TargetSection, bundle: OpenBundle) -> str:
     scanned = scan_bundle(bundle, section.scan_except, ctx.progress)
     refuse_findings(bundle, scanned)
     return f"{scanned.files} files, {scanned.bytes / 1e6:.1f} MB: no pickle, nothing that looks like a secret"
-
-
-_GATES: dict[str, Callable[[Context, TargetSection, OpenBundle], str]] = {
-    "signature": _signature,
-    "parity": _parity,
-    "scan": _scan,
-}

@@ -37,7 +37,7 @@ def plan(
     target, section = find_target(ctx, target)
     bundle = ctx.open_bundle(ref)
     refuse_forbidden(section, bundle)
-    gates = check_gates(ctx, section, bundle)
+    gates = check_gates(ctx, section, bundle).passed
     service = open_service(ctx, target, bundle_name=bundle.reference.name)
     problems = service.adapter.check(bundle)
     observed = observe(service.adapter, service.ledger)
