@@ -12,13 +12,14 @@ import pytest
 from sample_bundle import LINUX, MACOS, make_bundle
 
 from mlship.bundle.export import export_file
-from mlship.bundle.import_file import import_file
+from mlship.bundle.import_file import Taken, import_file
 from mlship.bundle.layout import LAYOUT, Index, write_index
 from mlship.bundle.open import open_bundle, verify_bundle
 from mlship.bundle.referrer import Subject, read_referrer, write_referrer
 from mlship.bundle.source import Attachment
 from mlship.errors import BundleError, RegistryError, UsageError
 from mlship.reference import Reference, parse_reference
+from mlship.registry.collect import collect
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.transfer import copy
 from mlship_runtime.trust.envelope import MEDIA_TYPE
@@ -313,3 +314,26 @@ def test_a_type_that_is_none_is_not_written(source: StoreRegistry, tmp_path: Pat
     source.attach("churn", source.resolve(REF), "no type", b"x")
     with pytest.raises(BundleError, match="'no type' is not a media type"):
         exported(source, tmp_path / "a.tar")
+
+
+def test_nothing_is_collected_while_a_bundle_comes(
+    source: StoreRegistry, other: StoreRegistry, tmp_path: Path, said: str
+) -> None:
+    """Until it has its tag: a collection at any moment would take what no tag reaches."""
+    collected: list[int] = []
+
+    class Read(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() % 7 == 0:
+                collected.append(collect(other).blobs)
+            return super().read(size)
+
+    def tag(taken: Taken) -> None:
+        collected.append(collect(other).blobs)
+        other.set_tag("churn", "1.0", taken.digest, None)
+
+    import_file(Read(exported(source, tmp_path / "a.tar")), other, published=tag)
+    assert len(collected) > 3
+    assert set(collected) == {0}
+    assert verify_bundle(open_bundle(other, REF)).files == 7
+    assert other.attachments("churn", said) == source.attachments("churn", said)
