@@ -49,7 +49,7 @@ def scan_bundle(bundle: OpenBundle, excepted: Sequence[str] = (), progress: Prog
     patterns of paths (`*/joblib/test/*`) whose findings do not count; neither do secrets that the bundle's
     build was told to be none. Raises BundleError for damage."""
     manifest, spec = bundle.manifest, bundle.manifest.spec_layer
-    progress.phase(f"scanning {bundle.reference}", sum(layer.size for layer in manifest.layers))
+    progress.phase(f"scanning {bundle.reference}", sum(layer.size for layer in manifest.layers), unit="bytes")
     scan = _Scan(_known(bundle), excepted)
     for layer in manifest.layers:
         if layer.is_tar and layer.digest not in bundle.absent:
