@@ -102,16 +102,20 @@ def _model_card(content: Content) -> Json:
 
 
 def _reduction(content: Content, layers: Sequence[Layer]) -> list[Json]:
-    step = content.project.reduction
-    if step is None:
+    files, section, graph = _files(layers, "reduction"), content.project.reduction, content.converted.reducing
+    if not files:
         return []
-    files = _files(layers, "reduction")
+    said = {"kind": "onnx" if graph else "python"}
+    if graph:
+        said |= {f"converter:{name}": version for name, version in graph.converter.items()}
+    named = (section and (section.step or section.graph)) or ", ".join(graph.steps if graph else ())
     return [
         {
             "type": "library",
             "bom-ref": "reduction",
-            "name": step.step,
+            "name": named or "reduction",
             "components": [_file(entry) for entry in files],
+            "properties": _properties(said),
         }
     ]
 

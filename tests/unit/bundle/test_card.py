@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -15,6 +16,7 @@ from sample_content import ARM, LINUX, TOML, cached, content_layers, make_conten
 from mlship.bundle.card import MAX_CARD, SBOM_PATH, read_card, write_card
 from mlship.bundle.document import CARD_PATH
 from mlship.bundle.licenses import wheel_licenses
+from mlship.bundle.reducing import Reducing
 from mlship.bundle.resolve import Wheel
 from mlship.bundle.sbom import package_url, sbom
 from mlship.bundle.wheels import wheel_path
@@ -48,6 +50,25 @@ def test_a_bundle_without_a_reduction_is_taken_too(tmp_path: Path) -> None:
     document = sbom(plain, layers)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(encode(document).decode()) is None
     assert not [part for part in document["components"] if part["bom-ref"] == "reduction"]
+
+
+@pytest.mark.parametrize(
+    ("section", "steps", "name"),
+    [('graph = "scale.onnx"', (), "scale.onnx"), ("split = 2", ("imputer", "scaler"), "imputer, scaler")],
+)
+def test_a_reduction_that_is_a_graph_says_what_made_it(
+    tmp_path: Path, section: str, steps: tuple[str, ...], name: str
+) -> None:
+    content = make_content(tmp_path, TOML.replace('step = "reduction:reduce"', section))
+    graph = Reducing(b"", {}, 18, {"skl2onnx": "1.20.0"}, steps)
+    converted = dataclasses.replace(content.converted, reducing=graph)
+    document = sbom(dataclasses.replace(content, converted=converted), content_layers(tmp_path))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(encode(document).decode()) is None
+    found = component(document, "reduction")
+    assert (found["name"], {entry["name"]: entry["value"] for entry in found["properties"]}) == (
+        name,
+        {"mlship:kind": "onnx", "mlship:converter:skl2onnx": "1.20.0"},
+    )
 
 
 def test_the_same_bytes_every_time(document: dict[str, Any], tmp_path: Path) -> None:
