@@ -63,8 +63,13 @@ def _bundle(content: Content) -> Json:
 def _model(content: Content, layers: Sequence[Layer]) -> Json:
     converted, project = content.converted, content.project
     files = _files(layers, "model")
-    graph = next(entry for entry in files if entry.path == MODEL_PATH)
-    said = {"engine": "onnx", "framework": converted.framework, "opset": str(converted.opset)}
+    path = converted.unconverted.path if converted.unconverted else MODEL_PATH
+    graph = next(entry for entry in files if entry.path == path)
+    said = {
+        "engine": "python" if converted.unconverted else "onnx",
+        "framework": converted.framework,
+        "opset": str(converted.opset),
+    }
     said |= {f"converter:{name}": version for name, version in converted.converter.items()}
     return {
         "type": "machine-learning-model",

@@ -82,8 +82,8 @@ class Inspected(Result, frozen=True, kw_only=True):
     """Everything about a bundle that a person may want to know. `size` is that of all layers, in bytes;
     `reduction` says what reduces, `fused` whether that runs in one session with the model, `apart` why not;
     `absent` are the titles of layers that it came here without, `card` are the files of its card, `room` has
-    the largest parts first, `files` is empty unless asked for. `model` is what its file is: onnx, or pickle or skops, which run the classes
-    and functions `globals` when they are loaded."""
+    the largest parts first, `files` is empty unless asked for. `model` is what its file is: onnx, or pickle
+    or skops, which run the classes and functions `globals` when they are loaded."""
 
     reference: str
     name: str
