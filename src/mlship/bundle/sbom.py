@@ -63,13 +63,10 @@ def _bundle(content: Content) -> Json:
 def _model(content: Content, layers: Sequence[Layer]) -> Json:
     converted, project = content.converted, content.project
     files = _files(layers, "model")
-    path = converted.unconverted.path if converted.unconverted else MODEL_PATH
-    graph = next(entry for entry in files if entry.path == path)
-    said = {
-        "engine": "python" if converted.unconverted else "onnx",
-        "framework": converted.framework,
-        "opset": str(converted.opset),
-    }
+    kept = converted.unconverted
+    graph = next(entry for entry in files if entry.path == (kept.path if kept else MODEL_PATH))
+    said = {"engine": "python" if kept else "onnx", "framework": converted.framework}
+    said |= {"serialization": kept.found.serialization} if kept else {"opset": str(converted.opset)}
     said |= {f"converter:{name}": version for name, version in converted.converter.items()}
     return {
         "type": "machine-learning-model",

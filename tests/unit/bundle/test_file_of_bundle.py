@@ -17,9 +17,11 @@ from mlship.bundle.layout import LAYOUT, Index, write_index
 from mlship.bundle.open import open_bundle, verify_bundle
 from mlship.bundle.referrer import Subject, read_referrer, write_referrer
 from mlship.bundle.source import Attachment
+from mlship.digest import sha256
 from mlship.errors import BundleError, RegistryError, UsageError
 from mlship.reference import Reference, parse_reference
 from mlship.registry.collect import collect
+from mlship.registry.oci.referrers import attached_manifest
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.transfer import copy
 from mlship_runtime.trust.envelope import MEDIA_TYPE
@@ -234,6 +236,11 @@ def test_the_manifest_of_an_attachment_is_fixed() -> None:
         + b'","mediaType":"application/vnd.oci.image.manifest.v1+json","size":7}}'
     )  # fmt: skip
     assert read_referrer(data, subject) == attachment
+    manifest = b"a manifest"
+    tied = Subject(sha256(manifest), len(manifest))
+    assert attached_manifest("a/b", b"abc", manifest) == write_referrer(
+        tied, Attachment("a/b", sha256(b"abc"), 3)
+    )
 
 
 def test_attachments_come_along(
