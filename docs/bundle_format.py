@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mlship.bundle import layout
+from mlship.bundle import layout, referrer
 from mlship.bundle.spec_form import json_schema
 from mlship_runtime.bundle import canonical, manifest, paths, spec, ustar
 
@@ -20,6 +20,11 @@ _LAYERS = {
         "packages of a platform; in `runtime/any/` mlship's server",
     ),
     "golden": ("golden/", "one", "raw rows and the answers they must get"),
+    "card": (
+        "card/",
+        "at most one",
+        "`sbom.cdx.json`, what the bundle is made of (CycloneDX 1.6), and `card.md` if there is a model card",
+    ),
     "spec": (manifest.SPEC_PATH, "one", "`mlship.json` itself, which is no tar"),
 }
 _HEAD = """\
@@ -69,6 +74,14 @@ _FILE = """\
 `mlship export` writes an OCI image layout as a tar of the form above, with the files in this order;
 `mlship import` takes nothing else.
 """
+_REFERRERS = """\
+### What is attached
+
+Signatures and provenance lie beside the manifest, each under a manifest of its own, in canonical JSON; the
+index lists it after the bundle's (`mediaType`, `artifactType`, `digest`, `size`), sorted by the media type
+and digest of the content. Any media type is taken along; what nobody here knows is kept and counts for
+nothing. At most 100, with 128 MiB together and 48 MiB each.
+"""
 
 
 def parts(table: Table) -> list[str]:
@@ -87,6 +100,8 @@ def parts(table: Table) -> list[str]:
         _FILE,
         table(("file", "content"), _files()),
         table(("annotation in the index", "value"), _index()),
+        _REFERRERS,
+        table(("field", "value"), _referrer()),
     ]
 
 
@@ -135,13 +150,17 @@ def _limits() -> list[tuple[str, ...]]:
 
 
 def _files() -> list[tuple[str, ...]]:
-    index = f"`{layout.INDEX_TYPE}` with one manifest: `mediaType`, `artifactType`, `digest`, `size`"
+    index = f"`{layout.INDEX_TYPE}`: first the manifest (`mediaType`, `artifactType`, `digest`, `size`)"
     return [
         (f"`{layout.LAYOUT_PATH}`", f"`{layout.LAYOUT.decode()}`"),
         (f"`{layout.INDEX_PATH}`", index),
         (
             "`blobs/sha256/…`",
             "manifest, config, `mlship.json`, then the other layers in their order",
+        ),
+        (
+            "`blobs/sha256/…`",
+            "if anything is attached: the empty config `{}`; then the manifest and the content of each",
         ),
     ]
 
@@ -151,6 +170,17 @@ def _index() -> list[tuple[str, ...]]:
     return [
         (f"`{layout.TAG}`", "the tag; left out if it was exported by digest. A name, which nothing protects"),
         (f"`{layout.PLATFORMS}`", platforms),
+    ]
+
+
+def _referrer() -> list[tuple[str, ...]]:
+    return [
+        ("`schemaVersion`", "2"),
+        ("`mediaType`", f"`{manifest.MANIFEST_TYPE}`"),
+        ("`artifactType`", "the media type of the content"),
+        ("`config`", f"`{referrer.EMPTY_TYPE}`, the two bytes `{referrer.EMPTY.decode()}`"),
+        ("`layers`", "one: the content"),
+        ("`subject`", "`mediaType`, `digest` and `size` of the bundle's manifest"),
     ]
 
 

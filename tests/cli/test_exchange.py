@@ -48,6 +48,7 @@ def test_export_and_import(digest: str, run, tmp_path: Path, own_home: Path) -> 
         "size": (tmp_path / "churn.tar").stat().st_size,
         "platforms": [LINUX, MACOS],
         "leftOut": [],
+        "attachments": 0,
     }
     first = run("import", "churn.tar", "team", "--json").envelope["result"]
     assert (first["digest"], first["destination"]) == (digest, f"dir://{tmp_path}/team")

@@ -182,6 +182,36 @@ def test_graphs_that_stay_apart_are_no_file(run, tmp_path: Path, form: str) -> N
     assert [inspected[key] for key in ("reduction", "fused", "apart")] == ["an ONNX graph", False, why]
 
 
+def carded(tmp_path: Path) -> None:
+    """churn:1.0 with a card."""
+    (tmp_path / "mlship.toml").write_text(TOML)
+    files = {"card/sbom.cdx.json": b'{"bomFormat":"CycloneDX"}', "card/card.md": b"# Churn\n"}
+    layers = [*make_layers(tmp_path), write_layer(tmp_path / "card.tar", "card", files.items())]
+    registry = open_registry(f"dir://{tmp_path}/.mlship/store")
+    registry.set_tag("churn", "1.0", write_bundle(registry, layers, make_spec(layers)), None)
+
+
+def test_the_card_is_shown_and_written(run, tmp_path: Path) -> None:
+    carded(tmp_path)
+    assert run("verify", "churn:1.0").out.startswith("churn:1.0 is whole: 9 files")
+    inspected = run("inspect", "churn:1.0", "--json").envelope["result"]
+    assert inspected["card"] == ["card/card.md", "card/sbom.cdx.json"]
+    assert [layer["role"] for layer in inspected["layers"]][-2:] == ["card", "spec"]
+    assert (
+        "\ncard      card.md, sbom.cdx.json; mlship export writes them\n" in run("inspect", "churn:1.0").out
+    )
+    for form, data in (("sbom", b'{"bomFormat":"CycloneDX"}'), ("card", b"# Churn\n")):
+        ended = run("export", "churn:1.0", f"out.{form}", "--format", form, "--json")
+        assert ended.envelope["result"]["size"] == len(data)
+        assert (tmp_path / f"out.{form}").read_bytes() == data
+
+
+def test_a_bundle_without_a_card_has_none_to_show(run, tmp_path: Path) -> None:
+    written(tmp_path)
+    assert run("inspect", "churn:1.0", "--json").envelope["result"]["card"] == []
+    assert "\ncard " not in run("inspect", "churn:1.0").out
+
+
 def test_a_wheelhouse_has_the_locked_wheels(cached: Path, run, tmp_path: Path) -> None:
     written(tmp_path)
     ended = run("export", "churn:1.0", "wheels", "--format", "wheelhouse", "--platform", "linux/amd64")
@@ -206,7 +236,13 @@ def test_a_reduction_in_python_cannot_be_left_behind(run, tmp_path: Path, form: 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--format zip", "there is no format 'zip'. Formats are bundle, onnx, mlflow, wheelhouse"),
+        (
+            "--format zip",
+            "there is no format 'zip'. Formats are bundle, onnx, mlflow, wheelhouse, sbom, card",
+        ),
+        ("--format sbom", "churn:1.0 has no bill of materials. Build it again"),
+        ("--format card", "churn:1.0 has no model card. Name a file and build again: [bundle] card"),
+        ("--format sbom --platform linux/amd64", "this format is the same for every platform"),
         ("--format onnx --platform linux/amd64", "this format is the same for every platform"),
         ("--format wheelhouse", "a wheelhouse is for one platform. Add --platform linux-"),
         ("--format wheelhouse --platform linux/arm64", "the bundle has no platform 'linux/arm64'"),

@@ -116,6 +116,27 @@ def test_signatures_go_with_the_bundle(built: str, run, tmp_path: Path) -> None:
     assert run("verify", "team/churn:1.0", "--key", "release").code == 0
 
 
+def test_signatures_go_through_an_air_gap(built: str, run, tmp_path: Path, monkeypatch) -> None:
+    """A project that has the public key alone takes what was signed, and nothing else."""
+    run("export", "churn:1.0", "unsigned.tar")
+    run("sign", "--key", "release.key")
+    exported = run("export", "churn:1.0", "signed.tar")
+    assert exported.out.splitlines()[-1] == "attached  1 (signatures, provenance)"
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    for name in ("mlship.toml", "release.pub", "ci.pub"):
+        (inside / name).write_bytes((tmp_path / name).read_bytes())
+    monkeypatch.chdir(inside)
+    assert run("import", "../unsigned.tar", "--json").envelope["result"]["sentAttachments"] == 0
+    assert run("plan", "prod", "churn:1.0").code == 9
+    imported = run("import", "../signed.tar")
+    assert "\nattached       1 new (signatures, provenance)\n" in imported.out
+    assert run("verify", "churn:1.0", "--key", "release").code == 0
+    assert run("plan", "prod", "churn:1.0").code not in (4, 9)
+    assert run("import", "../signed.tar", "--json").envelope["result"]["sentAttachments"] == 0
+    assert run("push", "churn:1.0", "team", "--json").envelope["result"]["sentAttachments"] == 1
+
+
 @pytest.mark.parametrize("words", ["plan prod churn:1.0", "deploy prod churn:1.0"])
 class TestRequired:
     """Whatever is refused is refused before anything of the service exists."""

@@ -13,6 +13,7 @@ from mlship.ops.deploy import DeployReport
 from mlship.ops.destroy import Destroyed
 from mlship.ops.doctor import Check, Diagnosis
 from mlship.ops.force_unlock import Unlocked
+from mlship.ops.gates import Passed
 from mlship.ops.history import History
 from mlship.ops.invoke import Answer
 from mlship.ops.plan import PlanReport
@@ -43,7 +44,7 @@ LOCK = LockRecord(
 )
 
 
-def plan(*actions: Action, problems: tuple[Problem, ...] = ()) -> PlanReport:
+def plan(*actions: Action, problems: tuple[Problem, ...] = (), gates: tuple[Passed, ...] = ()) -> PlanReport:
     made = Plan(target="prod", service="churn", basis="b", wanted=WANTED, actions=actions, release=3)
     return PlanReport(
         plan=made,
@@ -51,6 +52,7 @@ def plan(*actions: Action, problems: tuple[Problem, ...] = ()) -> PlanReport:
         changes=len(actions),
         bytes_to_send=sum(a.bytes for a in actions),
         problems=problems,
+        gates=gates,
     )
 
 
@@ -92,6 +94,16 @@ CASES = {
           stage  send model.tar  put model.tar
 
         1 actions, 1.5 MB to send
+        """,
+    ),
+    "plan through gates": (
+        target_views.planned(plan(gates=(Passed(gate="scan", found="9 files: no pickle"),))),
+        """
+        target    prod, service churn
+        runs now  release 2: churn:1.4 (sha256:abababababab)
+        wanted    churn:1.5 (sha256:abababababab)
+        scan      9 files: no pickle
+        nothing to do
         """,
     ),
     "plan that finds problems and nothing to do": (

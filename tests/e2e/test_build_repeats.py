@@ -9,14 +9,18 @@ from pathlib import Path
 
 import joblib
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import GradientBoostingClassifier
 
 from mlship.bundle import convert, runtime_layers
 from mlship.bundle.build import build_bundle, lock_only
-from mlship.bundle.open import verify_bundle
+from mlship.bundle.card import SBOM_PATH
+from mlship.bundle.open import open_bundle, verify_bundle
 from mlship.config import load_project
 from mlship.errors import BuildError
+from mlship.reference import parse_reference
 from mlship.registry import open_registry
 
 pytestmark = pytest.mark.e2e
@@ -170,9 +174,6 @@ def test_what_has_not_changed_is_not_converted_again(
 
 
 def test_what_is_in_the_bundle(ready: Path, digest: str) -> None:
-    from mlship.bundle.open import open_bundle
-    from mlship.reference import parse_reference
-
     bundle = open_bundle(store(ready), parse_reference(f"cells@{digest}"))
     verify_bundle(bundle)
     assert bundle.manifest.name == "cells"
@@ -185,6 +186,19 @@ def test_what_is_in_the_bundle(ready: Path, digest: str) -> None:
         content = b"".join(bundle.blob(blob.digest))
         assert str(ready).encode() not in content, f"{blob.title} knows where it was built"
     assert store(ready).tags("cells") == {"1.0": digest}
+
+
+def test_the_card_names_the_locked_wheels_and_cyclonedx_takes_it(ready: Path, digest: str) -> None:
+    bundle = open_bundle(store(ready), parse_reference(f"cells@{digest}"))
+    data = b"".join(bundle.read(SBOM_PATH))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(data.decode()) is None
+    components = json.loads(data)["components"]
+    hashes = {part["hashes"][0]["content"] for part in components if "purl" in part and "hashes" in part}
+    platforms = bundle.spec.runtime["platforms"].values()
+    assert hashes == {wheel["sha256"] for part in platforms for wheel in part["requirements"]}
+    assert all(part["licenses"] for part in components if part["name"] in ("numpy", "onnxruntime"))
+    (model,) = [part for part in components if part["type"] == "machine-learning-model"]
+    assert model["hashes"][0]["content"] == bundle.entry(bundle.spec.model["path"]).sha256
 
 
 def test_the_lock_knows_no_place_and_no_day(ready: Path) -> None:

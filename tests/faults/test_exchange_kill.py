@@ -26,7 +26,9 @@ REF = Reference("churn", tag="1.0")
 @pytest.fixture
 def source(tmp_path: Path) -> StoreRegistry:
     registry = open_folder(f"dir://{tmp_path}/source")
-    registry.set_tag("churn", "1.0", make_bundle(registry), None)
+    digest = make_bundle(registry)
+    registry.attach("churn", digest, "application/vnd.example.note+json", b"signed")
+    registry.set_tag("churn", "1.0", digest, None)
     return registry
 
 
@@ -46,8 +48,10 @@ def sweep(folder: Path, file: Path, digest: str) -> Iterator[int]:
             check_everything_published(own)
             if killed:
                 assert own.tags("churn") in ({}, {"1.0": digest})
+                assert not own.tags("churn") or own.attachments("churn", digest)
             import_bundle(context, file)
         assert own.tags("churn") == {"1.0": digest}
+        assert len(own.attachments("churn", digest)) == 1
         check_everything_published(own)
         if not killed:
             return

@@ -12,6 +12,7 @@ import msgspec
 
 from mlship.bundle import golden, seen
 from mlship.bundle.archive import Layer, write_layer
+from mlship.bundle.card import read_card, write_card
 from mlship.bundle.convert import Converted, convert, leave
 from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
 from mlship.bundle.emulated import try_elsewhere
@@ -183,6 +184,7 @@ class _Build:
         """The lock as it must be now, the bundle's layers, and what its spec says."""
         refuse_secrets(self.project, {})
         found = self.project.model.engine == "python" and find(self.project, allow_pickle=self.allow_pickle)
+        card = read_card(self.project)
         examples = read_examples(self.project)
         self.progress.say(f"Read {examples.rows} examples, {len(examples.schema)} columns")
         if found:
@@ -238,7 +240,7 @@ class _Build:
             {**recorded.seen, "inputs": seen.of_inputs(self.project, examples.tensors)},
             parity,
         )
-        return lock, layers, final
+        return lock, [*layers, write_card(final, layers, card, self.folder)], final
 
     def _leave(self, examples: Examples, found: Found) -> None:
         """Take the model as it is; what it needs is resolved with what the project states."""

@@ -23,6 +23,7 @@ from mlship_runtime.bundle.spec import TensorSpec
 MODEL_PATH = "model/model.onnx"
 REDUCTION_PATH = f"reduction/{FILE}"
 GOLDEN_PATH = "golden/golden.json"
+CARD_PATH = "card/card.md"
 SCHEMA = 1
 NOT_PROVED = LockedParity(rows=0, max_abs=0.0, max_rel=0.0)
 
@@ -70,7 +71,7 @@ def _spec(content: Content) -> dict[str, Any]:
         "name": project.project.name,
         "version": project.project.version,
         "labels": dict(project.bundle.labels),
-        **({"notSecret": list(project.bundle.not_secret)} if project.bundle.not_secret else {}),
+        **({"notSecret": _not_secret(project)} if project.bundle.not_secret else {}),
         "engine": "python" if converted.unconverted else "onnx",
         "model": _model(converted),
         "reduction": _reduction(content),
@@ -122,6 +123,15 @@ def _reduction_graph(graph: Reducing) -> dict[str, Any]:
         "fused": not graph.apart,
         **({"apart": graph.apart} if graph.apart else {}),
     }
+
+
+def _not_secret(project: Project) -> list[str]:
+    """Places in the reduction's files as the project has them, those in the model card as the bundle has."""
+    card = project.bundle.card
+    return [
+        CARD_PATH + place.removeprefix(card) if card and place.partition(":")[0] == card else place
+        for place in project.bundle.not_secret
+    ]
 
 
 def _parity(content: Content) -> dict[str, Any]:

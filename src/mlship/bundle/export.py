@@ -1,4 +1,4 @@
-"""Writes a bundle as one file; the same bundle, tag and platforms give the same bytes."""
+"""Writes a bundle as one file; the same bundle, tag, platforms and attachments give the same bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from mlship.bundle.attached import attached_to, content
 from mlship.bundle.fault import as_bundle_error
 from mlship.bundle.layout import (
     INDEX_PATH,
@@ -28,17 +29,20 @@ from mlship_runtime.bundle.ustar import END, header, padding
 
 @dataclass(frozen=True)
 class Written:
-    """The file's `size` in bytes, the platforms whose layers it has and the titles of layers left out."""
+    """The file's `size` in bytes, the platforms whose layers it has, the titles of layers left out, and how
+    many attachments went along."""
 
     size: int
     platforms: tuple[str, ...]
     left_out: tuple[str, ...]
+    attachments: int = 0
 
 
 def export_file(
     bundle: OpenBundle, path: Path, words: Sequence[str] = (), progress: Progress = SILENT
 ) -> Written:
-    """Write `bundle` to `path`, with the runtime layers of the platforms that `words` name (none: of all).
+    """Write `bundle` to `path`, with the runtime layers of the platforms that `words` name (none: of all) and
+    all that is attached to it.
 
     What was at `path` is replaced when the new file is whole and on the disk. Raises UsageError for a
     platform that the bundle has not, BundleError for damage, RegistryError if the file cannot be written.
@@ -49,7 +53,10 @@ def export_file(
     blobs = carried(manifest, platforms if partial else None)
     _refuse_absent(bundle, [blob.digest for blob in blobs])
     tag = bundle.reference.tag_or_latest if not bundle.reference.digest else ""
-    index = Index(bundle.digest, len(bundle.manifest_bytes), tag, platforms if partial else None)
+    with as_bundle_error():
+        said = attached_to(bundle)
+    some = platforms if partial else None
+    index = Index(bundle.digest, len(bundle.manifest_bytes), tag, some, said.referrers)
     sizes = {bundle.digest: len(bundle.manifest_bytes)} | {blob.digest: blob.size for blob in blobs}
     progress.phase(f"exporting {bundle.reference}", sum(sizes.values()), unit="bytes")
     with as_bundle_error(), new_file(path) as file:
@@ -61,10 +68,13 @@ def export_file(
                 file.write(chunk)
                 progress.advance(len(chunk))
             file.write(padding(size))
+        for digest, blob in said.blobs.items():
+            data = content(bundle.registry, bundle.reference.name, blob)
+            file.write(header(blob_path(digest), len(data)) + data + padding(len(data)))
         file.write(END)
         written = file.tell()
     titles = tuple(layer.title for layer in manifest.layers if layer.digest not in sizes)
-    return Written(written, platforms, titles)
+    return Written(written, platforms, titles, len(said.referrers))
 
 
 @contextmanager

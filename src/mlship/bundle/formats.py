@@ -1,4 +1,4 @@
-"""Parts of a bundle in the forms of other tools: an ONNX file, an MLflow model folder, a folder of wheels."""
+"""Parts of a bundle for other tools: an ONNX file, an MLflow folder, a folder of wheels, an SBOM, a card."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlship.bundle.card import SBOM_PATH
+from mlship.bundle.document import CARD_PATH
 from mlship.bundle.export import Written, new_file
 from mlship.bundle.graph_reader import Value, read_graph
 from mlship.bundle.layout import chosen
@@ -81,6 +83,27 @@ def export_wheelhouse(bundle: OpenBundle, folder: Path, words: Sequence[str], pr
         lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in sorted(wheels)]
         (made / "requirements.txt").write_text("".join(lines), encoding="utf-8")
         return Written(_size(made), platforms, ())
+
+
+def export_sbom(bundle: OpenBundle, file: Path, words: Sequence[str], progress: Progress) -> Written:
+    """Write the bill of materials (CycloneDX JSON). Raises UsageError if the bundle has none."""
+    return _export_one(bundle, file, words, SBOM_PATH, "bill of materials")
+
+
+def export_card(bundle: OpenBundle, file: Path, words: Sequence[str], progress: Progress) -> Written:
+    """Write the model card (Markdown). Raises UsageError if the bundle has none."""
+    return _export_one(bundle, file, words, CARD_PATH, "model card")
+
+
+def _export_one(bundle: OpenBundle, file: Path, words: Sequence[str], path: str, what: str) -> Written:
+    _refuse_platforms(words)
+    if not any(entry.path == path for entries in bundle.spec.files.values() for entry in entries):
+        fix = "Build it again" if path == SBOM_PATH else "Name a file and build again: [bundle] card"
+        raise UsageError(f"{bundle.reference} has no {what}", fix=fix)
+    with new_file(file) as target:
+        for chunk in bundle.read(path):
+            target.write(chunk)
+        return Written(target.tell(), (), ())
 
 
 @contextmanager

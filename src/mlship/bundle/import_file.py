@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mlship.bundle.attached import read_attached
 from mlship.bundle.layout import INDEX_PATH, LAYOUT, LAYOUT_PATH, MAX_INDEX, blob_path, carried, read_index
 from mlship.bundle.manifest import check_config
-from mlship.bundle.source import BundleSink, PartialSink
+from mlship.bundle.source import AttachmentSink, BundleSink, PartialSink, announced
 from mlship.digest import checked
 from mlship.errors import UsageError
 from mlship.progress import SILENT, Progress
@@ -24,7 +25,8 @@ Members = Iterator[tuple[str, int, MemberReader]]
 
 @dataclass(frozen=True)
 class Taken:
-    """What was read: `absent` are the titles of layers that neither the file nor the sink has."""
+    """What was read: `absent` are the titles of layers that neither the file nor the sink has,
+    `sent_attachments` those that were new."""
 
     name: str
     tag: str
@@ -34,16 +36,20 @@ class Taken:
     present_blobs: int
     present_bytes: int
     absent: tuple[str, ...]
+    sent_attachments: int
 
 
 def import_file(
     stream: Stream,
-    sink: BundleSink,
+    sink: AttachmentSink,
     *,
     partial_sink: PartialSink | None = None,
+    published: Callable[[Taken], None] = lambda taken: None,
     progress: Progress = SILENT,
 ) -> Taken:
-    """Copy the bundle in `stream` to `sink`; a file of some platforms goes to `partial_sink` if there is one.
+    """Copy the bundle in `stream`, and what is attached to it, to `sink`; a file of some platforms goes to
+    `partial_sink` if there is one. `published` is called while nothing of it can be collected yet: it is the
+    time to set the tag.
 
     Raises InvalidBundle or BundleError for a file that is not, byte for byte, one that `export_file` writes,
     and UsageError if it has some platforms only and the sink cannot keep that. No manifest is published then.
@@ -59,32 +65,41 @@ def import_file(
     name, tag = _named(manifest, index.tag)
     blobs = carried(manifest, index.platforms)
     left_out = _left_out(manifest, blobs, index.platforms)
-    absent = tuple(layer for layer in left_out if not sink.has_blob(name, layer.digest))
-    if absent and partial_sink is None:
-        raise _only_some(absent)
-    progress.phase(f"importing {name}", sum(blob.size for blob in blobs), unit="bytes")
-    documents = _documents(entries, manifest)
-    sent = [blob for blob in blobs if not sink.has_blob(name, blob.digest)]
-    for blob in blobs:
-        chunks = _content(entries, blob, documents)
-        _store(sink, name, blob, _counted(chunks, progress), new=blob in sent)
-    if next(entries, None) is not None:
-        raise InvalidBundle("the file has more than its bundle")
-    if absent and partial_sink is not None:
-        partial_sink.write_partial_manifest(name, data, frozenset(layer.digest for layer in absent))
-    else:
-        sink.write_manifest(name, data)
-    size = sum(blob.size for blob in sent)
-    return Taken(
-        name=name,
-        tag=tag,
-        digest=index.digest,
-        sent_blobs=len(sent),
-        sent_bytes=size,
-        present_blobs=len(blobs) - len(sent),
-        present_bytes=sum(blob.size for blob in blobs) - size,
-        absent=tuple(layer.title for layer in absent),
-    )
+    with announced(sink, name, index.digest, [blob.digest for blob in manifest.blobs]):
+        absent = tuple(layer for layer in left_out if not sink.has_blob(name, layer.digest))
+        if absent and partial_sink is None:
+            raise _only_some(absent)
+        progress.phase(f"importing {name}", sum(blob.size for blob in blobs), unit="bytes")
+        documents = _documents(entries, manifest)
+        sent = [blob for blob in blobs if not sink.has_blob(name, blob.digest)]
+        for blob in blobs:
+            chunks = _content(entries, blob, documents)
+            _store(sink, name, blob, _counted(chunks, progress), new=blob in sent)
+        attached = read_attached(index, manifest, lambda path, limit: _small(entries, path, limit))
+        if next(entries, None) is not None:
+            raise InvalidBundle("the file has more than its bundle")
+        if absent and partial_sink is not None:
+            partial_sink.write_partial_manifest(name, data, frozenset(layer.digest for layer in absent))
+        else:
+            sink.write_manifest(name, data)
+        there = set(sink.attachments(name, index.digest))
+        new = [(attachment, data) for attachment, data in attached if attachment not in there]
+        for attachment, data in new:
+            sink.attach(name, index.digest, attachment.media_type, data)
+        size = sum(blob.size for blob in sent)
+        taken = Taken(
+            name=name,
+            tag=tag,
+            digest=index.digest,
+            sent_blobs=len(sent),
+            sent_bytes=size,
+            present_blobs=len(blobs) - len(sent),
+            present_bytes=sum(blob.size for blob in blobs) - size,
+            absent=tuple(layer.title for layer in absent),
+            sent_attachments=len(new),
+        )
+        published(taken)
+        return taken
 
 
 def _next(entries: Members, path: str) -> tuple[int, MemberReader]:

@@ -19,7 +19,7 @@ def materials_of(project: Project) -> list[dict[str, Any]]:
     files that mlship.toml names. Each is an in-toto resource descriptor."""
     commit = clean_commit(project.root)
     found: list[dict[str, Any]] = [{"name": "source", "digest": {"gitCommit": commit}}] if commit else []
-    names = [FILE_NAME, LOCK_NAME, project.model.file]
+    names = [FILE_NAME, LOCK_NAME, project.model.file, project.bundle.card]
     names.append(project.reduction.graph if project.reduction else None)
     names.append(None if project.golden.synthetic else project.golden.source)
     files = {name: project.root / name for name in names if name}

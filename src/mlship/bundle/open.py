@@ -20,7 +20,7 @@ from mlship_runtime.bundle.agreement import check_agreement
 from mlship_runtime.bundle.extract import hashed_chunks, indexed_members
 from mlship_runtime.bundle.manifest import Descriptor, Manifest, read_manifest
 from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, FileEntry, Spec, read_spec
-from mlship_runtime.bundle.ustar import ChunkStream, tar_size
+from mlship_runtime.bundle.ustar import ChunkStream, MemberReader, tar_size
 
 MAX_JSON = MAX_SPEC_BYTES
 
@@ -79,7 +79,7 @@ class OpenBundle:
         path, data = self.spec.golden["path"], b""
         layer = next(layer for layer in self.manifest.layers if layer.role == "golden")
         with as_bundle_error():
-            for entry, reader in self._files(layer):
+            for entry, reader in self.files(layer):
                 content = hashed_chunks(entry, reader)
                 if entry.path != path:
                     continue
@@ -104,12 +104,13 @@ class OpenBundle:
         wanted = self.entry(path)
         layer = next(x for x in self.manifest.layers if wanted in self.spec.files.get(x.digest, ()))
         with as_bundle_error():
-            for entry, reader in self._files(layer):
+            for entry, reader in self.files(layer):
                 if entry.path == path:
                     yield from hashed_chunks(entry, reader)
                     return
 
-    def _files(self, layer: Descriptor) -> Iterator[Any]:
+    def files(self, layer: Descriptor) -> Iterator[tuple[FileEntry, MemberReader]]:
+        """The files of a tar layer, in order, and what reads each; InvalidBundle for damage."""
         stored = self.registry.read_blob(self.reference.name, layer.digest, layer.size)
         return indexed_members(ChunkStream(stored), self.spec.files[layer.digest], layer.digest)
 
@@ -163,7 +164,7 @@ def _verify_layer(bundle: OpenBundle, layer: Descriptor) -> int:
     if tar_size(entry.size for entry in entries) != layer.size:
         raise BundleError(f"{layer.title} cannot hold what its index lists", cause="the sizes do not add up")
     with damage_placed(bundle.registry.url, layer):
-        for entry, reader in bundle._files(layer):
+        for entry, reader in bundle.files(layer):
             for _ in hashed_chunks(entry, reader):
                 continue
     return len(entries)

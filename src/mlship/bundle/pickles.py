@@ -29,14 +29,14 @@ def refuse_pickles(files: Mapping[str, bytes]) -> None:
             )
 
 
-def find_pickles(name: str, data: bytes) -> Iterator[str]:
-    """What is wrong with a file, in words that go on after its name."""
+def find_pickles(name: str, data: bytes, *, cut: bool = False) -> Iterator[str]:
+    """What is wrong with a file, as words that follow its name; `cut` if `data` is only its beginning."""
     if name.lower().endswith(_ENDINGS) or is_pickle(data):
         yield "is a pickle"
     elif data.startswith(_NPY) and _has_objects(data):
         yield "is an array of pickled objects"
     elif data.startswith(b"PK\x03\x04"):
-        yield from _in_zip(data)
+        yield from ("is an archive too large to be looked into",) if cut else _in_zip(data)
     elif data[:1] in (b"\x78", b"\x1f") and is_pickle(_decompressed(data)):
         yield "is a compressed pickle"
 

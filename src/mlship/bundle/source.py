@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 
 from mlship.reference import Reference
 
+MAX_ATTACHMENT = 48 << 20
+
 
 @dataclass(frozen=True, order=True)
 class Attachment:
@@ -82,6 +84,19 @@ class BundleSink(Protocol):
     def write_manifest(self, name: str, data: bytes) -> str:
         """Publish a manifest whose blobs are all there, and return its digest; RegistryError names a blob
         that is missing, and nothing is published."""
+        ...
+
+
+class AttachmentSink(BundleSink, Protocol):
+    """A sink that also keeps what is said beside a bundle."""
+
+    def attachments(self, name: str, digest: str) -> list[Attachment]:
+        """As `BundleSource.attachments`."""
+        ...
+
+    def attach(self, name: str, digest: str, media_type: str, data: bytes) -> Attachment:
+        """Keep `data` (MAX_ATTACHMENT bytes at most) beside the bundle `digest`, unless it is kept already;
+        RegistryError if there is no such manifest."""
         ...
 
 

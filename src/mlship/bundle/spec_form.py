@@ -152,6 +152,10 @@ class BundleSpec(_Form, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
     version: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     labels: dict[str, str]
+    not_secret: Annotated[
+        tuple[Text, ...],
+        msgspec.Meta(description="places (FILE or FILE:LINE) that only look like a secret; may be left out"),
+    ] = ()
     engine: Literal["onnx", "python"]
     model: Model
     reduction: PythonReduction | GraphReduction | None

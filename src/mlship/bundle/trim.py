@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 
-VERSION = 1
+VERSION = 2
 NOTHING = 0  # the number of "everything is kept"
 
 _SUFFIXES = (".pyi", ".h", ".hpp", ".pxd", ".pyx", ".c", ".cpp", ".a")
 _ANYWHERE = frozenset(("tests", "__pycache__"))
 _FOLDERS = (
+    "joblib/test/",
     "numpy/_pyinstaller/",
     "numpy/distutils/",
     "numpy/doc/",
@@ -28,7 +29,7 @@ _FILES = re.compile(r"onnxruntime/capi/libonnxruntime\.so(\.[0-9.]+)?")
 
 
 def is_trimmed(path: str) -> bool:
-    """Whether list 1 leaves out `path`, a path inside of site-packages."""
+    """Whether list 2 leaves out `path`, a path inside of site-packages."""
     folders = path.split("/")[:-1]
     return (
         path.endswith(_SUFFIXES)

@@ -155,6 +155,7 @@ def diff(
     mlship verify
     mlship verify team/churn@sha256:1f0c...
     mlship verify churn:1.4 --key keys/release.pub
+    mlship verify churn:1.4 --scan
 """)
 def verify(
     run: Run,
@@ -168,12 +169,15 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    scan: Annotated[
+        bool, typer.Option("--scan", help="Look for pickles and secrets in every file, packages included.")
+    ] = False,
 ) -> Result:
     """Check every byte of a bundle against its digests.
 
     Nothing of it is run. Exit code 4 if one bit is wrong, or a file is missing or too many. Signatures are
-    checked with --key only.
+    checked with --key only, pickles and secrets looked for with --scan only.
     """
     from mlship.ops import verify as op
 
-    return op.verify(run.context, bundle, keys or ())
+    return op.verify(run.context, bundle, keys or (), scan=scan)

@@ -19,6 +19,7 @@ from mlship.result import Result
     mlship export churn:1.4 churn.tar
     mlship export team/churn:1.4 churn.tar --platform linux/amd64
     mlship export churn:1.4 wheels --format wheelhouse
+    mlship export churn:1.4 churn.cdx.json --format sbom
 """)
 def export(
     run: Run,
@@ -29,16 +30,17 @@ def export(
     platforms: Platforms = None,
     form: Annotated[
         str,
-        typer.Option("--format", metavar="FORMAT", help="bundle, onnx, mlflow or wheelhouse."),
+        typer.Option("--format", metavar="FORMAT", help="bundle, onnx, mlflow, wheelhouse, sbom or card."),
     ] = "bundle",
 ) -> Result:
     """Write a bundle to a file, or its parts for other tools.
 
-    The file is an OCI image layout in a tar: for an air gap, or as an archive. The same bundle gives the same
-    bytes. mlship import takes it.
+    The file is an OCI image layout in a tar: for an air gap, or as an archive. Signatures and provenance go
+    along. The same bundle gives the same bytes. mlship import takes it.
 
     Other formats are one way: onnx is the model's file, mlflow a folder that MLflow loads, wheelhouse a
-    folder with the locked packages of one platform.
+    folder with the locked packages of one platform, sbom the bill of materials (CycloneDX), card the model
+    card of the project.
     """
     from mlship.ops import export as op
 
@@ -87,7 +89,8 @@ def import_(
     """Take a bundle from a file, or a project from another tool.
 
     Every byte is checked, and nothing is published unless all of it is right. The digest is the one that it
-    had. A file of some platforms can be imported in a project, and deployed from there.
+    had, and so are the signatures, which mlship verify --key checks. A file of some platforms can be imported
+    in a project, and deployed from there.
 
     With --from, the model and its rows are copied into a new project, whose mlship.toml is written for them
     as by mlship init; what is not taken is named. Nothing is overwritten.

@@ -116,6 +116,7 @@ def exported(result: Exported) -> Iterator[Block]:
             ("size", size(result.size)),
             *([("runs on", ", ".join(result.platforms))] if result.platforms else []),
             *([("left out", ", ".join(result.left_out))] if result.left_out else []),
+            *([("attached", f"{result.attachments} (signatures, provenance)")] if result.attachments else []),
         ]
     )
 
@@ -127,6 +128,11 @@ def imported(result: Imported) -> Iterator[Block]:
             ("digest", result.digest),
             ("new", f"{size(result.sent_bytes)} in {result.sent_blobs} blobs"),
             ("there already", f"{size(result.present_bytes)} in {result.present_blobs} blobs"),
+            *(
+                [("attached", f"{result.sent_attachments} new (signatures, provenance)")]
+                if result.sent_attachments
+                else []
+            ),
             *([("absent", ", ".join(result.absent))] if result.absent else []),
         ]
     )

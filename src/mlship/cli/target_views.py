@@ -35,6 +35,7 @@ def planned(result: PlanReport) -> Iterator[Block]:
             ("target", f"{plan.target}, service {plan.service}"),
             ("runs now", _release(result.live)),
             ("wanted", wanted),
+            *((passed.gate, passed.found) for passed in result.gates),
         ]
     )
     if result.problems:
@@ -65,6 +66,8 @@ def deployed(result: DeployReport) -> Iterator[Block]:
 def state(result: Status) -> Iterator[Block]:
     live = _release(result.live) + ("" if result.live is None or result.healthy else ", not healthy")
     facts = [("target", f"{result.target}, service {result.service}"), ("live", live)]
+    if result.live is not None and result.live.signed_by:
+        facts.append(("signed by", f"{result.live.signed_by}, as the target has checked"))
     if result.lock is not None:
         owner = result.lock.owner
         facts.append(

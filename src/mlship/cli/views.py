@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlship.cli.blocks import Block, Facts, Line, Table
@@ -124,6 +125,8 @@ def checked(result: Checked) -> Iterator[Block]:
         yield Line("no signature was checked; --key does that")
     else:
         yield Line(f"signed with the key {result.signed_by}")
+    if result.scanned:
+        yield Line("no pickle in it, and nothing that looks like a secret")
 
 
 def signed(result: SignedBundle) -> Iterator[Block]:
@@ -222,6 +225,8 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
     yield "size", size(result.size)
     if result.absent:
         yield "absent", ", ".join(result.absent)
+    if result.card:
+        yield "card", ", ".join(Path(file).name for file in result.card) + "; mlship export writes them"
     limits = "; ".join(
         f"{name} {x['abs']:g} + {x['rel']:g} of it" for name, x in sorted(result.tolerance.items())
     )

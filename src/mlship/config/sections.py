@@ -17,7 +17,7 @@ Datatype = Literal[  # the names of the Open Inference Protocol V2
     "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
     "FP16", "FP32", "FP64", "BYTES",
 ]  # fmt: skip
-Gate = Literal["signature"]
+Gate = Literal["signature", "parity", "scan"]
 Forbidden = Literal["python", "pickle"]
 Platform = Literal["linux/amd64", "linux/arm64", "macos/amd64", "macos/arm64"]
 Callable = Annotated[str, msgspec.Meta(pattern="^" + _CALLABLE.pattern + "$", title="module:function")]
@@ -47,6 +47,7 @@ class BundleSection(Section, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     not_secret: tuple[Text, ...] = ()
     max_size: Size | None = None
+    card: Text | None = None
 
     @property
     def max_bytes(self) -> int | None:
@@ -144,6 +145,7 @@ class TargetSection(Section, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     require: tuple[Gate, ...] = ()
     signed_by: tuple[Text, ...] = ()
+    scan_except: tuple[Text, ...] = ()
     forbid: tuple[Forbidden, ...] = ()
     settings: dict[str, Any] = {}
 

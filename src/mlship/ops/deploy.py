@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,12 +11,15 @@ from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
 from mlship.ops.forbidden import refuse_forbidden
+from mlship.ops.gates import check_gates
 from mlship.ops.service import Service, find_target, open_service
-from mlship.ops.signatures import require_signature
 from mlship.result import Result
 from mlship.target.deployment import Endpoint, Problem, Proof, ReleaseState
 from mlship.target.plan import Action, Plan, load_plan
 from mlship.target.rollout import Rolled, Rollout
+
+if TYPE_CHECKING:
+    from mlship.trust.demand import Demand
 
 
 class DeployReport(Result, frozen=True, kw_only=True):
@@ -65,7 +69,7 @@ def roll_to(
         wanted,
         why="deploy",
         bundle=bundle,
-        gate=lambda: _check_rules(ctx, service.target, bundle),
+        gate=lambda: _let_in(ctx, service.target, bundle),
         check=lambda: refuse(service.adapter.check(bundle)),
         progress=ctx.progress,
         lock_wait=lock_wait,
@@ -74,10 +78,13 @@ def roll_to(
     return rollout.run(saved)
 
 
-def _check_rules(ctx: Context, target: str, bundle: OpenBundle) -> None:
+def _let_in(ctx: Context, target: str, bundle: OpenBundle) -> Demand | None:
     _, section = find_target(ctx, target)
     refuse_forbidden(section, bundle)
-    require_signature(ctx, section, bundle)
+    let_in = check_gates(ctx, section, bundle)
+    for passed in let_in.passed:
+        ctx.progress.say(f"{passed.gate}: {passed.found}")
+    return let_in.demand
 
 
 def refuse(problems: list[Problem]) -> None:

@@ -17,12 +17,14 @@ FORMATS = {
     "onnx": "formats:export_onnx",
     "mlflow": "formats:export_mlflow",
     "wheelhouse": "formats:export_wheelhouse",
+    "sbom": "formats:export_sbom",
+    "card": "formats:export_card",
 }
 
 
 class Exported(Result, frozen=True, kw_only=True):
-    """What was written: `size` of the file or folder in bytes, the platforms that it is for, and the titles
-    of layers that were left out."""
+    """What was written: `size` of the file or folder in bytes, the platforms that it is for, the titles of
+    layers that were left out, and how many attachments (signatures, provenance) went along."""
 
     reference: str
     digest: str
@@ -31,6 +33,7 @@ class Exported(Result, frozen=True, kw_only=True):
     size: int
     platforms: tuple[str, ...]
     left_out: tuple[str, ...]
+    attachments: int = 0
 
 
 def export(
@@ -53,4 +56,5 @@ def export(
         size=written.size,
         platforms=written.platforms,
         left_out=written.left_out,
+        attachments=written.attachments,
     )

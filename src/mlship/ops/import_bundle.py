@@ -13,7 +13,8 @@ from mlship_runtime.errors import InvalidBundle
 
 class Imported(Result, frozen=True, kw_only=True):
     """What was taken: blobs and bytes that were new, and those that were there already. `absent` are the
-    layers of other platforms, which neither the file nor the destination has."""
+    layers of other platforms, which neither the file nor the destination has; `sent_attachments` counts
+    signatures and the like that were new."""
 
     reference: str
     digest: str
@@ -24,6 +25,7 @@ class Imported(Result, frozen=True, kw_only=True):
     present_blobs: int
     present_bytes: int
     absent: tuple[str, ...]
+    sent_attachments: int
 
 
 def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Imported:
@@ -33,22 +35,26 @@ def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Impo
     Raises BundleError for a file that is not whole and right, UsageError, RegistryError; nothing is
     published then.
     """
-    from mlship.bundle.import_file import import_file
+    from mlship.bundle.import_file import Taken, import_file
     from mlship.registry.over_store import StoreRegistry
     from mlship.registry.transfer import move_tag
 
     own = registry is None and ctx.project is not None
     sink = ctx.build_registry() if own else ctx.registry(registry)
+
+    def let_tag(taken: Taken) -> None:
+        if taken.tag:
+            before = sink.read_tag(taken.name, taken.tag)
+            move_tag(sink, taken.name, taken.tag, taken.digest, before, file.name)
+
     try:
         with file.open("rb") as stream:
             partial = sink if own and isinstance(sink, StoreRegistry) else None
-            taken = import_file(stream, sink, partial_sink=partial, progress=ctx.progress)
+            taken = import_file(stream, sink, partial_sink=partial, published=let_tag, progress=ctx.progress)
     except OSError as error:
         raise RegistryError(f"{file} cannot be read", cause=error.strerror or str(error)) from error
     except (InvalidBundle, BundleError) as error:
         raise _refused(file, error) from error
-    if taken.tag:
-        move_tag(sink, taken.name, taken.tag, taken.digest, sink.read_tag(taken.name, taken.tag), file.name)
     named = Reference(taken.name, tag=taken.tag) if taken.tag else Reference(taken.name, digest=taken.digest)
     return Imported(
         reference=str(named),
@@ -60,6 +66,7 @@ def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Impo
         present_blobs=taken.present_blobs,
         present_bytes=taken.present_bytes,
         absent=taken.absent,
+        sent_attachments=taken.sent_attachments,
     )
 
 

@@ -81,9 +81,9 @@ class Parity(Result, frozen=True, kw_only=True):
 class Inspected(Result, frozen=True, kw_only=True):
     """Everything about a bundle that a person may want to know. `size` is that of all layers, in bytes;
     `reduction` says what reduces, `fused` whether that runs in one session with the model, `apart` why not;
-    `absent` are the titles of layers that it came here without, `room` has the largest parts first, `files`
-    is empty unless asked for. `model` is what its file is: onnx, or pickle or skops, which run the classes
-    and functions `globals` when they are loaded."""
+    `absent` are the titles of layers that it came here without, `card` are the files of its card, `room` has
+    the largest parts first, `files` is empty unless asked for. `model` is what its file is: onnx, or pickle
+    or skops, which run the classes and functions `globals` when they are loaded."""
 
     reference: str
     name: str
@@ -104,6 +104,7 @@ class Inspected(Result, frozen=True, kw_only=True):
     size: int
     layers: tuple[Layer, ...]
     absent: tuple[str, ...]
+    card: tuple[str, ...]
     room: tuple[Room, ...]
     files: tuple[File, ...]
     inputs: tuple[Tensor, ...]
@@ -141,6 +142,7 @@ def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Ins
         size=sum(layer.size for layer in manifest.layers),
         layers=tuple(_layer(layer, spec) for layer in manifest.layers),
         absent=tuple(layer.title for layer in manifest.layers if layer.digest in bundle.absent),
+        card=_card(manifest, spec),
         room=_room(manifest, spec),
         files=_files(manifest, spec) if files else (),
         inputs=_tensors(spec.inputs),
@@ -186,6 +188,11 @@ def _room(manifest: Manifest, spec: Spec) -> tuple[Room, ...]:
         Room(part=part.name, platform=part.platform, size=part.size, share=round(part.size / whole, 4))
         for part in found
     )
+
+
+def _card(manifest: Manifest, spec: Spec) -> tuple[str, ...]:
+    card = [layer for layer in manifest.layers if layer.role == "card"]
+    return tuple(entry.path for layer in card for entry in spec.files[layer.digest])
 
 
 def _files(manifest: Manifest, spec: Spec) -> tuple[File, ...]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mlship.ops.context import Context
 from mlship.ops.forbidden import refuse_forbidden
+from mlship.ops.gates import Passed, check_gates
 from mlship.ops.service import find_target, open_service
-from mlship.ops.signatures import require_signature
 from mlship.result import Result
 from mlship.target.deployment import Problem, ReleaseState
 from mlship.target.plan import Plan, save_plan
@@ -15,13 +15,15 @@ from mlship.target.rollout import make_plan, observe
 
 
 class PlanReport(Result, frozen=True, kw_only=True):
-    """The plan, what runs now, how many bytes would move, and what pre-flight found in the way."""
+    """The plan, what runs now, how many bytes would move, what pre-flight found in the way, and what
+    the target's gates found."""
 
     plan: Plan
     live: ReleaseState | None
     changes: int
     bytes_to_send: int
     problems: tuple[Problem, ...]
+    gates: tuple[Passed, ...] = ()
 
 
 def plan(
@@ -29,12 +31,13 @@ def plan(
 ) -> PlanReport:
     """Compare `ref` (None = what this project builds) with what the target runs; `out` saves the plan.
 
-    Raises PolicyError for a bundle that the target does not take, and the errors of opening it.
+    Raises PolicyError or BundleError for a bundle that the target does not take, and the errors of opening
+    it.
     """
     target, section = find_target(ctx, target)
     bundle = ctx.open_bundle(ref)
     refuse_forbidden(section, bundle)
-    require_signature(ctx, section, bundle)
+    gates = check_gates(ctx, section, bundle).passed
     service = open_service(ctx, target, bundle_name=bundle.reference.name)
     problems = service.adapter.check(bundle)
     observed = observe(service.adapter, service.ledger)
@@ -47,4 +50,5 @@ def plan(
         changes=made.changes,
         bytes_to_send=sum(action.bytes for action in made.actions),
         problems=tuple(problems),
+        gates=gates,
     )

@@ -14,6 +14,8 @@ from mlship.result import Result
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
     from mlship.config import TargetSection
+    from mlship.trust.demand import Demand
+    from mlship.trust.judge import Judged
     from mlship.trust.roots import Roots
 
 
@@ -56,11 +58,10 @@ def origins_of(ctx: Context, bundle: OpenBundle) -> tuple[Origin, ...]:
     from mlship_runtime.errors import InvalidBundle
 
     roots = load_roots(ctx.project)
-    trusted = [key for key in roots.keys.values() if key.id not in roots.revoked]
     found = []
     for envelope in bundle.attached(ATTACHED_AS):
         with suppress(InvalidBundle):
-            said = read_provenance(envelope, trusted, bundle.digest)
+            said = read_provenance(envelope, roots.trusted, bundle.digest)
             found.append(
                 Origin(
                     name=roots.name_of(said.key.id),
@@ -79,23 +80,27 @@ def check_signed(ctx: Context, bundle: OpenBundle, keys: Sequence[str]) -> str:
     roots = load_roots(ctx.project)
     given = {key: roots.keys.get(key) or load_public_key(Path(key)) for key in keys}
     try:
-        return _signer(bundle, Roots(given, roots.revoked))
+        return _signer(bundle, Roots(given, roots.revoked)).key_id
     except PolicyError as error:
         raise BundleError(error.what, fix=error.fix) from error
 
 
-def require_signature(ctx: Context, section: TargetSection, bundle: OpenBundle) -> None:
-    """What `section` requires. Raises PolicyError if the bundle is not signed, BundleError if it is signed
-    badly or by others."""
+def require_signature(ctx: Context, section: TargetSection, bundle: OpenBundle) -> tuple[str, Demand]:
+    """The id of the key that signed the bundle, one of those that `section` takes, and what the target needs
+    to find the same. Raises PolicyError if it is not signed, BundleError if it is signed badly or by others.
+    """
+    from mlship.trust.demand import Demand
     from mlship.trust.roots import load_roots
 
-    if "signature" in section.require:
-        roots = load_roots(ctx.project)
-        _signer(bundle, roots.only(section.signed_by) if section.signed_by else roots)
+    roots = load_roots(ctx.project)
+    if section.signed_by:
+        roots = roots.only(section.signed_by)
+    found = _signer(bundle, roots)
+    return found.key_id, Demand(roots.trusted, found.envelope)
 
 
-def _signer(bundle: OpenBundle, roots: Roots) -> str:
+def _signer(bundle: OpenBundle, roots: Roots) -> Judged:
     from mlship.trust.judge import signer
     from mlship_runtime.trust.envelope import MEDIA_TYPE
 
-    return signer(bundle.attached(MEDIA_TYPE), roots, bundle.manifest_bytes, bundle.spec).key_id
+    return signer(bundle.attached(MEDIA_TYPE), roots, bundle.manifest_bytes, bundle.spec)

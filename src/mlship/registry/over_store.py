@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mlship.bundle.fault import as_bundle_error
-from mlship.bundle.source import Attachment
+from mlship.bundle.source import MAX_ATTACHMENT, Attachment
 from mlship.digest import checked, chunks_of, hex_of, sha256
 from mlship.errors import BundleError, RegistryError
 from mlship.reference import Reference, check_name
 from mlship.registry import intents, keys, unknown
-from mlship.registry.protocol import MAX_ATTACHMENT, Listed, Move, Tagged
+from mlship.registry.protocol import Listed, Move, Tagged
 from mlship.registry.tags import Tags
 from mlship.store.folder import FolderStore
 from mlship.store.protocol import Store

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from mlship.bundle.source import Attachment, BundleSink, BundleSource
+from mlship.bundle.source import AttachmentSink, BundleSource
 from mlship.errors import RegistryError
 from mlship.result import Result
-
-MAX_ATTACHMENT = 48 << 20
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class BlobsMissingError(RegistryError):
     """A manifest was not published as blobs of it are not there; they may have been a moment ago."""
 
 
-class Registry(BundleSource, BundleSink, Protocol):
+class Registry(BundleSource, AttachmentSink, Protocol):
     """A published digest is fully readable or absent; an acknowledged write survives a crash.
 
     RegistryError and BundleError come out, and nothing foreign.
@@ -63,11 +61,6 @@ class Registry(BundleSource, BundleSink, Protocol):
 
     def has_manifest(self, name: str, digest: str) -> bool:
         """Whether the bundle `digest` is published under `name`, with a tag or without."""
-        ...
-
-    def attach(self, name: str, digest: str, media_type: str, data: bytes) -> Attachment:
-        """Keep `data` (MAX_ATTACHMENT bytes at most) beside the bundle `digest`, unless it is kept already;
-        RegistryError if there is no such manifest."""
         ...
 
     def read_tag(self, name: str, tag: str) -> Tagged | None:

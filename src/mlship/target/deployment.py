@@ -44,7 +44,8 @@ class Wanted(Result, frozen=True, kw_only=True):
 
 
 class ReleaseState(Result, frozen=True, kw_only=True):
-    """A release as the target itself shows it. `served`: it has had the traffic at some time."""
+    """A release as the target itself shows it. `served`: it has had the traffic at some time. `signed_by` is
+    the id of the key whose signature the target itself has checked; empty if it was not asked to."""
 
     number: int
     digest: str
@@ -55,6 +56,7 @@ class ReleaseState(Result, frozen=True, kw_only=True):
     platform: str = ""
     settings: dict[str, Any] = {}
     error: str = ""
+    signed_by: str = ""
 
     def is_of(self, wanted: Wanted) -> bool:
         return self.digest == wanted.digest and self.settings_digest == wanted.settings_digest

@@ -165,11 +165,13 @@ class HostedAdapter:
 
     def _stage(self, action: Action, given: Given) -> dict[str, Any]:
         """The values of environment variables go to the host beside the action, which is journalled. Those of
-        an earlier release are there already.
+        an earlier release are there already. So does a signature that the host is to check.
         """
         settings = action.arguments["settings"]
         own = settings.get("environmentDigest") == self.settings.environment_digest
-        more = {"environment": dict(self.settings.environment)} if own else {}
+        more: dict[str, Any] = {"environment": dict(self.settings.environment)} if own else {}
+        if given.demand is not None:
+            more["demand"] = given.demand.request()
         return self._call(action, given, "stage", within=600, more=more)
 
     def _open(self, action: Action, given: Given) -> dict[str, Any]:
@@ -231,6 +233,7 @@ def _release(seen: Mapping[str, Any]) -> ReleaseState:
         state=seen["state"],
         served=seen["served"],
         error=seen["error"] or "",
+        signed_by=seen["signedBy"] or "",
     )
 
 

@@ -16,6 +16,7 @@ from mlship.target.plan import Action
 if TYPE_CHECKING:  # a status needs neither bundles nor HTTP, and starts faster without
     from mlship.bundle.open import OpenBundle
     from mlship.host.http import Request, Response
+    from mlship.trust.demand import Demand
 
 Offer = Literal["logs"]
 
@@ -43,7 +44,8 @@ class Given:
     """What an action may use besides its arguments.
 
     `results` of earlier actions by name; `bundle` is None when nothing has to be sent (an earlier release
-    is there already); `fence` is the lock's number, which the far end compares.
+    is there already); `fence` is the lock's number, which the far end compares; `demand` is the signature
+    that a far end with our code checks before it unpacks anything.
     """
 
     fence: int
@@ -51,6 +53,7 @@ class Given:
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     progress: Progress = SILENT
     timeout: float | None = None
+    demand: Demand | None = None
 
 
 class Adapter(Protocol):

@@ -34,6 +34,7 @@ from mlship.target.protocol import Adapter, Given
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
+    from mlship.trust.demand import Demand
 
 _UNDO_INDEX = 1000  # actions of the way back are numbered from here, apart from those of the plan
 _LAST_LINES = 200  # of what a refused release wrote, kept in the ledger
@@ -52,7 +53,8 @@ class Rolled(Result, frozen=True, kw_only=True):
 class Rollout:
     """One rollout of `wanted` (None = remove) as one service, on behalf of `why`.
 
-    `gate` raises if rules forbid `wanted`: it is asked first, whatever there is to do. `check` is the
+    `gate` raises if rules forbid `wanted`: it is asked first, whatever there is to do, and may return a
+    signature that the target is to check again. `check` is the
     pre-flight: it raises what stands in the way. `purge` (of a removal) leaves nothing on the target, and no
     ledger.
     """
@@ -65,7 +67,7 @@ class Rollout:
         *,
         why: Why,
         bundle: OpenBundle | None = None,
-        gate: Callable[[], None] | None = None,
+        gate: Callable[[], Demand | None] | None = None,
         check: Callable[[], None] | None = None,
         progress: Progress = SILENT,
         lock_wait: float = 0.0,
@@ -76,11 +78,12 @@ class Rollout:
         self.bundle, self.gate, self.check, self.progress = bundle, gate, check, progress
         self.lock_wait, self.timeout, self.purge = lock_wait, timeout, purge
         self.proof: Proof | None = None
+        self.demand: Demand | None = None
 
     def run(self, saved: Plan | None = None) -> Rolled:
         """Carry the rollout out. With `saved`, refuse unless the target still is as that plan found it."""
         if self.gate:
-            self.gate()
+            self.demand = self.gate()
         observed = observe(self.adapter, self.ledger)
         plan = self._plan(observed)
         _still_fits(saved, plan)
@@ -130,7 +133,9 @@ class Rollout:
                 if action.verb == "prove":
                     result = self._prove(action)
                 else:
-                    given = Given(journal.lock.fence, self.bundle, results, self.progress, self.timeout)
+                    given = Given(
+                        journal.lock.fence, self.bundle, results, self.progress, self.timeout, self.demand
+                    )
                     result = self.adapter.run(resolved, given)
                 step.result = result
             if action.verb == "settle":

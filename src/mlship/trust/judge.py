@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlship.errors import BundleError, PolicyError
 from mlship.trust.roots import Roots
@@ -16,11 +16,12 @@ from mlship_runtime.trust.signature import verify_signature
 @dataclass(frozen=True)
 class Judged:
     """One signature: the id of its key as it claims it, that key's name if it is known, and what is wrong
-    (None: it holds)."""
+    (None: it holds); `envelope` is its file."""
 
     key_id: str
     name: str
     fault: InvalidBundle | None
+    envelope: bytes = field(repr=False)
 
 
 def judge(signatures: Iterable[bytes], roots: Roots, manifest: bytes, spec: Spec) -> list[Judged]:
@@ -56,8 +57,8 @@ def _judge(signature: bytes, roots: Roots, manifest: bytes, spec: Spec) -> Judge
         if key.id in roots.revoked:
             raise _revoked(key.id)
     except InvalidBundle as fault:
-        return Judged(key_id, roots.name_of(key_id), fault)
-    return Judged(key.id, roots.name_of(key.id), None)
+        return Judged(key_id, roots.name_of(key_id), fault, signature)
+    return Judged(key.id, roots.name_of(key.id), None, signature)
 
 
 def _revoked(key_id: str) -> InvalidBundle:

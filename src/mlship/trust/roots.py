@@ -27,6 +27,11 @@ class Roots:
         """The same with no keys but those of `names`."""
         return Roots({name: self.keys[name] for name in names}, self.revoked)
 
+    @property
+    def trusted(self) -> tuple[PublicKey, ...]:
+        """The keys that count: those that were not revoked."""
+        return tuple(key for key in self.keys.values() if key.id not in self.revoked)
+
 
 def load_roots(project: Project | None) -> Roots:
     """What mlship.toml says; nothing is trusted outside of a project. Raises ConfigError, with the line, for

@@ -23,9 +23,11 @@ LAYER_TYPES = {
     "reduction": "application/vnd.cncf.model.code.v1.tar",
     "runtime": "application/vnd.cncf.model.code.v1.tar",
     "golden": "application/vnd.cncf.model.dataset.v1.tar",
+    "card": "application/vnd.cncf.model.doc.v1.tar",
     "spec": SPEC_TYPE,
 }
 ROLES = tuple(LAYER_TYPES)  # in the order of the layers
+_MAY_LACK = ("reduction", "card")
 ANY_PLATFORM = "any"
 MAX_LAYERS = 125  # of one platform: container engines refuse images with more
 SPEC_PATH = "mlship.json"
@@ -49,7 +51,7 @@ class Descriptor:
 
     @property
     def role(self) -> str:
-        """model, reduction, runtime, golden or spec; empty for the config."""
+        """model, reduction, runtime, golden, card or spec; empty for the config."""
         return self.annotations.get(ROLE, "")
 
     @property
@@ -74,7 +76,7 @@ class Descriptor:
 @dataclass(frozen=True)
 class Manifest:
     """A bundle's layers in order: model (several if its weights are sharded), reduction, runtime, golden,
-    spec."""
+    card (bundles of before have none), spec."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
@@ -163,10 +165,10 @@ def _check_layers(layers: tuple[Descriptor, ...]) -> None:
     roles = [layer.role for layer in layers]
     if roles != sorted(roles, key=ROLES.index):
         raise InvalidBundle("the manifest's layers are out of order", cause=f"expected {', '.join(ROLES)}")
-    for role in ("model", "reduction", "golden", "spec"):
+    for role in ("model", "reduction", "golden", "card", "spec"):
         if role != "model" and roles.count(role) > 1:
             raise InvalidBundle(f"the manifest has more than one {role} layer")
-        if role != "reduction" and role not in roles:
+        if role not in _MAY_LACK and role not in roles:
             raise InvalidBundle(f"the manifest has no {role} layer")
     platforms = {layer.platform for layer in layers if layer.role == "runtime"} - {ANY_PLATFORM}
     for platform in sorted(platforms or {ANY_PLATFORM}):

@@ -94,6 +94,7 @@ def _release(layout: Layout, number: int, running: dict[str, Any] | None, live: 
     shown = {name: record[name] for name in ("digest", "reference", "settings", "settingsDigest", "platform")}
     return {
         **shown,
+        "signedBy": record.get("signedBy"),
         "number": number,
         "state": state,
         "served": number in live.served,

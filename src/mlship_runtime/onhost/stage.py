@@ -34,6 +34,7 @@ from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.layout import Layout, Site, hex_of
 from mlship_runtime.supervision.release_record import read_record
 from mlship_runtime.supervision.spawn import clean_environment, python_command
+from mlship_runtime.trust.demand import signer_on_demand
 
 _CODE_ROLES = ("runtime", "reduction")
 _LOCK_WAIT = 600.0  # seconds: another service may be staging
@@ -58,13 +59,15 @@ def do_stage(layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
 def _stage(layout: Layout, number: int, request: dict[str, Any]) -> dict[str, Any]:
     site, digest, platform = layout.site, request["digest"], request["platform"]
     _check_free_number(layout, number, request)
-    manifest = read_manifest(_document(layout, digest))
+    data = _document(layout, digest)
+    manifest = read_manifest(data)
     spec = read_spec(_document(layout, manifest.spec_layer.digest))
     check_agreement(manifest, spec)
     if platform not in manifest.platforms:
         raise InvalidBundle(
             f"the bundle has no runtime for {platform}", cause=f"only {', '.join(manifest.platforms)}"
         )
+    signed_by = _signed_by(layout, request, data, spec)
     layers = [layer for layer in manifest.layers_for(platform) if layer.is_tar]
     _check_room(site, [layer for layer in layers if not site.layer(layer.digest).exists()])
     python = str(request["settings"].get("python") or sys.executable)
@@ -77,12 +80,25 @@ def _stage(layout: Layout, number: int, request: dict[str, Any]) -> dict[str, An
         "service": layout.name,
         **{name: request[name] for name in _FROM_REQUEST},
         "environment": _environment(layout, request),
+        "signedBy": signed_by,
         "manifest": str(site.blob(digest)),
         "spec": str(site.blob(manifest.spec_layer.digest)),
         "layers": {layer.digest: str(site.layer(layer.digest)) for layer in layers},
     }
     write_json(layout.record(number), record)
     return {"release": number, "unpacked": unpacked, "present": len(layers) - len(unpacked)}
+
+
+def _signed_by(layout: Layout, request: dict[str, Any], manifest: bytes, spec: Spec) -> str | None:
+    """The id of the key whose signature the request demands; where it demands none, what was found when an
+    earlier release of the same bundle was staged. Raises InvalidBundle if the signature does not hold."""
+    if "demand" in request:
+        return signer_on_demand(request["demand"], manifest, spec)
+    for number in reversed(layout.numbers()):
+        record = read_record(layout.record(number))
+        if record["digest"] == request["digest"]:
+            return record.get("signedBy")
+    return None
 
 
 def _environment(layout: Layout, request: dict[str, Any]) -> dict[str, str]:

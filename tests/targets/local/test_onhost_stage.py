@@ -6,6 +6,23 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "samples"))
+from sample_signing import Signer
+
+from mlship.trust.demand import Demand
+from mlship_runtime.bundle.spec import read_spec
+from mlship_runtime.trust.statement import statement_of, write_statement
+
+RELEASE, STRANGER = Signer(11), Signer(12)
+
+
+def signature(signer: Signer, bundle: Any) -> bytes:
+    return signer.envelope(write_statement(statement_of(bundle.manifest, read_spec(bundle.spec))))
 
 
 def test_layers_are_unpacked_once_and_verified_again(onhost, make_bundle) -> None:
@@ -203,3 +220,59 @@ def flip(path, at: int = 20) -> None:
     data[at] ^= 1
     path.chmod(0o644)
     path.write_bytes(bytes(data))
+
+
+def test_a_demanded_signature_is_checked_and_remembered(onhost, make_bundle) -> None:
+    bundle = make_bundle()
+    demand = Demand((STRANGER.key, RELEASE.key), signature(RELEASE, bundle)).request()
+    onhost.send(bundle)
+    onhost("stage", demand=demand, **onhost.release(1, bundle))
+    assert onhost.observed(1)["signedBy"] == RELEASE.key.id
+    onhost.stage(2, bundle)  # as a rollback does, which demands nothing
+    assert onhost.observed(2)["signedBy"] == RELEASE.key.id
+    onhost.stage(3, make_bundle(3.0))
+    assert onhost.observed(3)["signedBy"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda demand, other: demand.update(keys=[STRANGER.key.pem.decode()]), "with another key"),
+        (lambda demand, other: demand.update(keys=[]), "with another key"),
+        (lambda demand, other: demand.update(keys=["x"]), "public key"),
+        (lambda demand, other: demand.update(signatures=[]), "came without a signature"),
+        (lambda demand, other: demand.update(signatures=["{}"]), "the signature file"),
+        (lambda demand, other: demand.update(signatures=["\udc80"]), "JSON"),
+        (lambda demand, other: demand.update(signatures=7), "'signatures' is not a list"),
+        (lambda demand, other: demand.update(signatures=[7]), "'signatures' is not a list of texts"),
+        (lambda demand, other: demand.pop("keys"), "'keys' is missing"),
+        (lambda demand, other: demand.update(revoked=[]), "'revoked' is not known here"),
+        (lambda demand, other: demand.update(signatures=[other.decode()]), "is of another bundle"),
+        (
+            lambda demand, other: demand.update(
+                signatures=[demand["signatures"][0].replace('"sig":"ME', '"sig":"MF')]
+            ),
+            "signature",
+        ),
+    ],
+)
+def test_without_it_nothing_is_unpacked(onhost, make_bundle, change, said: str) -> None:
+    bundle, other = make_bundle(7.0), make_bundle(8.0)
+    demand = Demand((RELEASE.key,), signature(RELEASE, bundle)).request()
+    change(demand, signature(RELEASE, other))
+    onhost.send(bundle)
+    before = onhost("observe")
+    error = onhost.refused("stage", demand=demand, **onhost.release(1, bundle))
+    assert error["kind"] == "bundle"
+    assert said in error["what"] + error.get("cause", ""), error
+    assert onhost("observe")["layers"] == before["layers"]
+    assert onhost("observe")["releases"] == []
+
+
+def test_a_bad_signature_beside_a_good_one_does_no_harm(onhost, make_bundle) -> None:
+    bundle = make_bundle()
+    signatures = [signature(signer, bundle).decode() for signer in (STRANGER, RELEASE)]
+    demand = {"keys": [RELEASE.key.pem.decode()], "signatures": signatures}
+    onhost.send(bundle)
+    onhost("stage", demand=demand, **onhost.release(1, bundle))
+    assert onhost.observed(1)["signedBy"] == RELEASE.key.id

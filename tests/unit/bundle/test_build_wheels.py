@@ -103,6 +103,8 @@ def test_encrypted_and_broken_wheels_are_refused(tmp_path: Path) -> None:
         ("numpy/f2py/x.py", False),  # `from numpy import *` imports it, as scipy does
         ("numpy/distutils/x.py", True),
         ("numpy/_core/tests/t.py", True),
+        ("joblib/test/data/old.pkl", True),
+        ("numpy/test/t.py", False),
         ("tests/x.py", False),  # a package of that name
         ("numpy/__init__.pyi", True),
         ("onnxruntime/transformers/a.py", True),

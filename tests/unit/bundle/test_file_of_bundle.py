@@ -12,13 +12,19 @@ import pytest
 from sample_bundle import LINUX, MACOS, make_bundle
 
 from mlship.bundle.export import export_file
-from mlship.bundle.import_file import import_file
+from mlship.bundle.import_file import Taken, import_file
 from mlship.bundle.layout import LAYOUT, Index, write_index
 from mlship.bundle.open import open_bundle, verify_bundle
+from mlship.bundle.referrer import Subject, read_referrer, write_referrer
+from mlship.bundle.source import Attachment
+from mlship.digest import sha256
 from mlship.errors import BundleError, RegistryError, UsageError
 from mlship.reference import Reference, parse_reference
+from mlship.registry.collect import collect
+from mlship.registry.oci.referrers import attached_manifest
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.transfer import copy
+from mlship_runtime.trust.envelope import MEDIA_TYPE
 
 REF = Reference("churn", tag="1.0")
 
@@ -202,3 +208,139 @@ def test_a_damaged_source_leaves_the_old_file(source: StoreRegistry, tmp_path: P
 def test_a_folder_that_is_not_there(source: StoreRegistry, tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=r"a.tar cannot be written: No such file or directory"):
         export_file(open_bundle(source, REF), tmp_path / "nowhere" / "a.tar")
+
+
+NOTE = "application/vnd.example.note+json"
+
+
+@pytest.fixture
+def said(source: StoreRegistry) -> str:
+    """The bundle of `source` with a signature and a note of another tool; its digest."""
+    digest = source.resolve(REF)
+    source.attach("churn", digest, MEDIA_TYPE, b"a signature")
+    source.attach("churn", digest, NOTE, b"a note")
+    return digest
+
+
+def test_the_manifest_of_an_attachment_is_fixed() -> None:
+    """A change here is a change of the format: registries of the OCI kind keep the same manifests."""
+    subject, attachment = Subject("sha256:" + "1" * 64, 7), Attachment("a/b", "sha256:" + "2" * 64, 3)
+    data = write_referrer(subject, attachment)
+    assert data == (
+        b'{"artifactType":"a/b","config":{"digest":"sha256:'
+        b"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        b'","mediaType":"application/vnd.oci.empty.v1+json","size":2},"layers":[{"digest":"sha256:'
+        + b"2" * 64
+        + b'","mediaType":"a/b","size":3}],"mediaType":"application/vnd.oci.image.manifest.v1+json",'
+        b'"schemaVersion":2,"subject":{"digest":"sha256:' + b"1" * 64
+        + b'","mediaType":"application/vnd.oci.image.manifest.v1+json","size":7}}'
+    )  # fmt: skip
+    assert read_referrer(data, subject) == attachment
+    manifest = b"a manifest"
+    tied = Subject(sha256(manifest), len(manifest))
+    assert attached_manifest("a/b", b"abc", manifest) == write_referrer(
+        tied, Attachment("a/b", sha256(b"abc"), 3)
+    )
+
+
+def test_attachments_come_along(
+    source: StoreRegistry, other: StoreRegistry, tmp_path: Path, said: str
+) -> None:
+    """Of whatever type; the digest is the bundle's, and a second time nothing is new."""
+    data = exported(source, tmp_path / "a.tar")
+    first = taken(data, other)
+    assert (first.digest, first.sent_attachments) == (said, 2)
+    assert other.attachments("churn", said) == source.attachments("churn", said)
+    bundle = open_bundle(other, Reference("churn", digest=said))
+    assert list(bundle.attached(MEDIA_TYPE)) == [b"a signature"]
+    assert list(bundle.attached(NOTE)) == [b"a note"]
+    assert taken(data, other).sent_attachments == 0
+    other.set_tag("churn", "1.0", said, None)
+    assert exported(other, tmp_path / "b.tar") == data
+
+
+def test_a_later_signature_comes_with_a_later_file(
+    source: StoreRegistry, other: StoreRegistry, tmp_path: Path, said: str
+) -> None:
+    taken(exported(source, tmp_path / "a.tar"), other)
+    source.attach("churn", said, MEDIA_TYPE, b"another signature")
+    again = taken(exported(source, tmp_path / "b.tar"), other)
+    assert (again.sent_blobs, again.sent_attachments) == (0, 1)
+    assert len(other.attachments("churn", said)) == 3
+
+
+def test_a_file_of_some_platforms_has_the_attachments_too(
+    source: StoreRegistry, other: StoreRegistry, tmp_path: Path, said: str
+) -> None:
+    found = taken(exported(source, tmp_path / "a.tar", "linux/amd64"), other, partial=True)
+    assert (found.absent, found.sent_attachments) == (("runtime-macos.tar",), 2)
+
+
+def test_other_tools_see_the_attachments_as_referrers(
+    source: StoreRegistry, tmp_path: Path, said: str
+) -> None:
+    exported(source, tmp_path / "a.tar")
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        files = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    _, *listed = json.loads(files["index.json"])["manifests"]
+    assert [entry["artifactType"] for entry in listed] == [MEDIA_TYPE, NOTE]
+    for entry, content in zip(listed, (b"a signature", b"a note"), strict=True):
+        data = files["blobs/sha256/" + entry["digest"][7:]]
+        assert (len(data), "sha256:" + hashlib.sha256(data).hexdigest()) == (entry["size"], entry["digest"])
+        document = json.loads(data)
+        assert document["subject"]["digest"] == said
+        for blob in (document["config"], *document["layers"]):
+            assert len(files["blobs/sha256/" + blob["digest"][7:]]) == blob["size"]
+        assert files["blobs/sha256/" + document["layers"][0]["digest"][7:]] == content
+
+
+def test_what_repeats_the_bundle_is_not_carried(
+    source: StoreRegistry, other: StoreRegistry, tmp_path: Path
+) -> None:
+    bundle = open_bundle(source, REF)
+    spec = b"".join(bundle.blob(bundle.manifest.spec_layer.digest))
+    for data in (spec, b"{}"):
+        source.attach("churn", bundle.digest, NOTE, data)
+    assert taken(exported(source, tmp_path / "a.tar"), other).sent_attachments == 0
+
+
+def test_more_than_a_file_takes_is_said(
+    source: StoreRegistry, tmp_path: Path, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlship.bundle.attached.MAX_ATTACHMENTS", 1)
+    with pytest.raises(RegistryError, match="too much attached to it for a file: 2 attachments, where"):
+        exported(source, tmp_path / "a.tar")
+    monkeypatch.setattr("mlship.bundle.attached.MAX_ATTACHMENTS", 2)
+    monkeypatch.setattr("mlship.bundle.attached.MAX_ATTACHED", 10)
+    with pytest.raises(RegistryError, match="17 bytes are attached, where at most 10 can be"):
+        exported(source, tmp_path / "a.tar")
+    assert not (tmp_path / "a.tar").exists()
+
+
+def test_a_type_that_is_none_is_not_written(source: StoreRegistry, tmp_path: Path) -> None:
+    source.attach("churn", source.resolve(REF), "no type", b"x")
+    with pytest.raises(BundleError, match="'no type' is not a media type"):
+        exported(source, tmp_path / "a.tar")
+
+
+def test_nothing_is_collected_while_a_bundle_comes(
+    source: StoreRegistry, other: StoreRegistry, tmp_path: Path, said: str
+) -> None:
+    """Until it has its tag: a collection at any moment would take what no tag reaches."""
+    collected: list[int] = []
+
+    class Read(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() % 7 == 0:
+                collected.append(collect(other).blobs)
+            return super().read(size)
+
+    def tag(taken: Taken) -> None:
+        collected.append(collect(other).blobs)
+        other.set_tag("churn", "1.0", taken.digest, None)
+
+    import_file(Read(exported(source, tmp_path / "a.tar")), other, published=tag)
+    assert len(collected) > 3
+    assert set(collected) == {0}
+    assert verify_bundle(open_bundle(other, REF)).files == 7
+    assert other.attachments("churn", said) == source.attachments("churn", said)

@@ -23,6 +23,7 @@ from mlship.bundle.export import export_file
 from mlship.bundle.import_file import import_file
 from mlship.bundle.layout import read_index
 from mlship.bundle.open import open_bundle
+from mlship.bundle.referrer import Subject, read_referrer
 from mlship.digest import sha256
 from mlship.errors import BundleError
 from mlship.ops.context import Context
@@ -225,10 +226,14 @@ CHANGES: dict[str, tuple[Change, str]] = {
         text(1, b'{"manifests"', b'{ "manifests"'),
         "not one that mlship writes",
     ),
-    "index: no manifests": (index(manifests=[]), "lists 0 manifests"),
-    "index: two manifests": (
+    "index: no manifests": (index(manifests=[]), "lists no manifest"),
+    "index: the manifest twice": (
         lambda e: index(manifests=canonical.decode(e[1][1])["manifests"] * 2)(e),
-        "lists 2",
+        "not one",
+    ),
+    "index: a thousand manifests": (
+        lambda e: index(manifests=canonical.decode(e[1][1])["manifests"] + [{}] * 101)(e),
+        "lists 102 manifests",
     ),
     "index: another schema": (index(schemaVersion=3), "not one that mlship writes"),
     "index: an index with a subject": (index(subject={}), "not one that mlship writes"),
@@ -443,6 +448,169 @@ def test_parts_that_are_not_what_they_say(change: Change, why: str, good: bytes,
         import_file(io.BytesIO(packed(entries)), own, partial_sink=own)
     assert any(part in str(caught.value) for part in why.split("|")), caught.value
     assert own.names() == []
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file with two attachments: its last five entries are the empty config and twice manifest, content."""
+    folder = tmp_path_factory.mktemp("signed")
+    registry = open_folder(f"dir://{folder}/registry")
+    digest = make_bundle(registry)
+    registry.set_tag("churn", "1.0", digest, None)
+    for kind, data in (("a/first", b"1st"), ("b/second", b"second")):
+        registry.attach("churn", digest, kind, data)
+    export_file(open_bundle(registry, Reference("churn", tag="1.0")), folder / "churn.tar")
+    return (folder / "churn.tar").read_bytes()
+
+
+EMPTY, FIRST, SECOND = -5, -4, -2
+
+
+def attachment(edit: Callable[[dict[str, Any]], Any], at: int = FIRST) -> Change:
+    """Another manifest of an attachment, which index.json names."""
+
+    def apply(entries: Entries) -> None:
+        document = canonical.decode(entries[at][1])
+        edit(document)
+        entries[at] = blob(canonical.encode(document))
+        listed = {"digest": sha256(entries[at][1]), "size": len(entries[at][1])}
+        if document["artifactType"]:
+            listed["artifactType"] = document["artifactType"]
+        attached(at, **listed)(entries)
+
+    return apply
+
+
+def attached(at: int = FIRST, **change: Any) -> Change:
+    """Another entry of index.json for an attachment."""
+
+    def apply(entries: Entries) -> None:
+        document = canonical.decode(entries[1][1])
+        document["manifests"][1 if at == FIRST else 2].update(change)
+        entries[1] = (entries[1][0], canonical.encode(document))
+
+    return apply
+
+
+def content(data: bytes) -> Change:
+    """Another content, honestly described."""
+
+    def apply(entries: Entries) -> None:
+        entries[FIRST + 1] = blob(data)
+        described = {"digest": sha256(data), "size": len(data)}
+        attachment(lambda document: document["layers"][0].update(described))(entries)
+
+    return apply
+
+
+def exchanged(entries: Entries) -> None:
+    """Both attachments in the other order."""
+    document = canonical.decode(entries[1][1])
+    document["manifests"][1:] = reversed(document["manifests"][1:])
+    entries[1] = (entries[1][0], canonical.encode(document))
+    entries[FIRST:] = [*entries[SECOND:], *entries[FIRST:SECOND]]
+
+
+def twice(entries: Entries) -> None:
+    document = canonical.decode(entries[1][1])
+    document["manifests"].append(document["manifests"][2])
+    entries[1] = (entries[1][0], canonical.encode(document))
+
+
+OTHER_SUBJECT = {"digest": "sha256:" + "0" * 64}
+ATTACHED: dict[str, tuple[Change, str]] = {
+    "an attachment of another bundle": (
+        attachment(lambda d: d["subject"].update(OTHER_SUBJECT)),
+        "of another bundle",
+    ),
+    "an attachment of nothing": (attachment(lambda d: d.pop("subject")), "'subject' is missing"),
+    "a subject of another size": (attachment(lambda d: d["subject"].update(size=1)), "not one that mlship"),
+    "a subject of another type": (attachment(lambda d: d["subject"].update(mediaType="a/b")), "not one that"),
+    "an attachment of a gigabyte": (
+        attachment(lambda d: d["layers"][0].update(size=1 << 30)),
+        "at most 50331648 are",
+    ),
+    "a content cut short": (lambda e: e.__setitem__(-3, (e[-3][0], b"1s")), "not what its digest says"),
+    "a content with more": (lambda e: e.__setitem__(-3, (e[-3][0], b"1st!")), "at most 3 are read"),
+    "another content": (lambda e: e.__setitem__(-3, (e[-3][0], b"2nd")), "not what its digest says"),
+    "a content that is not there": (lambda e: e.pop(-3), "should come"),
+    "a manifest that is not there": (lambda e: e.pop(FIRST), "should come"),
+    "an attachment that index.json does not list": (
+        lambda e: index(manifests=canonical.decode(e[1][1])["manifests"][:2])(e),
+        "more than its bundle",
+    ),
+    "the attachments not listed": (
+        lambda e: index(manifests=canonical.decode(e[1][1])["manifests"][:1])(e),
+        "more than its bundle",
+    ),
+    "the attachments listed and left out": (lambda e: e.__delitem__(slice(EMPTY, None)), "ends where"),
+    "no empty config": (lambda e: e.pop(EMPTY), "should come"),
+    "another empty config": (lambda e: e.__setitem__(EMPTY, (e[EMPTY][0], b"[]")), "not what its digest"),
+    "an attachment before the layers": (lambda e: e.insert(LAYER, e.pop(SECOND)), "should come"),
+    "the attachments in another order": (exchanged, "out of order"),
+    "an attachment twice": (twice, "out of order"),
+    "a manifest of an attachment with more in it": (
+        attachment(lambda d: d.update(annotations={})),
+        "not one",
+    ),
+    "a manifest of an attachment beyond its limit": (
+        attachment(lambda d: d.update(annotations={"x": "x" * 5000})),
+        "has 5",
+    ),
+    "two layers": (attachment(lambda d: d.update(layers=d["layers"] * 2)), "not exactly one"),
+    "no layer": (attachment(lambda d: d.update(layers=[])), "not exactly one"),
+    "a config that is not empty": (attachment(lambda d: d["config"].update(size=3)), "not one that mlship"),
+    "a layer of another type": (attachment(lambda d: d["layers"][0].update(mediaType="c/d")), "not one that"),
+    "a type in index.json alone": (attached(artifactType="c/d"), "is a/first, not c/d"),
+    "a type that is none": (attachment(lambda d: d.update(artifactType="x")), "not a media type"),
+    "a type with a new line": (attachment(lambda d: d.update(artifactType="a/b\nc")), "not a media type"),
+    "no type": (attachment(lambda d: d.update(artifactType="")), "not a text|artifactType"),
+    "an index inside": (attached(mediaType="application/vnd.oci.image.index.v1+json"), "not one that mlship"),
+    "a digest of a manifest that is a path": (attached(digest="sha256:../../x"), "not a sha256 digest"),
+    "the digest of another attachment": (attached(digest="sha256:" + "0" * 64), "should come"),
+    "a size that is not its own": (attached(size=7), "at most 7 are read"),
+    "an attachment with data in the index": (attached(data="e30="), "not one that mlship writes"),
+    "an attachment that repeats the spec": (
+        lambda e: content(e[4][1])(e),
+        "repeats a blob",
+    ),
+    "an attachment that is the empty config": (
+        lambda e: (content(b"{}")(e), e.pop(FIRST + 1)),
+        "repeats a blob",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), ATTACHED.values(), ids=ATTACHED)
+def test_other_attachments(change: Change, why: str, signed: bytes, refused: Callable[[bytes], str]) -> None:
+    entries = entries_of(signed)
+    assert packed(entries) == signed
+    change(entries)
+    said = refused(packed(entries))
+    assert any(part in said for part in why.split("|")), said
+
+
+def test_too_many_attachments(
+    signed: bytes, refused: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlship.bundle.attached.MAX_ATTACHED", 8)
+    assert "9 bytes are attached, where at most 8 can be" in refused(signed)
+
+
+def test_a_bit_changed_in_what_is_attached(
+    signed: bytes, refused: Callable[[bytes], str], tmp_path: Path
+) -> None:
+    chance, begin = random.Random(11), signed.index(b"1st") - 4 * 512
+    for at in [*range(begin, len(signed) - 1024, 13), *chance.sample(range(begin, len(signed)), 100)]:
+        data = bytearray(signed)
+        data[at] ^= 1 << chance.randrange(8)
+        refused(bytes(data))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_as_the_manifest_of_an_attachment(data: bytes) -> None:
+    with pytest.raises(InvalidBundle):
+        read_referrer(data, Subject("sha256:" + "0" * 64, 1))
 
 
 @given(st.binary(max_size=300))

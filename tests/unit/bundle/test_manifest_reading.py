@@ -94,7 +94,7 @@ CHANGES: dict[str, Callable[[Json], object]] = {
     "'size' is not a whole number": lambda d: d["layers"][0].update(size=-1),
     "layers[1]: 'size'": lambda d: d["layers"][1].update(size=1.0),
     "config: 'size'": lambda d: d["config"].update(size=1 << 60),
-    "is 'card': unknown, or of a newer mlship": annotate("vnd.mlship.role", "card"),
+    "is 'cards': unknown, or of a newer mlship": annotate("vnd.mlship.role", "cards"),
     "'mediaType' is not application/vnd.cncf.model.weight": lambda d: d["layers"][0].update(mediaType="x"),
     "stands on runtime layers": annotate("vnd.mlship.platform", LINUX),
     "is not a plain file name": annotate("org.opencontainers.image.title", "../model.tar"),
@@ -172,6 +172,29 @@ def test_build_refuses_what_makes_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="no spec layer") as caught:
         build_manifest("churn", "1", [layer.descriptor() for layer in layers], b"{}")
     assert getattr(caught.value, "exit_code", None) == 4
+
+
+def with_cards(data: bytes, count: int, before: int = -1) -> bytes:
+    document = json.loads(data)
+    for number in range(count):
+        notes = {
+            "org.opencontainers.image.title": f"card-{number}.tar",
+            "org.cncf.model.filepath": "card",
+            "vnd.mlship.role": "card",
+        }
+        described = {"mediaType": "application/vnd.cncf.model.doc.v1.tar", "size": 1, "annotations": notes}
+        document["layers"].insert(before, {**described, "digest": sha256(b"card %d" % number)})
+    return canonical.encode(document)
+
+
+def test_a_bundle_may_have_a_card(data: bytes) -> None:
+    manifest = read_manifest(with_cards(data, 1))
+    assert [layer.role for layer in manifest.layers][-3:] == ["golden", "card", "spec"]
+    assert "card" in [layer.role for layer in manifest.layers_for(LINUX)]
+    with pytest.raises(InvalidBundle, match="more than one card layer"):
+        read_manifest(with_cards(data, 2))
+    with pytest.raises(InvalidBundle, match="out of order"):
+        read_manifest(with_cards(data, 1, before=0))
 
 
 def with_shards(data: bytes, count: int) -> bytes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from mlship.bundle.secrets import find_secrets, refuse_secrets
+from mlship.bundle.secrets import find_in_chunks, find_secrets, refuse_secrets
 from mlship.config import Project, parse_project
 from mlship.errors import BuildError, ConfigError
 
@@ -48,7 +49,42 @@ EACH = [(form, text) for form, texts in SECRETS.items() for text in texts]
 def test_secrets_are_found_with_their_line(form: str, text: str) -> None:
     for before, after in (("", ""), ("x = '", "'\n"), ('{"key":"', '"}')):
         assert list(find_secrets(f"one\ntwo\n{before}{text}{after}".encode())) == [(form, 3)]
-    assert next(find_secrets(b"\0\xff\n" + text.encode() + b"\0\xff")) == (form, 2)
+    assert next(find_secrets(b"\0\xff\n" + text.encode() + b"\n\0\xff")) == (form, 2)
+
+
+def test_a_word_that_a_library_looks_for_is_no_key() -> None:
+    marker = ("-----BEGIN " + "PRIVATE KEY-----").encode()
+    assert list(find_secrets(b"wb\0" + marker + b"\0%s")) == []
+    assert list(find_secrets(b"wb\0" + marker + b"\nMIIE")) == [("a private key", 1)]
+
+
+@pytest.mark.parametrize(("form", "text"), EACH)
+def test_a_secret_across_the_end_of_a_block(form: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever blocks end, and however the content comes."""
+    monkeypatch.setattr("mlship.bundle.secrets.BLOCK", 6000)
+    for before in (0, 1300, 1850, 1900, 1904, 1910, 5990):
+        data = b"a\n" * before + b'"' + text.encode() + b'"' + b"\nb" * 4000
+        expected = [(form, before + 1)]
+        assert list(find_secrets(data)) == expected
+        for size in (97, 1000, 7000, len(data)):
+            chunks = [data[at : at + size] for at in range(0, len(data), size)]
+            assert list(find_in_chunks(chunks)) == expected, (before, size)
+
+
+def test_a_word_that_only_begins_with_a_block_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlship.bundle.secrets.BLOCK", 6000)
+    token = b"ghp_" + b"aB3" * 12
+    for before in range(1890, 1920):
+        data = b"." * before + b"x" + token + b" " * 5000
+        assert list(find_in_chunks([data[:6000], data[6000:]])) == []
+
+
+@pytest.mark.parametrize("text", ["eyJ-", "sk-", "ghp_-", "://a:", "-----BEGIN A ", "aws_secret_access_key "])
+def test_a_hostile_file_takes_no_longer_than_another(text: str) -> None:
+    begun = time.process_time()
+    found = sum(1 for _ in find_in_chunks([text.encode() * (400_000 // len(text))]))
+    assert found == 0 or text == "sk-"
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

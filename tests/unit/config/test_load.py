@@ -58,7 +58,7 @@ WRONG = [
     ("tolerance = { abz = 1 }\n", "mlship.toml:5: unknown key abz in [model.tolerance]. Did you mean abs?"),
     (
         "[bundle]\nzzz = 1\n",
-        "mlship.toml:6: unknown key zzz in [bundle]. Known here: labels, max_size, not_secret",
+        "mlship.toml:6: unknown key zzz in [bundle]. Known here: card, labels, max_size, not_secret",
     ),
     ("[golden]\nrows = 257\n", "mlship.toml:6: golden.rows: expected whole number <= 256"),
     ("[golden]\nrows = 0\n", "mlship.toml:6: golden.rows: expected whole number >= 1"),

@@ -14,6 +14,7 @@ from mlship.target.deployment import Deployment, LayerRef, Problem, Proof, Relea
 from mlship.target.hosted_plan import plan_hosted
 from mlship.target.plan import Action
 from mlship.target.protocol import Given, Offer, Place
+from mlship.trust.demand import Demand
 
 GOLDEN = {
     "inputs": [{"name": "x", "datatype": "FP64", "shape": [2], "data": [1.0, 2.0]}],
@@ -51,6 +52,7 @@ class ScriptedAdapter:
         self.fail = dict(fail or {})
         self.did: list[str] = []
         self.fences: list[int] = []
+        self.demands: list[tuple[str, Demand | None]] = []
         self.proof = Proof(digest="", rows=2, max_abs=0.0, max_rel=0.0, by="test")
 
     def wanted(self, bundle: OpenBundle) -> Wanted:
@@ -74,6 +76,7 @@ class ScriptedAdapter:
 
     def run(self, action: Action, given: Given) -> dict[str, Any]:
         self.fences.append(given.fence)
+        self.demands.append((action.verb, given.demand))
         if action.verb in self.fail:
             raise self.fail.pop(action.verb)
         self.did.append(action.verb)

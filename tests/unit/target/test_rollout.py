@@ -13,6 +13,7 @@ from mlship.errors import (
     LockedError,
     MlshipError,
     NotRestoredError,
+    PolicyError,
     TargetError,
     UnhealthyError,
 )
@@ -21,6 +22,7 @@ from mlship.target.journal import unfinished
 from mlship.target.ledger import Ledger
 from mlship.target.plan import Plan
 from mlship.target.rollout import Rolled, Rollout, make_plan, observe
+from mlship.trust.demand import Demand
 
 FULL = ["send", "stage", "open", "start", "prove", "shift", "settle"]
 
@@ -187,6 +189,29 @@ def test_every_action_carries_a_growing_fence(tmp_path: Path, ledger: Ledger) ->
     roll(adapter, ledger, "b")
     assert len(first) == 1
     assert set(adapter.fences) == {max(first) + 1}
+
+
+def test_the_signature_that_the_gate_took_goes_to_the_target(tmp_path: Path, ledger: Ledger) -> None:
+    """And on no way back: what is on the target was let in."""
+    adapter, demand = ScriptedAdapter(tmp_path), Demand((), b"signed")
+    Rollout(adapter, ledger, wanted("a"), why="deploy", gate=lambda: demand).run()
+    assert {found for verb, found in adapter.demands if verb == "stage"} == {demand}
+    adapter.demands, adapter.fail = [], {"settle": TargetError("died")}
+    with pytest.raises(UnhealthyError):
+        Rollout(adapter, ledger, wanted("b"), why="deploy", gate=lambda: demand).run()
+    assert [found for verb, found in adapter.demands if verb == "stage"] == [demand, None]
+
+
+def test_a_gate_is_asked_before_anything_is_seen(tmp_path: Path, ledger: Ledger) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+
+    def gate() -> None:
+        raise PolicyError("not signed")
+
+    adapter.observe = lambda: pytest.fail("it was observed")
+    with pytest.raises(PolicyError):
+        Rollout(adapter, ledger, wanted("a"), why="deploy", gate=gate).run()
+    assert (adapter.did, ledger.entries()) == ([], [])
 
 
 def test_numbers_go_on_after_destroy(tmp_path: Path, ledger: Ledger) -> None:

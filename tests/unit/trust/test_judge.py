@@ -28,7 +28,7 @@ def find(bundle: OpenBundle, signatures: list[bytes], roots: Roots = ROOTS) -> J
 
 def test_one_that_holds_is_enough(bundle: OpenBundle) -> None:
     signatures = [b"noise", STRANGER.sign(bundle), CI.sign(bundle), RELEASE.sign(bundle)]
-    assert find(bundle, signatures) == Judged(CI.key.id, "ci", None)
+    assert find(bundle, signatures) == Judged(CI.key.id, "ci", None, signatures[2])
     judged = judge(signatures, ROOTS, bundle.manifest_bytes, bundle.spec)
     assert [(x.name, x.fault is None) for x in judged] == [
         ("", False),

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlship.bundle.fault import as_bundle_error
-from mlship.bundle.source import Attachment
+from mlship.bundle.source import MAX_ATTACHMENT, Attachment
 from mlship.digest import hex_of, sha256
 from mlship.errors import RegistryError
 from mlship.registry.oci.documents import INDEX_TYPE, Documents
 from mlship.registry.oci.trouble import Refused
-from mlship.registry.protocol import MAX_ATTACHMENT
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.fields import Fields
 from mlship_runtime.bundle.manifest import MANIFEST_TYPE

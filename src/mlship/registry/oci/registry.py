@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
 from mlship.bundle.fault import as_bundle_error
-from mlship.bundle.source import Attachment, BundleSource
+from mlship.bundle.source import MAX_ATTACHMENT, Attachment, BundleSource
 from mlship.digest import checked, sha256
 from mlship.errors import BundleError, RegistryError
 from mlship.reference import NAME, TAG, Reference, check_name, check_tag
@@ -25,7 +25,7 @@ from mlship.registry.oci.reading import BlobReading
 from mlship.registry.oci.referrers import EMPTY, FALLBACK_TAG, Referrers, attached_manifest
 from mlship.registry.oci.trouble import NotLetIn, Refused
 from mlship.registry.oci.uploading import Uploading, mount
-from mlship.registry.protocol import MAX_ATTACHMENT, BlobsMissingError, Listed, Tagged
+from mlship.registry.protocol import BlobsMissingError, Listed, Tagged
 from mlship.registry.tags import moved
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.manifest import ARTIFACT_TYPE, MANIFEST_TYPE, read_manifest

@@ -1,0 +1,69 @@
+"""What a target requires of a bundle before anything of it is changed: signature, parity, scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlship.ops.context import Context
+from mlship.result import Result
+
+if TYPE_CHECKING:
+    from mlship.bundle.open import OpenBundle
+    from mlship.config import TargetSection
+    from mlship.trust.demand import Demand
+
+
+class Passed(Result, frozen=True, kw_only=True):
+    """A gate that let a bundle through, and what it found."""
+
+    gate: str
+    found: str
+
+
+@dataclass(frozen=True)
+class LetIn:
+    """What the gates found, and the signature that the target is to check again, if it requires one."""
+
+    passed: tuple[Passed, ...]
+    demand: Demand | None
+
+
+def check_gates(ctx: Context, section: TargetSection, bundle: OpenBundle) -> LetIn:
+    """All that `section` requires, the quickest first. Raises PolicyError for a bundle without a signature,
+    BundleError for one that another gate does not let through."""
+    demand = None
+    found: list[Passed] = []
+    if "signature" in section.require:
+        from mlship.ops.signatures import require_signature
+
+        key, demand = require_signature(ctx, section, bundle)
+        found.append(Passed(gate="signature", found=f"by the key {key}"))
+    found += _others(ctx, section, bundle)
+    return LetIn(tuple(found), demand)
+
+
+def _others(ctx: Context, section: TargetSection, bundle: OpenBundle) -> Iterator[Passed]:
+    if "parity" in section.require:
+        yield Passed(gate="parity", found=_parity(bundle))
+    if "scan" in section.require:
+        yield Passed(gate="scan", found=_scan(ctx, section, bundle))
+
+
+def _parity(bundle: OpenBundle) -> str:
+    from mlship.bundle.evidence import read_evidence
+
+    found = read_evidence(bundle)
+    golden = f"{found.golden_rows} golden rows"
+    if not found.rows:
+        return f"{golden}; the model was not converted"
+    return f"{golden}; decides as the original on {found.rows} rows, numbers within {found.max_abs:.2g}"
+
+
+def _scan(ctx: Context, section: TargetSection, bundle: OpenBundle) -> str:
+    from mlship.bundle.scan import refuse_findings, scan_bundle
+
+    scanned = scan_bundle(bundle, section.scan_except, ctx.progress)
+    refuse_findings(bundle, scanned)
+    return f"{scanned.files} files, {scanned.bytes / 1e6:.1f} MB: no pickle, nothing that looks like a secret"
