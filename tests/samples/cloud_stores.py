@@ -1,0 +1,134 @@
+"""S3 (moto, checked) and Azure Blob (Azurite) for tests, each behind a proxy that counts and cuts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cutting_proxy import CuttingProxy, cutting_proxy
+
+from mlship.store.asking import Patience
+from mlship.store.protocol import Store
+
+HURRIED = Patience(attempts=4, pause=0.01, longest=0.1, connect=2, stall=0.6, total=10)
+KEY_CANARY = "canary0secret0key0canary0secret0key0cana"
+# The account and key that Azurite's documentation gives to everybody.
+AZURITE_ACCOUNT = "devstoreaccount1"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+def azurite() -> str | None:
+    """The program, from PATH or from where `make testbed` puts it."""
+    cache = os.environ.get("MLSHIP_TEST_CACHE") or Path.home() / ".cache" / "mlship-tests"
+    return shutil.which("azurite-blob") or shutil.which(
+        str(Path(cache, "azurite/node_modules/.bin/azurite-blob"))
+    )
+
+
+@dataclass
+class Cloud:
+    """A running server: `fresh` makes a bucket or container and gives its URL."""
+
+    proxy: CuttingProxy
+    scheme: str
+
+    def fresh(self) -> str:
+        name = f"test-{secrets.token_hex(6)}"
+        if self.scheme == "s3":
+            self.client().create_bucket(Bucket=name)
+            return f"s3://{name}/models"
+        self.client().create_container(name)
+        return f"azblob://{AZURITE_ACCOUNT}/{name}/models"
+
+    def environment(self) -> dict[str, str]:
+        """What a user's shell would have; `endpoint` is the proxy."""
+        endpoint = f"http://127.0.0.1:{self.proxy.port}"
+        if self.scheme == "s3":
+            return {
+                "AWS_ENDPOINT_URL_S3": endpoint,
+                "AWS_ACCESS_KEY_ID": "AKIACANARYCANARY",
+                "AWS_SECRET_ACCESS_KEY": KEY_CANARY,
+                "AWS_REGION": "eu-central-1",
+            }
+        return {
+            "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName={AZURITE_ACCOUNT};"
+            f"AccountKey={AZURITE_KEY};BlobEndpoint={endpoint}/{AZURITE_ACCOUNT};"
+        }
+
+    def client(self) -> Any:
+        """The vendor's own client, past the proxy."""
+        endpoint = f"http://127.0.0.1:{self.proxy.upstream}"
+        if self.scheme == "s3":
+            import boto3
+
+            return boto3.client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name="us-east-1",
+                aws_access_key_id="a",
+                aws_secret_access_key="b",
+            )
+        from azure.storage.blob import BlobServiceClient
+
+        credential = {"account_name": AZURITE_ACCOUNT, "account_key": AZURITE_KEY}
+        return BlobServiceClient(f"{endpoint}/{AZURITE_ACCOUNT}", credential=credential)
+
+    def store(self, url: str, part: int = 5 << 20, patience: Patience = HURRIED) -> Store:
+        if self.scheme == "s3":
+            from mlship_aws.store import S3Store
+
+            return S3Store(url, patience, part)
+        from mlship_azure.store import AzureStore
+
+        return AzureStore(url, patience, part)
+
+
+@contextlib.contextmanager
+def s3_cloud() -> Iterator[Cloud]:
+    command = [sys.executable, str(Path(__file__).parent / "s3_server.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdin
+        assert server.stdout
+        try:
+            with cutting_proxy(int(server.stdout.readline())) as proxy:
+                yield Cloud(proxy, "s3")
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def azure_cloud(folder: Path) -> Iterator[Cloud]:
+    program = azurite()
+    assert program
+    command = [program, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", str(folder)]
+    command += ["--disableTelemetry", "--skipApiVersionCheck", "--silent"]
+    log = folder / "said"
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as server,
+    ):
+        try:
+            with cutting_proxy(_port_in(log, server)) as proxy:
+                yield Cloud(proxy, "azblob")
+        finally:
+            server.kill()
+
+
+def _port_in(log: Path, server: subprocess.Popen[bytes]) -> int:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        for line in log.read_text().splitlines():
+            if "listens on http" in line.lower() or "listening" in line.lower():
+                return int(line.rsplit(":", 1)[1].strip("/ "))
+        time.sleep(0.05)
+    pytest.fail(f"Azurite does not listen: {log.read_text()[-500:]}")
