@@ -15,6 +15,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -33,6 +34,7 @@ class Checked:
     def __init__(self, moto: Callable[..., Iterable[bytes]]) -> None:
         self._moto = moto
         self._writing = threading.Lock()
+        self._begun: dict[str, str] = {}  # upload -> when
         self._parts: dict[tuple[str, str], str] = {}  # (upload, part number) -> SHA-256
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -48,7 +50,10 @@ class Checked:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return self._answer(environ, start, query)
         with self._writing:
-            return list(self._moto(environ, start))
+            answer = b"".join(self._moto(environ, start))
+        for upload in re.findall(r"<UploadId>([^<]+)<", answer.decode()) if "uploads" in query else ():
+            self._begun[upload] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return [answer]
 
     def _check(self, environ: dict[str, Any], body: bytes, query: dict[str, str]) -> None:
         if not environ.get("HTTP_AUTHORIZATION", "").startswith("AWS4-HMAC-SHA256 Credential="):
@@ -84,8 +89,9 @@ class Checked:
     def _answer(
         self, environ: dict[str, Any], start: Callable[..., Any], query: dict[str, str]
     ) -> Iterable[bytes]:
-        """As moto answers; the list of an upload's parts with their SHA-256, which the real service has."""
-        if "uploadId" not in query:
+        """As moto answers; with the SHA-256 of an upload's parts and the time of uploads, as the real service
+        says them."""
+        if "uploadId" not in query and "uploads" not in query:
             return self._moto(environ, start)
         held: list[Any] = []
         text = b"".join(self._moto(environ, lambda *words: held.append(words))).decode()
@@ -94,6 +100,10 @@ class Checked:
             sha256 = self._parts[query["uploadId"], part[2]]
             return f"{part[1]}<ChecksumSHA256>{sha256}</ChecksumSHA256></Part>"
 
+        def with_time(upload: re.Match[str]) -> str:
+            return re.sub(r"(<Initiated>)[^<]*", rf"\g<1>{self._begun[upload[1]]}", upload[0])
+
+        text = re.sub(r"<UploadId>([^<]+)<.*?</Upload>", with_time, text, flags=re.DOTALL)
         text = re.sub(r"(<Part>\s*<PartNumber>(\d+)<.*?)</Part>", with_checksum, text, flags=re.DOTALL)
         status, headers, *_ = held[0]
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]

@@ -78,9 +78,9 @@ class S3Store:
         second = next(pieces, None) if len(first) == part else None
         if second is None:
             return self._put(name, first, IfNoneMatch="*") is not None
+        written = Upload(self._bucket, name, part).send(itertools.chain((first, second), pieces))
         self._sweep()
-        upload = Upload(self._bucket, name, part)
-        return upload.send(itertools.chain((first, second), pieces))
+        return written
 
     def write_if_match(self, key: str, data: bytes, version: str | None) -> str | None:
         """See Store."""

@@ -35,7 +35,10 @@ _CAUSES = {
     "InvalidAuthenticationInfo": ("the credentials are not accepted", _LOGIN),
     "NoAuthenticationInformation": ("the credentials are not accepted", _LOGIN),
     "AuthorizationPermissionMismatch": ("permission denied", _ROLE),
-    "AuthorizationFailure": ("permission denied, or its network rules keep this machine out", _ROLE),
+    "AuthorizationFailure": (
+        "the key or SAS is wrong or has expired, or the account's firewall keeps this machine out",
+        _LOGIN,
+    ),
     "AccountIsDisabled": ("the account is disabled", "Ask its owner"),
     "LeaseIdMissing": ("somebody holds a lease on it", "Break the lease (az storage blob lease break)"),
     "BlobImmutableDueToPolicy": ("a policy keeps it from being changed", "Use another container for tags"),
