@@ -13,7 +13,7 @@ from cutting_proxy import KINDS, RETRY_AFTER, Cut
 PART = 5 << 20
 DATA = random.Random(4).randbytes(2 * PART + (1 << 20))
 KEY = "blobs/sha256/" + hashlib.sha256(DATA).hexdigest()
-TIME_LIMIT = 15.0
+TIME_LIMIT = 20.0
 PARTS = {"s3": "partNumber=2", "azblob": "comp=block&.*blockid=MDAwMDEt"}  # the second part or block
 ANY_PART = {"s3": "partNumber=", "azblob": "comp=block&"}
 __all__ = ["DATA", "KEY", "KINDS", "PART", "offsets", "read_cut_at", "write_cut_at"]

@@ -20,8 +20,13 @@ from cutting_proxy import CuttingProxy, cutting_proxy
 from mlship.store.asking import Patience
 from mlship.store.protocol import Store
 
-HURRIED = Patience(attempts=4, pause=0.01, longest=0.1, connect=2, stall=0.6, total=10)
+HURRIED = Patience(attempts=4, pause=0.01, longest=0.1, connect=5, stall=3, total=20)
 KEY_CANARY = "canary0secret0key0canary0secret0key0cana"
+DOCS_ACCOUNT, DOCS_BUCKET, DOCS_CONTAINER = (
+    "acmestorage",
+    "acme-models",
+    "models",
+)  # what the docs call theirs
 # The account and key that Azurite's documentation gives to everybody.
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -50,6 +55,18 @@ class Cloud:
         self.client().create_container(name)
         return f"azblob://{AZURITE_ACCOUNT}/{name}/models"
 
+    def for_docs(self) -> dict[str, str]:
+        """The environment in which the bucket or container of the docs is there."""
+        if self.scheme == "s3":
+            if not any(found["Name"] == DOCS_BUCKET for found in self.client().list_buckets()["Buckets"]):
+                self.client().create_bucket(Bucket=DOCS_BUCKET)
+            return self.environment()
+        service = self.client(DOCS_ACCOUNT)
+        if not list(service.list_containers(DOCS_CONTAINER)):
+            service.create_container(DOCS_CONTAINER)
+        connection = self.environment()["AZURE_STORAGE_CONNECTION_STRING"]
+        return {"AZURE_STORAGE_CONNECTION_STRING": connection.replace(AZURITE_ACCOUNT, DOCS_ACCOUNT)}
+
     def environment(self) -> dict[str, str]:
         """What a user's shell would have; `endpoint` is the proxy."""
         endpoint = f"http://127.0.0.1:{self.proxy.port}"
@@ -65,7 +82,7 @@ class Cloud:
             f"AccountKey={AZURITE_KEY};BlobEndpoint={endpoint}/{AZURITE_ACCOUNT};"
         }
 
-    def client(self) -> Any:
+    def client(self, account: str = AZURITE_ACCOUNT) -> Any:
         """The vendor's own client, past the proxy."""
         endpoint = f"http://127.0.0.1:{self.proxy.upstream}"
         if self.scheme == "s3":
@@ -80,8 +97,8 @@ class Cloud:
             )
         from azure.storage.blob import BlobServiceClient
 
-        credential = {"account_name": AZURITE_ACCOUNT, "account_key": AZURITE_KEY}
-        return BlobServiceClient(f"{endpoint}/{AZURITE_ACCOUNT}", credential=credential)
+        credential = {"account_name": account, "account_key": AZURITE_KEY}
+        return BlobServiceClient(f"{endpoint}/{account}", credential=credential)
 
     def store(self, url: str, part: int = 5 << 20, patience: Patience = HURRIED) -> Store:
         if self.scheme == "s3":
@@ -112,10 +129,14 @@ def azure_cloud(folder: Path) -> Iterator[Cloud]:
     assert program
     command = [program, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", str(folder)]
     command += ["--disableTelemetry", "--skipApiVersionCheck", "--silent"]
+    accounts = ";".join(f"{account}:{AZURITE_KEY}" for account in (AZURITE_ACCOUNT, DOCS_ACCOUNT))
+    environment = {**os.environ, "AZURITE_ACCOUNTS": accounts}
     log = folder / "said"
     with (
         log.open("wb") as said,
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as server,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment
+        ) as server,
     ):
         try:
             with cutting_proxy(_port_in(log, server)) as proxy:

@@ -82,10 +82,9 @@ def explained(error: Exception, address: Address) -> RegistryError:
         if isinstance(error, kinds):
             return RegistryError(what, cause=cause, fix=fix)
     if isinstance(error, INTERRUPTIONS):
-        place = address.endpoint or "AWS"
         return RegistryError(
             what,
-            cause=f"{place} cannot be reached or stopped answering ({type(error).__name__})",
+            cause=f"it cannot be reached or stopped answering ({type(error).__name__})",
             fix="Look at the network, AWS_ENDPOINT_URL and HTTPS_PROXY, then repeat the command",
         )
     return RegistryError(what, cause=f"boto3 reports {type(error).__name__}", fix="Look at the AWS settings")

@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from mlship.errors import BundleError, RegistryError
+from mlship.errors import BundleError, LockedError, RegistryError
 from mlship.reference import parse_reference
 from mlship.registry import open_registry
 from mlship.store import open_store
 from mlship.store.folder import SMALL, FolderStore
 from mlship.store.protocol import Store
+from mlship.target.ledger import Ledger
+from mlship.target.lock import break_lock, locked
 
 PART = 5 << 20
 KINDS = ("dir", "s3", "azblob")
@@ -292,3 +294,21 @@ def test_a_registry_over_it(url: str) -> None:
     assert registry.read_tag("churn", "1.0") == tagged
     registry.delete_tag("churn", "1.0", tagged)
     assert registry.tags("churn") == {}
+
+
+def test_a_ledger_over_it(store: Store) -> None:
+    ledger = Ledger(store, "prod/churn")
+    with locked(ledger, "deploy") as lock:
+        lock.check()
+        begun = ledger.append("begin", {"bundle": "x"}, fence=lock.fence)
+        other = Ledger(store, "prod/churn")
+        assert other.append("end", {}, fence=lock.fence, rollout=begun.sequence).sequence == 2
+        assert ledger.append("begin", {}, fence=lock.fence).sequence == 3
+        with pytest.raises(LockedError, match="another rollout is under way"), locked(other, "rollback"):
+            pass
+        assert break_lock(other) is not None
+        with pytest.raises(LockedError, match="taken by somebody else"):
+            lock.check()
+    assert [entry.kind for entry in ledger.entries()] == ["begin", "end", "begin", "unlock"]
+    ledger.erase()
+    assert list(store.list("")) == []
