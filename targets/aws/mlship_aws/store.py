@@ -19,7 +19,7 @@ from mlship.errors import RegistryError
 from mlship.store.asking import Declined, Patience
 from mlship.store.folder import MAX_GET, SMALL
 from mlship.store.keys import check_key, check_prefix, is_segment
-from mlship.store.parts import PART, cut, measured, part_size
+from mlship.store.parts import PART, Lanes, cut, measured, onward, part_size
 from mlship.store.protocol import Stat
 from mlship_aws.address import read_address
 from mlship_aws.bucket import Bucket
@@ -35,7 +35,7 @@ class S3Store:
     def __init__(self, url: str, patience: Patience | None = None, part: int = PART) -> None:
         self.address = read_address(url)
         self._bucket = Bucket(self.address, patience or Patience())
-        self._part, self._swept = part, False
+        self._part, self._lanes, self._swept = part, Lanes(), False
 
     @property
     def url(self) -> str:
@@ -74,11 +74,10 @@ class S3Store:
             return False
         part = part_size(size, MOST_PARTS, self._part)
         pieces = cut(measured(chunks, key, size), part)
-        first = next(pieces)
-        second = next(pieces, None) if len(first) == part else None
-        if second is None:
-            return self._put(name, first, IfNoneMatch="*") is not None
-        written = Upload(self._bucket, name, part).send(itertools.chain((first, second), pieces))
+        ahead = list(itertools.islice(pieces, 2))
+        if len(ahead) == 1:
+            return self._put(name, ahead[0], IfNoneMatch="*") is not None
+        written = Upload(self._bucket, name, part, self._lanes).send(onward(ahead, pieces))
         self._sweep()
         return written
 

@@ -8,7 +8,8 @@ came back for in a week is aborted by whoever writes next.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any
 
 from mlship.errors import BundleError, RegistryError
 from mlship.store.asking import Declined
-from mlship.store.parts import LengthError, in_order
+from mlship.store.parts import Lanes, LengthError, onward
 from mlship_aws.bucket import Bucket
 from mlship_aws.checksum import PART_SIZE, composite, sha256_of
 
@@ -35,17 +36,18 @@ class _Part:
 class Upload:
     """One value on its way to the object `name`."""
 
-    def __init__(self, bucket: Bucket, name: str, part: int) -> None:
-        self._bucket, self._name, self._part = bucket, name, part
+    def __init__(self, bucket: Bucket, name: str, part: int, lanes: Lanes) -> None:
+        self._bucket, self._name, self._part, self._lanes = bucket, name, part, lanes
         self._id = ""
         self._there: dict[int, _Part] = {}
 
     def send(self, pieces: Iterator[bytes]) -> bool:
         """Send what is not there yet and publish it; False if the object came to be there meanwhile."""
-        first = next(pieces)
-        self._begin(first)
+        ahead = [next(pieces)]
+        self._begin(sha256_of(ahead[0]))
         try:
-            done = list(in_order(self._jobs(first, pieces)))
+            jobs = map(self._job, itertools.count(1), onward(ahead, pieces))
+            done = list(self._lanes.in_order(jobs))
         except Declined as no:
             return self._overtaken(no)
         except (BundleError, LengthError):  # what came is not what was announced: nobody can go on with this
@@ -53,16 +55,14 @@ class Upload:
             raise
         return self._complete(done)
 
-    def _jobs(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[Any]:
-        yield partial(self._send, 1, first)
-        for number, piece in enumerate(pieces, 2):
-            if number > MOST_PARTS:
-                raise RegistryError(f"{self._name} is too long for parts of {self._part} bytes")
-            yield partial(self._send, number, piece)
+    def _job(self, number: int, piece: bytes) -> Callable[[], _Part]:
+        if number > MOST_PARTS:
+            raise RegistryError(f"{self._name} is too long for parts of {self._part} bytes")
+        return partial(self._send, number, piece)
 
-    def _begin(self, first: bytes) -> None:
-        """Go on with the upload of the same value that has come furthest, or begin one."""
-        sha256 = sha256_of(first)
+    def _begin(self, sha256: str) -> None:
+        """Go on with the upload of the same value (its first part has this SHA-256) that has come furthest,
+        or begin one."""
         for upload in _uploads(self._bucket, self._name):
             if upload["Key"] != self._name:
                 continue

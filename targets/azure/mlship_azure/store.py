@@ -11,7 +11,7 @@ import functools
 import hashlib
 import itertools
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mlship.digest import CHUNK
@@ -19,13 +19,13 @@ from mlship.errors import RegistryError
 from mlship.store.asking import Declined, Patience
 from mlship.store.folder import MAX_GET, SMALL
 from mlship.store.keys import check_key, check_prefix, is_segment
-from mlship.store.parts import PART, cut, in_order, measured, part_size
+from mlship.store.parts import PART, Lanes, cut, measured, onward, part_size
 from mlship.store.protocol import Stat
 from mlship_azure.address import read_address
 from mlship_azure.container import Container
 
 MOST_BLOCKS = 50_000
-WINDOW = 4 << 20  # bytes asked for at once
+WINDOW, WINDOWS = 4 << 20, 3  # bytes asked for at once, and how often at a time
 SHA256, TOKEN = "mlship_sha256", "mlship_write"
 
 
@@ -35,7 +35,7 @@ class AzureStore:
     def __init__(self, url: str, patience: Patience | None = None, part: int = PART) -> None:
         self.address = read_address(url)
         self._container = Container(self.address, patience or Patience())
-        self._part = part
+        self._part, self._lanes = part, Lanes()
 
     @property
     def url(self) -> str:
@@ -73,11 +73,10 @@ class AzureStore:
         if self._properties(name) is not None:
             return False
         pieces = cut(measured(chunks, key, size), part_size(size, MOST_BLOCKS, self._part))
-        first = next(pieces)
-        second = next(pieces, None)
-        if second is None:
-            return self._put(name, first, None) is not None
-        return self._put_blocks(name, itertools.chain((first, second), pieces)) is not None
+        ahead = list(itertools.islice(pieces, 2))
+        if len(ahead) == 1:
+            return self._put(name, ahead[0], None) is not None
+        return self._put_blocks(name, onward(ahead, pieces)) is not None
 
     def write_if_match(self, key: str, data: bytes, version: str | None) -> str | None:
         """See Store."""
@@ -151,12 +150,11 @@ class AzureStore:
         """The version of the value that the pieces make; None if the key came to be there meanwhile."""
         there, hasher, token = self._staged(name), hashlib.sha256(), secrets.token_hex(12)
 
-        def jobs() -> Iterator[Any]:
-            for number, piece in enumerate(pieces):
-                hasher.update(piece)
-                yield functools.partial(self._stage, name, number, piece, there)
+        def job(number: int, piece: bytes) -> Callable[[], str]:
+            hasher.update(piece)
+            return functools.partial(self._stage, name, number, piece, there)
 
-        ids = list(in_order(jobs()))
+        ids = list(self._lanes.in_order(map(job, itertools.count(), pieces)))
         commit = functools.partial(
             _commit, name=name, ids=ids, metadata={SHA256: hasher.hexdigest(), TOKEN: token}
         )
@@ -199,7 +197,7 @@ class AzureStore:
             for at in range(start, end, WINDOW)
         )
         hasher = hashlib.sha256()
-        for window in in_order(windows):
+        for window in Lanes(WINDOWS).in_order(windows):
             hasher.update(window)
             view = memoryview(window)
             for at in range(0, len(view), CHUNK):

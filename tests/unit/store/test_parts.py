@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship.store.parts import LengthError, cut, in_order, measured, part_size
+from mlship.store.parts import Lanes, LengthError, cut, measured, part_size
 
 
 @given(st.lists(st.binary(max_size=30)), st.integers(1, 20))
@@ -49,7 +51,7 @@ def test_results_come_in_order_and_few_are_held() -> None:
             yield partial(work, number)
 
     results: list[int] = []
-    for result in in_order(jobs(), 4):
+    for result in Lanes(4).in_order(jobs()):
         results.append(result)  # noqa: PERF402  (its length is looked at on the way)
     assert results == list(range(50))
     assert most <= 4 + 1
@@ -65,5 +67,33 @@ def test_the_first_error_ends_it() -> None:
         return number
 
     with pytest.raises(OSError, match="third"):
-        list(in_order((partial(work, number) for number in range(100)), 2))
+        list(Lanes(2).in_order(partial(work, number) for number in range(100)))
     assert len(began) <= 6
+
+
+def test_all_transfers_together_keep_to_the_lanes() -> None:
+    lanes, lock = Lanes(3), threading.Lock()
+    now = most = 0
+
+    def work() -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.002)
+        with lock:
+            now -= 1
+
+    def transfer() -> None:
+        for _ in range(3):
+            list(lanes.in_order(work for _ in range(10)))
+            with pytest.raises(ZeroDivisionError):
+                list(lanes.in_order(1 // 0 if number == 4 else work for number in range(9)))
+
+    threads = [threading.Thread(target=transfer) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert most == 3
+    assert [lanes._free.acquire(blocking=False) for _ in range(4)] == [True, True, True, False]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -312,3 +314,21 @@ def test_a_ledger_over_it(store: Store) -> None:
     assert [entry.kind for entry in ledger.entries()] == ["begin", "end", "begin", "unlock"]
     ledger.erase()
     assert list(store.list("")) == []
+
+
+_LONG = """
+import re, sys
+from pathlib import Path
+from mlship.store import open_store
+store, size, block = open_store(sys.argv[1]), 128, bytes(range(256)) * 4096
+chunks = (number.to_bytes(8, "big") + block[8:] for number in range(size))
+assert store.write_if_absent("x", chunks, size << 20)
+assert sum(map(len, store.read("x"))) == size << 20
+print(re.search("VmHWM:.* ([0-9]+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+def test_memory_does_not_grow_with_the_value(url: str) -> None:
+    done = subprocess.run([sys.executable, "-c", _LONG, url], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 150 << 10
