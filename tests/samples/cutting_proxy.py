@@ -28,6 +28,7 @@ class Cut:
     at: int = 0
     down: bool = False
     hit: bool = False
+    skip: int = 0  # so many matching requests come before
     lose_answer: bool = False  # the server gets it all, and its answer is lost
 
 
@@ -89,11 +90,7 @@ class CuttingProxy:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         request = Request(method, target, headers=headers)
         self.seen.append(request)
-        cut = next(
-            (x for x in self.cuts if not x.hit and x.method == method and re.search(x.target, target)), None
-        )
-        if cut:
-            cut.hit = True
+        cut = self._cut_for(method, target)
         if "expect" in headers:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         kept = [line for line in lines if not re.match(r"(?i)(expect|connection):", line)]
@@ -105,6 +102,17 @@ class CuttingProxy:
             await self._answer(up_reader, writer, request, cut)
         finally:
             up_writer.close()
+
+    def _cut_for(self, method: str, target: str) -> Cut | None:
+        found = None
+        for cut in self.cuts:
+            if cut.hit or cut.method != method or not re.search(cut.target, target):
+                continue
+            if cut.skip > 0:
+                cut.skip -= 1
+            elif found is None:
+                cut.hit, found = True, cut
+        return found
 
     async def _body(
         self,
