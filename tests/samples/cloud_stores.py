@@ -46,6 +46,7 @@ class Cloud:
 
     proxy: CuttingProxy
     scheme: str
+    server: Azurite | None = None
 
     def fresh(self) -> str:
         name = f"test-{secrets.token_hex(6)}"
@@ -123,26 +124,52 @@ def s3_cloud() -> Iterator[Cloud]:
             server.kill()
 
 
+@dataclass
+class Azurite:
+    """The process; it can be stopped and started again on its folder, at another port."""
+
+    folder: Path
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = azurite()
+        assert program
+        command = [program, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", str(self.folder)]
+        command += ["--disableTelemetry", "--skipApiVersionCheck", "--silent"]
+        accounts = ";".join(f"{account}:{AZURITE_KEY}" for account in (AZURITE_ACCOUNT, DOCS_ACCOUNT))
+        log = self.folder / "said"
+        with log.open("wb") as said:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env={**os.environ, "AZURITE_ACCOUNTS": accounts},
+            )
+        self.port = _port_in(log, self.process)
+
+    def stop(self) -> None:
+        """Let it write down what it has acknowledged, which it does not do at once, and end."""
+        assert self.process
+        self.process.terminate()
+        self.process.wait(30)
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait(10)
+
+
 @contextlib.contextmanager
 def azure_cloud(folder: Path) -> Iterator[Cloud]:
-    program = azurite()
-    assert program
-    command = [program, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", str(folder)]
-    command += ["--disableTelemetry", "--skipApiVersionCheck", "--silent"]
-    accounts = ";".join(f"{account}:{AZURITE_KEY}" for account in (AZURITE_ACCOUNT, DOCS_ACCOUNT))
-    environment = {**os.environ, "AZURITE_ACCOUNTS": accounts}
-    log = folder / "said"
-    with (
-        log.open("wb") as said,
-        subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment
-        ) as server,
-    ):
-        try:
-            with cutting_proxy(_port_in(log, server)) as proxy:
-                yield Cloud(proxy, "azblob")
-        finally:
-            server.kill()
+    server = Azurite(folder)
+    try:
+        server.start()
+        with cutting_proxy(server.port) as proxy:
+            yield Cloud(proxy, "azblob", server)
+    finally:
+        server.kill()
 
 
 def _port_in(log: Path, server: subprocess.Popen[bytes]) -> int:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from mlship.errors import RegistryError
 
-PART = 8 << 20  # bytes
+PART = 6 << 20  # bytes; S3 takes no less than 5 MiB
 AT_ONCE = 4
 
 T = TypeVar("T")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cloud_cuts import KINDS, read_cut_at, write_cut_at
+from cloud_stores import HURRIED
 from cutting_proxy import Cut
 
 CLOUDS = pytest.mark.parametrize("cloud", ["s3", "azblob"], indirect=True)
@@ -28,7 +30,8 @@ def test_a_read_that_is_cut_goes_on(cloud: Any, kind: str) -> None:
 @CLOUDS
 def test_no_acknowledged_update_is_lost_where_answers_are(cloud: Any) -> None:
     """Six writers append to one value; of every fourth write the answer is lost, or it never arrives."""
-    store, chance = cloud.store(cloud.fresh()), random.Random(4)
+    store = cloud.store(cloud.fresh(), patience=replace(HURRIED, attempts=30))
+    chance = random.Random(4)
     cloud.proxy.cuts[:] = [
         Cut(
             chance.choice(("reset", "close", "503")),
