@@ -9,6 +9,9 @@ from mlship.errors import RegistryError
 from mlship.store.asking import Declined, Patience, Trial, asked
 from mlship_aws.address import Address
 
+# Calls that no key's absence explains: whatever they are refused for is trouble.
+_OF_THE_BUCKET = ("list_objects_v2", "list_multipart_uploads", "create_multipart_upload")
+
 
 class Bucket:
     """Asks for nothing until the first call. Not tied to a thread."""
@@ -30,7 +33,7 @@ class Bucket:
             try:
                 return getattr(client, operation)(Bucket=self.address.bucket, **words)
             except boto.ClientError as error:
-                no = trouble.declined(error, unsure)
+                no = None if operation in _OF_THE_BUCKET else trouble.declined(error, unsure)
                 raise no or error from error
 
         try:

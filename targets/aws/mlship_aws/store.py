@@ -140,6 +140,8 @@ class S3Store:
                 **condition,
             )
         except Declined as no:
+            if no.why != "condition" and "IfNoneMatch" in condition:
+                raise RegistryError(f"{self.url} cannot be written to", fix="Look at its URL") from no
             return self._ours(name, token) if no.unsure else None
         return str(answer["ETag"])
 
@@ -185,7 +187,8 @@ class S3Store:
     def _sweep(self) -> None:
         if not self._swept:
             self._swept = True
-            abort_stale(self._bucket, self.address.prefix)
+            with contextlib.suppress(RegistryError):  # the value is written
+                abort_stale(self._bucket, self.address.prefix)
 
     def _stream(self, key: str, name: str, start: int, end: int | None, answer: Any) -> Iterator[bytes]:
         """The body of `answer`, opened anew where it is cut off, and checked if it is all there is."""

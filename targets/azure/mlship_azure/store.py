@@ -99,7 +99,10 @@ class AzureStore:
         """See Store; one request for each 5000 keys."""
         begin, token = self.address.prefix + check_prefix(prefix), None
         while True:
-            names, token = self._container.ask(functools.partial(_page, begin=begin, token=token))
+            try:
+                names, token = self._container.ask(functools.partial(_page, begin=begin, token=token))
+            except Declined as no:
+                raise RegistryError(f"{self.url} cannot be listed", fix="Look at its URL") from no
             for name in names:
                 key = name[len(self.address.prefix) :]
                 if all(is_segment(part) for part in key.split("/")):
@@ -154,11 +157,10 @@ class AzureStore:
             hasher.update(piece)
             return functools.partial(self._stage, name, number, piece, there)
 
-        ids = list(self._lanes.in_order(map(job, itertools.count(), pieces)))
-        commit = functools.partial(
-            _commit, name=name, ids=ids, metadata={SHA256: hasher.hexdigest(), TOKEN: token}
-        )
         try:
+            ids = list(self._lanes.in_order(map(job, itertools.count(), pieces)))
+            metadata = {SHA256: hasher.hexdigest(), TOKEN: token}
+            commit = functools.partial(_commit, name=name, ids=ids, metadata=metadata)
             return str(self._container.ask(commit)["etag"])
         except Declined as no:
             if self._properties(name) is None:

@@ -282,6 +282,19 @@ def test_a_server_that_stays_away_is_given_up_in_time(cloud: Any) -> None:
 
 
 @S3
+def test_a_server_that_is_no_s3(cloud: Any) -> None:
+    """It answers 404 to everything, as a web server does."""
+    store = cloud.store(cloud.fresh(), PART)
+    cloud.proxy.cuts[:] = [Cut("404", method, "") for method in ("GET", "POST", "PUT") for _ in range(9)]
+    with pytest.raises(RegistryError, match="ListObjectsV2 was refused: 404"):
+        list(store.list(""))
+    with pytest.raises(RegistryError, match="ListMultipartUploads was refused: 404"):
+        store.write_if_absent("x", [bytes(3 * PART)])
+    with pytest.raises(RegistryError, match="cannot be written to"):
+        store.write_if_absent("x", [b"1"])
+
+
+@S3
 def test_errors_are_one_line_with_what_to_run(
     cloud: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -266,6 +266,19 @@ def test_pages_of_a_list_are_joined(cloud: Any, monkeypatch: pytest.MonkeyPatch)
 
 
 @AZURE
+def test_a_server_that_is_none_of_azures(cloud: Any) -> None:
+    """It answers 404 to everything, as a web server does."""
+    store = cloud.store(cloud.fresh(), PART)
+    cloud.proxy.cuts[:] = [Cut("404", "GET", "") for _ in range(9)]
+    with pytest.raises(RegistryError, match="cannot be listed"):
+        list(store.list(""))
+    cloud.proxy.cuts[:] = [Cut("404", "PUT", "") for _ in range(9)]
+    for data in (b"1", bytes(3 * PART)):
+        with pytest.raises(RegistryError, match=r"was ended meanwhile. Repeat"):
+            store.write_if_absent("x", [data])
+
+
+@AZURE
 def test_a_name_that_azure_changes_is_refused(cloud: Any) -> None:
     with pytest.raises(RegistryError, match="Azure knows no names that end with a dot"):
         cloud.store(cloud.fresh()).write_if_absent("tags/churn/v1.", [b""])
