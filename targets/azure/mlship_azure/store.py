@@ -190,39 +190,47 @@ class AzureStore:
         return block
 
     def _read(self, key: str, name: str, start: int, length: int | None) -> Iterator[bytes]:
-        found = self._properties(name)
-        if found is None:
-            raise RegistryError(f"{self.url} has no {key}")
-        end = found.size if length is None else min(found.size, start + length)
-        windows = (
+        first = WINDOW if length is None else min(WINDOW, length)
+        try:  # Azure knows no range of nothing: one byte of it tells as much
+            found, data = self._container.ask(
+                functools.partial(_fetch, name=name, at=start, length=max(1, first))
+            )
+        except Declined as no:
+            if no.why == "range":
+                return
+            raise RegistryError(f"{self.url} has no {key}") from no
+        size = int(found.content_range.rpartition("/")[2])
+        end = size if length is None else min(size, start + length)
+        data = data[: end - start]
+        if len(data) != min(first, end - start):
+            raise self._other_bytes()
+        later = (
             functools.partial(self._window, key, name, at, min(WINDOW, end - at), found.etag)
-            for at in range(start, end, WINDOW)
+            for at in range(start + WINDOW, end, WINDOW)
         )
         hasher = hashlib.sha256()
-        for window in Lanes(WINDOWS).in_order(windows):
+        for window in itertools.chain((data,), Lanes(WINDOWS).in_order(later)):
             hasher.update(window)
             view = memoryview(window)
             for at in range(0, len(view), CHUNK):
                 yield bytes(view[at : at + CHUNK])
-        if (start, end) == (0, found.size):
+        if (start, end) == (0, size):
             self._check(key, found, hasher.hexdigest())
 
     def _window(self, key: str, name: str, at: int, length: int, version: str) -> bytes:
-        def fetch(client: Any) -> bytes:
-            answer = client.get_blob_client(name).download_blob(
-                offset=at, length=length, max_concurrency=1, **_matches(version)
-            )
-            return bytes(answer.readall())
-
+        ask = functools.partial(_fetch, name=name, at=at, length=length, **_matches(version))
         try:
-            data = self._container.ask(fetch)
+            _, data = self._container.ask(ask)
         except Declined as no:
             raise RegistryError(
                 f"{key} in {self.url} was changed while it was read", fix="Repeat the command"
             ) from no
         if len(data) != length:
-            raise RegistryError(f"{self.url} answers with other bytes than it was asked for")
+            raise self._other_bytes()
         return data
+
+    def _other_bytes(self) -> RegistryError:
+        return RegistryError(f"{self.url} answers with other bytes than it was asked for")
 
     def _check(self, key: str, found: Any, sha256: str) -> None:
         """Raise RegistryError if the whole content is not what was written; that of others says nothing."""
@@ -242,6 +250,14 @@ def _matches(version: str) -> dict[str, Any]:
 
 def _metadata(data: bytes, token: str) -> dict[str, str]:
     return {SHA256: hashlib.sha256(data).hexdigest(), TOKEN: token}
+
+
+def _fetch(client: Any, name: str, at: int, length: int, **condition: Any) -> tuple[Any, bytes]:
+    """What the service says of a blob, and these bytes of it."""
+    answer = client.get_blob_client(name).download_blob(
+        offset=at, length=length, max_concurrency=1, **condition
+    )
+    return answer.properties, bytes(answer.readall())
 
 
 def _page(client: Any, begin: str, token: str | None) -> tuple[list[str], str | None]:
