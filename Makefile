@@ -13,6 +13,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
 TESTBED_PACKAGES := mount openssl docker-registry skopeo
+AZURITE := azurite@3.35.0
+TEST_CACHE := $(or $(MLSHIP_TEST_CACHE),$(HOME)/.cache/mlship-tests)
 
 # Only the lock decides what is installed: no user's uv settings, no other Python fetched behind our back.
 export UV_NO_CONFIG := 1
@@ -65,12 +67,16 @@ evidence: $(READY) ## run the faults and the bench in full and keep what they sa
 packaging: $(READY) ## wheel, sdist and editable install, each in an environment of its own
 	$(BIN)/pytest -m packaging $(ARGS)
 
-testbed: ## the real servers and tools that tests drive (Debian packages; needs root)
+testbed: ## the real servers and tools that tests drive (Debian packages, Azurite from npm; needs root)
 	@[ "$$(id -u)" = 0 ] || { echo "make testbed installs Debian packages ($(TESTBED_PACKAGES)): run it as root" >&2; exit 1; }
-	@missing=(); for name in $(TESTBED_PACKAGES); do dpkg -s "$$name" >/dev/null 2>&1 || missing+=("$$name"); done; \
+	@missing=(); command -v node >/dev/null || missing+=(nodejs); command -v npm >/dev/null || missing+=(npm); \
+	for name in $(TESTBED_PACKAGES); do dpkg -s "$$name" >/dev/null 2>&1 || missing+=("$$name"); done; \
 	if [ "$${#missing[@]}" -gt 0 ]; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
-	fi; echo "testbed: $(TESTBED_PACKAGES) ready"
+	fi
+	@[ -x "$(TEST_CACHE)/azurite/node_modules/.bin/azurite-blob" ] || \
+	  npm install --silent --no-audit --no-fund --no-update-notifier --prefix "$(TEST_CACHE)/azurite" $(AZURITE)
+	@echo "testbed: $(TESTBED_PACKAGES) $(AZURITE) ready"
 
 docs: $(READY) ## write docs/reference anew from the code
 	$(BIN)/python docs/generate.py

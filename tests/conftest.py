@@ -9,13 +9,17 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "samples"))
 
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -59,6 +63,11 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if name.startswith("MLSHIP_") and name not in OURS:
                 patch.delenv(name)
         patch.setenv("DOCKER_CONFIG", str(tmp_path_factory.mktemp("docker")))
+        for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_"))]:
+            patch.delenv(name)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         for name in ("NO_COLOR", "FORCE_COLOR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHASHSEED"):
             patch.delenv(name, raising=False)
         cache = os.environ.get("MLSHIP_TEST_CACHE") or Path.home() / ".cache" / "mlship-tests"
@@ -119,10 +128,17 @@ def running() -> Callable[[Path], dict[int, str]]:
     return naming
 
 
+def _azurite() -> bool:
+    from cloud_stores import azurite
+
+    return azurite() is not None
+
+
 # Name -> is it here, and what to do when it is not.
 TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
     "docker-registry": (lambda: shutil.which("docker-registry") is not None, "make testbed"),
     "skopeo": (lambda: shutil.which("skopeo") is not None, "make testbed"),
+    "azurite": (_azurite, "make testbed (npm installs it into the tests' cache)"),
     "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),
     "arm64": (
         lambda: bool(os.environ.get("MLSHIP_TEST_PYTHON_ARM64")),
@@ -152,3 +168,35 @@ def require() -> Callable[[str], None]:
         pytest.skip(f"{name} is not here: {how}")
 
     return check
+
+
+@pytest.fixture(scope="session")
+def cloud_of(require: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """`cloud_of("s3")`, `cloud_of("azblob")`: the running server (cloud_stores.Cloud), one for all tests."""
+    from cloud_stores import Cloud, azure_cloud, s3_cloud
+
+    with ExitStack() as stack:
+        running: dict[str, Cloud] = {}
+
+        def of(scheme: str) -> Cloud:
+            if scheme == "azblob":
+                require("azurite")
+            if scheme not in running:
+                cloud = s3_cloud() if scheme == "s3" else azure_cloud(tmp_path_factory.mktemp("azurite"))
+                running[scheme] = stack.enter_context(cloud)
+            return running[scheme]
+
+        yield of
+
+
+@pytest.fixture
+def cloud(request: pytest.FixtureRequest, cloud_of: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The server of the scheme that a test is parametrised with (indirect), and its credentials in the
+    environment; nothing is cut, nothing seen."""
+    cloud = cloud_of(request.param)
+    for name, value in cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    cloud.proxy.cuts.clear()
+    cloud.proxy.seen.clear()
+    yield cloud
+    cloud.proxy.cuts.clear()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,18 +79,23 @@ def test_every_command_works(
     own_home: Path,
     running: Callable[[Path], dict[int, str]],
     require: Callable[[str], None],
+    cloud_of: Any,
 ) -> None:
     if "openssl " in script(page):
         require("openssl")
     if "docker-registry " in script(page):
         require("docker-registry")
+    environment = _environment()
+    for scheme in ("s3", "azblob"):
+        if f" {scheme}://" in script(page):
+            environment |= cloud_of(scheme).for_docs()
     folder = tmp_path / "reader"
     folder.mkdir()
     try:
         done = subprocess.run(
             ["bash", "-c", script(page)],
             cwd=folder,
-            env=_environment(),
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

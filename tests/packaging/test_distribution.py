@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UV = Path(sys.prefix, "bin", "uv")
-IMPORT_ROOTS = {"mlship", "mlship_runtime", "mlship_local"}
+IMPORT_ROOTS = {"mlship", "mlship_runtime", "mlship_local", "mlship_aws", "mlship_azure"}
 
 # What a fresh installation says about itself, one JSON object.
 ASK = """
@@ -102,8 +102,9 @@ def test_the_command_answers(environment: Path, tmp_path: Path) -> None:
 def test_templates_and_entry_points_are_found(environment: Path, tmp_path: Path) -> None:
     said = json.loads(run(environment / "bin" / "python", "-I", "-c", ASK, cwd=tmp_path))
     assert said["version"] == "0.1.0"
-    registries = dict.fromkeys(("dir", "oci", "oci+http", "oci+https"), True)
-    assert said["found"] == {"targets": {"local": True}, "stores": {"dir": True}, "registries": registries}
+    stores = dict.fromkeys(("dir", "s3", "azblob"), True)
+    registries = stores | dict.fromkeys(("oci", "oci+http", "oci+https"), True)
+    assert said["found"] == {"targets": {"local": True}, "stores": stores, "registries": registries}
     assert {"mlship.toml", "train.py", "reduction.py"} <= set(said["template"])
     assert said["heavy"] == []
 
