@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mlship.bundle import layout, referrer
+from mlship.bundle.exchange import layout, referrer
 from mlship.bundle.spec_form import json_schema
 from mlship_runtime.bundle import canonical, manifest, paths, spec, ustar
 

@@ -137,8 +137,8 @@ def packed(model: Path, out: Path) -> tuple[float, float]:
 
 
 def pack(model: Path, out: Path) -> int:
-    from mlship.bundle.model_layers import model_layers
-    from mlship.bundle.shards import split
+    from mlship.bundle.models.model_layers import model_layers
+    from mlship.bundle.models.shards import split
 
     start = time.perf_counter()
     graph, shards = split(model, None)

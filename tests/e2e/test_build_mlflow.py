@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from skops import io
 
-from mlship.bundle.mlflow import read_folder
+from mlship.bundle.models.mlflow import read_folder
 from mlship.errors import BuildError
 from mlship.ops.init import init_for_model
 

@@ -22,9 +22,9 @@ from sklearn.linear_model import LogisticRegression
 
 from mlship.bundle.build import build_bundle
 from mlship.bundle.open import verify_bundle
-from mlship.bundle.platforms import this_machine
-from mlship.bundle.resolve import requirements_of, resolve
-from mlship.bundle.wheels import fetch, wheel_path
+from mlship.bundle.packages.platforms import this_machine
+from mlship.bundle.packages.resolve import requirements_of, resolve
+from mlship.bundle.packages.wheels import fetch, wheel_path
 from mlship.config import load_project
 from mlship.errors import BuildError
 from mlship.progress import SILENT

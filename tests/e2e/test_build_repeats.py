@@ -14,10 +14,11 @@ from cyclonedx.validation.json import JsonStrictValidator
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import GradientBoostingClassifier
 
-from mlship.bundle import convert, runtime_layers
+from mlship.bundle.audit.card import SBOM_PATH
 from mlship.bundle.build import build_bundle, lock_only
-from mlship.bundle.card import SBOM_PATH
+from mlship.bundle.models import convert
 from mlship.bundle.open import open_bundle, verify_bundle
+from mlship.bundle.packages import runtime_layers
 from mlship.config import load_project
 from mlship.errors import BuildError
 from mlship.reference import parse_reference
@@ -123,7 +124,7 @@ def test_a_second_build_makes_no_runtime_layer_again_and_asks_no_index(
     def asked(*args: object, **options: object) -> None:
         raise AssertionError("the index was asked")
 
-    monkeypatch.setattr("mlship.bundle.resolve._compile", asked)
+    monkeypatch.setattr("mlship.bundle.packages.resolve._compile", asked)
     monkeypatch.setattr("urllib.request.urlopen", asked)
     layers = Path(os.environ["MLSHIP_CACHE"], "layers")
     before = {path.name: path.stat().st_mtime_ns for path in layers.iterdir()}

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from skops import io as skops_io
 
-from mlship.bundle.named_globals import named_in_pickle
+from mlship.bundle.models.named_globals import named_in_pickle
 from mlship.bundle.open import verify_bundle
 from mlship.cli.main import main
 from mlship.errors import BuildError

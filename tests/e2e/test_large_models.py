@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 from tests.samples.large_model import write_perceptron
 
+from mlship.bundle.models.shards import MAX_SHARDS, SHARD_BYTES
 from mlship.bundle.open import verify_bundle
-from mlship.bundle.shards import MAX_SHARDS, SHARD_BYTES
 from mlship.errors import BuildError, BundleError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

@@ -10,7 +10,7 @@ import pytest
 from sample_bundle import make_bundle
 from sample_kills import check_everything_published, killed_at
 
-from mlship.bundle.export import export_file
+from mlship.bundle.exchange.export import export_file
 from mlship.bundle.open import open_bundle
 from mlship.ops.context import Context
 from mlship.ops.import_bundle import import_bundle

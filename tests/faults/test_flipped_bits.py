@@ -15,8 +15,8 @@ import pytest
 from sample_bundle import make_bundle
 from sample_signing import Signer, sample
 
-from mlship.bundle.export import export_file
-from mlship.bundle.import_file import import_file
+from mlship.bundle.exchange.export import export_file
+from mlship.bundle.exchange.import_file import import_file
 from mlship.bundle.open import OpenBundle, open_bundle, verify_bundle
 from mlship.errors import BundleError
 from mlship.reference import Reference

@@ -7,10 +7,10 @@ import zipfile
 from pathlib import Path
 
 from mlship.bundle.archive import Layer, write_layer
-from mlship.bundle.convert import Converted
 from mlship.bundle.document import Content
-from mlship.bundle.examples import Examples
 from mlship.bundle.lock import LockedParity, LockedRuntime, LockedWheel
+from mlship.bundle.models.convert import Converted
+from mlship.bundle.rows.examples import Examples
 from mlship.config import cache_dir, parse_project
 from mlship_runtime.bundle.spec import TensorSpec
 
@@ -59,7 +59,7 @@ def converted() -> Converted:
         graph=b"graph", shards=(), assemble={"X": ["age"]}, outputs=("score",), classes={}, reference=[],
         margins=None, reduced=[], reduced_schema=(TensorSpec("X", "FP32", (-1, 2), False),), reduction={},
         reducing=None,
-        framework="sklearn", precision="FP32", converter={"skl2onnx": "1.20.0"}, opset=18, python="3.11",
+        framework="sklearn", precision="FP32", converter={"skl2onnx": "1.20.0"}, opset=18, python="3.11", of_before=False,
     )  # fmt: skip
 
 

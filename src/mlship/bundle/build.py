@@ -10,13 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from mlship.bundle import golden, seen
 from mlship.bundle.archive import Layer, write_layer
-from mlship.bundle.card import read_card, write_card
-from mlship.bundle.convert import Converted, convert, leave
+from mlship.bundle.audit.card import read_card, write_card
+from mlship.bundle.audit.room import check_budget
+from mlship.bundle.audit.secrets import refuse_secrets
 from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
-from mlship.bundle.emulated import try_elsewhere
-from mlship.bundle.examples import Examples, read_examples
 from mlship.bundle.lock import (
     Lock,
     LockedGolden,
@@ -27,22 +25,31 @@ from mlship.bundle.lock import (
     read_lock,
     write_atomically,
 )
-from mlship.bundle.mlflow import with_signature
-from mlship.bundle.model_layers import model_digest, model_layers
-from mlship.bundle.pickles import refuse_pickles
-from mlship.bundle.platforms import named
-from mlship.bundle.proof import LOCKED, ONNX, Disparity, check_fused, check_parity, check_reduced
+from mlship.bundle.models.convert import Converted, convert, leave
+from mlship.bundle.models.mlflow import with_signature
+from mlship.bundle.models.model_layers import model_digest, model_layers
+from mlship.bundle.models.pickles import refuse_pickles
+from mlship.bundle.models.proof import LOCKED, ONNX, Disparity, check_fused, check_parity, check_reduced
+from mlship.bundle.models.reducing import (
+    Reduced,
+    Reducing,
+    as_model,
+    check_alone,
+    check_rows,
+    with_graph_inputs,
+)
+from mlship.bundle.models.shards import SHARD_BYTES
+from mlship.bundle.models.unconverted import Found, find
+from mlship.bundle.packages.emulated import try_elsewhere
+from mlship.bundle.packages.platforms import named
+from mlship.bundle.packages.runtime import Settled, for_this_machine, settle
+from mlship.bundle.packages.runtime_layers import ground_floor_layer, platform_layers
+from mlship.bundle.packages.wheels import fetch
 from mlship.bundle.publish import BuildStore, publish
-from mlship.bundle.record import Recorded
-from mlship.bundle.reducing import Reduced, Reducing, as_model, check_alone, check_rows, with_graph_inputs
-from mlship.bundle.room import check_budget
-from mlship.bundle.runtime import Settled, for_this_machine, settle
-from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers
-from mlship.bundle.secrets import refuse_secrets
-from mlship.bundle.shards import SHARD_BYTES
-from mlship.bundle.trial import try_bundle
-from mlship.bundle.unconverted import Found, find
-from mlship.bundle.wheels import fetch
+from mlship.bundle.rows import golden, seen
+from mlship.bundle.rows.examples import Examples, read_examples
+from mlship.bundle.rows.record import Recorded
+from mlship.bundle.rows.trial import try_bundle
 from mlship.config import Project
 from mlship.digest import sha256
 from mlship.errors import BuildError

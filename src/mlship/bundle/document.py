@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from mlship.bundle.archive import Layer
-from mlship.bundle.convert import Converted
-from mlship.bundle.examples import Examples, Tensor
-from mlship.bundle.golden import tolerances
 from mlship.bundle.lock import LockedParity, LockedRuntime
 from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
-from mlship.bundle.reducing import FILE, Reducing
-from mlship.bundle.seen import Seen
+from mlship.bundle.models.convert import Converted
+from mlship.bundle.models.reducing import FILE, Reducing
+from mlship.bundle.rows.examples import Examples, Tensor
+from mlship.bundle.rows.golden import tolerances
+from mlship.bundle.rows.seen import Seen
 from mlship.config import Project
 from mlship_runtime.bundle.canonical import encode
 from mlship_runtime.bundle.spec import TensorSpec

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mlship.bundle.resolve import Wheel
+from mlship.bundle.packages.resolve import Wheel
 from mlship.config import Project
 from mlship.digest import sha256
 from mlship.errors import BuildError

@@ -34,8 +34,8 @@ def build(ctx: Context, *, locked: bool = False, allow_pickle: bool = False) -> 
 
     Raises ConfigError for missing files, BuildError for whatever cannot become a bundle.
     """
+    from mlship.bundle.audit.materials import materials_of
     from mlship.bundle.build import build_bundle
-    from mlship.bundle.materials import materials_of
 
     project = ctx.project_or_error()
     check_files(project)

@@ -189,7 +189,7 @@ def _packages(spec: Spec) -> dict[str, str]:
 
 
 def _golden(one: OpenBundle, two: OpenBundle) -> GoldenChange:
-    from mlship.bundle.differ import golden_difference
+    from mlship.bundle.exchange.differ import golden_difference
 
     found = golden_difference(one, two)
     return GoldenChange(
@@ -203,7 +203,7 @@ def _golden(one: OpenBundle, two: OpenBundle) -> GoldenChange:
 
 
 def _weights(one: OpenBundle, two: OpenBundle) -> WeightsChange:
-    from mlship.bundle.differ import same_model, weight_difference
+    from mlship.bundle.exchange.differ import same_model, weight_difference
 
     found = weight_difference(one, two)
     return WeightsChange(

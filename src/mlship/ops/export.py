@@ -45,7 +45,7 @@ def export(
     if form not in FORMATS:
         raise UsageError(f"there is no format {form!r}", fix=f"Formats are {', '.join(FORMATS)}")
     module, _, name = FORMATS[form].partition(":")
-    write = getattr(importlib.import_module(f"mlship.bundle.{module}"), name)
+    write = getattr(importlib.import_module(f"mlship.bundle.exchange.{module}"), name)
     bundle = ctx.open_bundle(ref)
     written = write(bundle, file, platforms, ctx.progress)
     return Exported(

@@ -52,7 +52,7 @@ def _others(ctx: Context, section: TargetSection, bundle: OpenBundle) -> Iterato
 
 
 def _parity(bundle: OpenBundle) -> str:
-    from mlship.bundle.evidence import read_evidence
+    from mlship.bundle.audit.evidence import read_evidence
 
     found = read_evidence(bundle)
     golden = f"{found.golden_rows} golden rows"
@@ -62,7 +62,7 @@ def _parity(bundle: OpenBundle) -> str:
 
 
 def _scan(ctx: Context, section: TargetSection, bundle: OpenBundle) -> str:
-    from mlship.bundle.scan import refuse_findings, scan_bundle
+    from mlship.bundle.audit.scan import refuse_findings, scan_bundle
 
     scanned = scan_bundle(bundle, section.scan_except, ctx.progress)
     refuse_findings(bundle, scanned)

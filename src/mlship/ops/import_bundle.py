@@ -35,7 +35,7 @@ def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Impo
     Raises BundleError for a file that is not whole and right, UsageError, RegistryError; nothing is
     published then.
     """
-    from mlship.bundle.import_file import Taken, import_file
+    from mlship.bundle.exchange.import_file import Taken, import_file
     from mlship.registry.over_store import StoreRegistry
     from mlship.registry.transfer import move_tag
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlship.bundle.kitfile import kitfile_of, read_kit
-from mlship.bundle.mlflow import is_model_folder, read_folder
+from mlship.bundle.exchange.kitfile import kitfile_of, read_kit
+from mlship.bundle.models.mlflow import is_model_folder, read_folder
 from mlship.config.project import FILE_NAME
 from mlship.errors import ConfigError, UsageError
 from mlship.ops.init import Started, init_for_model

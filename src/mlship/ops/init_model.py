@@ -12,7 +12,7 @@ import msgspec
 
 import mlship_runtime
 from mlship.bundle import children
-from mlship.bundle.mlflow import is_model_folder, read_folder
+from mlship.bundle.models.mlflow import is_model_folder, read_folder
 from mlship.config.files import interpreter
 from mlship.errors import UsageError
 from mlship.result import Result

@@ -180,7 +180,7 @@ def _layer(layer: Descriptor, spec: Spec) -> Layer:
 
 
 def _room(manifest: Manifest, spec: Spec) -> tuple[Room, ...]:
-    from mlship.bundle.room import parts_of
+    from mlship.bundle.audit.room import parts_of
 
     found = parts_of(manifest, spec)
     whole = sum(part.size for part in found) or 1

@@ -30,8 +30,8 @@ def verify(ctx: Context, ref: str | None = None, keys: Sequence[str] = (), *, sc
 
     Raises BundleError for the first thing wrong, and for all that a scan finds.
     """
+    from mlship.bundle.audit.scan import refuse_findings, scan_bundle
     from mlship.bundle.open import verify_bundle
-    from mlship.bundle.scan import refuse_findings, scan_bundle
 
     bundle = ctx.open_bundle(ref)
     signed_by = check_signed(ctx, bundle, keys) if keys else None

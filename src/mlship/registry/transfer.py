@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlship.bundle.exchange.layout import carried, chosen
 from mlship.bundle.fault import as_bundle_error, damage_placed
-from mlship.bundle.layout import carried, chosen
 from mlship.bundle.source import KeepsParts, PartialSink, announced
 from mlship.errors import RegistryError, TagMovedError, UsageError
 from mlship.progress import SILENT, Progress

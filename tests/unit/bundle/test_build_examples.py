@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship.bundle.examples import MAX_ROWS, read_examples, spread, take
-from mlship.bundle.npy import read_npy
+from mlship.bundle.rows.examples import MAX_ROWS, read_examples, spread, take
+from mlship.bundle.rows.npy import read_npy
 from mlship.config import parse_project
 from mlship.errors import BuildError, ConfigError
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mlship.bundle import golden
-from mlship.bundle.examples import Examples
-from mlship.bundle.proof import check_parity, check_reduced, hanging_rows
+from mlship.bundle.models.proof import check_parity, check_reduced, hanging_rows
+from mlship.bundle.rows import golden
+from mlship.bundle.rows.examples import Examples
 from mlship.config import parse_project
 from mlship.errors import BuildError
 from mlship_runtime.bundle.spec import TensorSpec

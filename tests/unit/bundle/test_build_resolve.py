@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from mlship.bundle import resolve, runtime
 from mlship.bundle.lock import LockedRuntime
-from mlship.bundle.platforms import named, wanted
-from mlship.bundle.resolve import Resolved, Wheel, requirements_of
+from mlship.bundle.packages import resolve, runtime
+from mlship.bundle.packages.platforms import named, wanted
+from mlship.bundle.packages.resolve import Resolved, Wheel, requirements_of
 from mlship.config import parse_project
 from mlship.errors import BuildError
 from mlship.progress import SILENT

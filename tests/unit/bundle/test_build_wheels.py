@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mlship.bundle import trim, wheels
-from mlship.bundle.platforms import wanted
-from mlship.bundle.resolve import Wheel
-from mlship.bundle.runtime_layers import ground_floor_layer, platform_layers, unpacked
-from mlship.bundle.unwheel import wheel_files
+from mlship.bundle.packages import trim, wheels
+from mlship.bundle.packages.platforms import wanted
+from mlship.bundle.packages.resolve import Wheel
+from mlship.bundle.packages.runtime_layers import ground_floor_layer, platform_layers, unpacked
+from mlship.bundle.packages.unwheel import wheel_files
 from mlship.errors import BuildError
 from mlship.progress import SILENT
 from mlship_runtime.bundle.manifest import digest_of
@@ -167,7 +167,7 @@ def test_small_wheels_are_one_layer_and_large_ones_their_own(two, monkeypatch: p
     assert [entry.path.removeprefix(root) for entry in together.entries] == [
         "one/__init__.py", "two/__init__.py", "two/data.bin",
     ]  # fmt: skip
-    monkeypatch.setattr("mlship.bundle.runtime_layers.OWN_LAYER", 0)
+    monkeypatch.setattr("mlship.bundle.packages.runtime_layers.OWN_LAYER", 0)
     assert [layer.title[-7:] for layer in platform_layers(LINUX, two, trim.VERSION)] == ["one.tar", "two.tar"]
 
 

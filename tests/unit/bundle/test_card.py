@@ -13,13 +13,13 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from sample_content import ARM, LINUX, TOML, cached, content_layers, make_content
 
-from mlship.bundle.card import MAX_CARD, SBOM_PATH, read_card, write_card
+from mlship.bundle.audit.card import MAX_CARD, SBOM_PATH, read_card, write_card
+from mlship.bundle.audit.licenses import wheel_licenses
+from mlship.bundle.audit.sbom import package_url, sbom
 from mlship.bundle.document import CARD_PATH
-from mlship.bundle.licenses import wheel_licenses
-from mlship.bundle.reducing import Reducing
-from mlship.bundle.resolve import Wheel
-from mlship.bundle.sbom import package_url, sbom
-from mlship.bundle.wheels import wheel_path
+from mlship.bundle.models.reducing import Reducing
+from mlship.bundle.packages.resolve import Wheel
+from mlship.bundle.packages.wheels import wheel_path
 from mlship.config import parse_project
 from mlship.errors import BuildError, ConfigError
 from mlship_runtime.bundle.canonical import encode

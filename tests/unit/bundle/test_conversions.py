@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import mlship_runtime
-from mlship.bundle import conversions
-from mlship.bundle.conversions import Kept, keep, key_of, recall
+from mlship.bundle.models import conversions
+from mlship.bundle.models.conversions import Kept, keep, key_of, recall
 
 PYTHON = Path(sys.executable)
 Job = dict[str, Any]
@@ -21,7 +21,7 @@ Job = dict[str, Any]
 
 @pytest.fixture
 def job(tmp_path: Path, own_cache: Path) -> Job:
-    """A job of the kind that `mlship.bundle.convert` gives its child, in a project of two files."""
+    """A job of the kind that `mlship.bundle.models.convert` gives its child, in a project of two files."""
     root = tmp_path / "project"
     root.mkdir()
     for name in ("model.joblib", "reduction.py", "medians.json"):

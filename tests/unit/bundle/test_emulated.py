@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mlship.bundle import emulated
 from mlship.bundle.lock import LockedGolden
-from mlship.bundle.record import Recorded
+from mlship.bundle.packages import emulated
+from mlship.bundle.rows.record import Recorded
 from mlship.config import parse_project
 from mlship.errors import BuildError
 from mlship_runtime.platforms import this_platform

@@ -11,7 +11,7 @@ import pytest
 from sample_bundle import GOLDEN, make_layers, make_spec, write_bundle
 
 from mlship.bundle.archive import write_layer
-from mlship.bundle.evidence import read_evidence
+from mlship.bundle.audit.evidence import read_evidence
 from mlship.bundle.open import OpenBundle, open_bundle
 from mlship.errors import BundleError
 from mlship.reference import Reference

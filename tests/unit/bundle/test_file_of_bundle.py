@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sample_bundle import LINUX, MACOS, make_bundle
 
-from mlship.bundle.export import export_file
-from mlship.bundle.import_file import Taken, import_file
-from mlship.bundle.layout import LAYOUT, Index, write_index
+from mlship.bundle.exchange.export import export_file
+from mlship.bundle.exchange.import_file import Taken, import_file
+from mlship.bundle.exchange.layout import LAYOUT, Index, write_index
+from mlship.bundle.exchange.referrer import Subject, read_referrer, write_referrer
 from mlship.bundle.open import open_bundle, verify_bundle
-from mlship.bundle.referrer import Subject, read_referrer, write_referrer
 from mlship.bundle.source import Attachment
 from mlship.digest import sha256
 from mlship.errors import BundleError, RegistryError, UsageError
@@ -307,11 +307,11 @@ def test_what_repeats_the_bundle_is_not_carried(
 def test_more_than_a_file_takes_is_said(
     source: StoreRegistry, tmp_path: Path, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlship.bundle.attached.MAX_ATTACHMENTS", 1)
+    monkeypatch.setattr("mlship.bundle.exchange.attached.MAX_ATTACHMENTS", 1)
     with pytest.raises(RegistryError, match="too much attached to it for a file: 2 attachments, where"):
         exported(source, tmp_path / "a.tar")
-    monkeypatch.setattr("mlship.bundle.attached.MAX_ATTACHMENTS", 2)
-    monkeypatch.setattr("mlship.bundle.attached.MAX_ATTACHED", 10)
+    monkeypatch.setattr("mlship.bundle.exchange.attached.MAX_ATTACHMENTS", 2)
+    monkeypatch.setattr("mlship.bundle.exchange.attached.MAX_ATTACHED", 10)
     with pytest.raises(RegistryError, match="17 bytes are attached, where at most 10 can be"):
         exported(source, tmp_path / "a.tar")
     assert not (tmp_path / "a.tar").exists()

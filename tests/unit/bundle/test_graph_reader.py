@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from mlship.bundle.graph_reader import Graph, Value, read_graph
-from mlship.bundle.wire import Unreadable
+from mlship.bundle.models.graph_reader import Graph, Value, read_graph
+from mlship.bundle.rows.wire import Unreadable
 
 
 def model(*tensors: onnx.TensorProto) -> bytes:

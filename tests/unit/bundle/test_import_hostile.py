@@ -19,11 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_bundle import LINUX, MACOS, make_bundle
 
-from mlship.bundle.export import export_file
-from mlship.bundle.import_file import import_file
-from mlship.bundle.layout import read_index
+from mlship.bundle.exchange.export import export_file
+from mlship.bundle.exchange.import_file import import_file
+from mlship.bundle.exchange.layout import read_index
+from mlship.bundle.exchange.referrer import Subject, read_referrer
 from mlship.bundle.open import open_bundle
-from mlship.bundle.referrer import Subject, read_referrer
 from mlship.digest import sha256
 from mlship.errors import BundleError
 from mlship.ops.context import Context
@@ -593,7 +593,7 @@ def test_other_attachments(change: Change, why: str, signed: bytes, refused: Cal
 def test_too_many_attachments(
     signed: bytes, refused: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlship.bundle.attached.MAX_ATTACHED", 8)
+    monkeypatch.setattr("mlship.bundle.exchange.attached.MAX_ATTACHED", 8)
     assert "9 bytes are attached, where at most 8 can be" in refused(signed)
 
 

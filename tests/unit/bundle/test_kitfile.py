@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlship.bundle.kitfile import read_kit
+from mlship.bundle.exchange.kitfile import read_kit
 from mlship.errors import BuildError
 
 TEXT = """\

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import pytest
 
-from mlship.bundle.pickles import find_pickles, refuse_pickles
+from mlship.bundle.models.pickles import find_pickles, refuse_pickles
 from mlship.errors import BuildError
 
 VALUE = collections.OrderedDict(a=[1, 2.5, "three"], b=complex(1, 2))

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from mlship.bundle import plain_yaml
-from mlship.bundle.plain_yaml import NotPlain, read
+from mlship.bundle.models import plain_yaml
+from mlship.bundle.models.plain_yaml import NotPlain, read
 
 WRITTEN = """\
 # by a program

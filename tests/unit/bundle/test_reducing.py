@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from mlship.bundle.proof import check_fused
-from mlship.bundle.reducing import (
+from mlship.bundle.models.proof import check_fused
+from mlship.bundle.models.reducing import (
     Reduced,
     Reducing,
     as_model,

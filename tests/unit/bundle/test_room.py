@@ -8,7 +8,7 @@ import pytest
 from sample_bundle import LINUX, MACOS, make_layers
 
 from mlship.bundle.archive import write_layer
-from mlship.bundle.room import Part, check_budget, parts
+from mlship.bundle.audit.room import Part, check_budget, parts
 from mlship.config import Project, parse_project
 from mlship.errors import BuildError
 

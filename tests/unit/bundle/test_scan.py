@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from sample_bundle import LINUX, make_layers, make_spec, write_bundle
 
-from mlship.bundle import scan
 from mlship.bundle.archive import Layer, write_layer
+from mlship.bundle.audit import scan
+from mlship.bundle.audit.scan import refuse_findings, scan_bundle
 from mlship.bundle.open import OpenBundle, open_bundle
-from mlship.bundle.scan import refuse_findings, scan_bundle
 from mlship.errors import BundleError
 from mlship.reference import Reference
 from mlship.registry.over_store import open_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlship.bundle.secrets import find_in_chunks, find_secrets, refuse_secrets
+from mlship.bundle.audit.secrets import find_in_chunks, find_secrets, refuse_secrets
 from mlship.config import Project, parse_project
 from mlship.errors import BuildError, ConfigError
 
@@ -61,7 +61,7 @@ def test_a_word_that_a_library_looks_for_is_no_key() -> None:
 @pytest.mark.parametrize(("form", "text"), EACH)
 def test_a_secret_across_the_end_of_a_block(form: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever blocks end, and however the content comes."""
-    monkeypatch.setattr("mlship.bundle.secrets.BLOCK", 6000)
+    monkeypatch.setattr("mlship.bundle.audit.secrets.BLOCK", 6000)
     for before in (0, 1300, 1850, 1900, 1904, 1910, 5990):
         data = b"a\n" * before + b'"' + text.encode() + b'"' + b"\nb" * 4000
         expected = [(form, before + 1)]
@@ -72,7 +72,7 @@ def test_a_secret_across_the_end_of_a_block(form: str, text: str, monkeypatch: p
 
 
 def test_a_word_that_only_begins_with_a_block_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlship.bundle.secrets.BLOCK", 6000)
+    monkeypatch.setattr("mlship.bundle.audit.secrets.BLOCK", 6000)
     token = b"ghp_" + b"aB3" * 12
     for before in range(1890, 1920):
         data = b"." * before + b"x" + token + b" " * 5000

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlship.bundle import seen
+from mlship.bundle.rows import seen
 from mlship.config import parse_project
 
 TOML = '[project]\nname = "a"\n[model]\nsource = "m"\n'

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from mlship.bundle.archive import Stretch
-from mlship.bundle.shards import MAX_SHARDS, Shard, Weight, divide, split
+from mlship.bundle.models.shards import MAX_SHARDS, Shard, Weight, divide, split
 
 MIB = 1 << 20
 

@@ -14,7 +14,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from skops import io as skops_io
 
-from mlship.bundle.unconverted import Found, find
+from mlship.bundle.models.unconverted import Found, find
 from mlship.config import parse_project
 from mlship.errors import BuildError, ConfigError
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship.bundle import trim
-from mlship.bundle.platforms import wanted
-from mlship.bundle.resolve import Wheel
-from mlship.bundle.runtime_layers import platform_layers
-from mlship.bundle.unwheel import wheel_files
-from mlship.bundle.wheels import wheel_path
+from mlship.bundle.packages import trim
+from mlship.bundle.packages.platforms import wanted
+from mlship.bundle.packages.resolve import Wheel
+from mlship.bundle.packages.runtime_layers import platform_layers
+from mlship.bundle.packages.unwheel import wheel_files
+from mlship.bundle.packages.wheels import wheel_path
 from mlship.digest import sha256
 from mlship.errors import BuildError
 

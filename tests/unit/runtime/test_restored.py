@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skops import io as skops_io
 
-from mlship.bundle.named_globals import named_in_pickle
+from mlship.bundle.models.named_globals import named_in_pickle
 from mlship.errors import BuildError
 from mlship_runtime.errors import InvalidBundle
 from mlship_runtime.model.permitted import PLAIN

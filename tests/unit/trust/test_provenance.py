@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sample_signing import Signer, sample
 
-from mlship.bundle.materials import clean_commit, materials_of
+from mlship.bundle.audit.materials import clean_commit, materials_of
 from mlship.bundle.open import OpenBundle
 from mlship.config import Project, load_project
 from mlship.errors import BundleError

@@ -1,8 +1,8 @@
 """The whole work in the project's interpreter: reduce the examples, ask the model, convert it, write the
 results.
 
-Reads a job (see `mlship.bundle.convert`), writes `result` (JSON; NaN is allowed in it) and `model` (ONNX
-bytes).
+Reads a job (see `mlship.bundle.models.convert`), writes `result` (JSON; NaN is allowed in it) and `model`
+(ONNX bytes).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
-from mlship.bundle.examples import Tensor
+from mlship.bundle.rows.examples import Tensor
 from mlship.config import Project
 
 MOST_CATEGORIES = 32

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mlship.bundle.archive import Layer
 from mlship.bundle.document import Content
-from mlship.bundle.golden import tolerances
 from mlship.bundle.lock import LockedGolden, LockedRuntime
-from mlship.bundle.platforms import Wanted, named
-from mlship.bundle.trial import try_bundle
+from mlship.bundle.packages.platforms import Wanted, named
+from mlship.bundle.rows.golden import tolerances
+from mlship.bundle.rows.trial import try_bundle
 from mlship.config.settings import EMULATED, emulated_python
 from mlship.errors import BuildError
 from mlship.progress import Progress

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
-from mlship.bundle.examples import take
-from mlship.bundle.platforms import Wanted
-from mlship.bundle.record import Recorded, record, runtime_python
-from mlship.bundle.runtime_layers import unpacked
+from mlship.bundle.packages.platforms import Wanted
+from mlship.bundle.packages.runtime_layers import unpacked
+from mlship.bundle.rows.examples import take
+from mlship.bundle.rows.record import Recorded, record, runtime_python
 from mlship.config import cache_dir
 from mlship.digest import sha256
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlship.bundle.examples import Tensor
 from mlship.bundle.lock import LockedParity
+from mlship.bundle.rows.examples import Tensor
 from mlship.errors import BuildError
 from mlship_runtime.golden import Comparison, Difference, compare
 

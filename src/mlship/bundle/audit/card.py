@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlship.bundle.archive import Layer, write_layer
+from mlship.bundle.audit.sbom import sbom
+from mlship.bundle.audit.secrets import refuse_secrets
 from mlship.bundle.document import CARD_PATH, Content
-from mlship.bundle.sbom import sbom
-from mlship.bundle.secrets import refuse_secrets
 from mlship.config import Project
 from mlship_runtime.bundle.canonical import encode
 

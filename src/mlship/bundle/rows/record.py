@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlship.bundle.examples import Tensor
-from mlship.bundle.platforms import Wanted
+from mlship.bundle.packages.platforms import Wanted
+from mlship.bundle.rows.examples import Tensor
 from mlship.config import Project, interpreter
 from mlship.errors import BuildError
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from mlship.bundle.layout import MAX_ATTACHED, MAX_ATTACHMENTS, Index, Referrer, blob_path, carried_beside
-from mlship.bundle.open import OpenBundle
-from mlship.bundle.referrer import (
+from mlship.bundle.exchange.layout import (
+    MAX_ATTACHED,
+    MAX_ATTACHMENTS,
+    Index,
+    Referrer,
+    blob_path,
+    carried_beside,
+)
+from mlship.bundle.exchange.referrer import (
     EMPTY,
     MAX_REFERRER,
     Subject,
@@ -15,6 +21,7 @@ from mlship.bundle.referrer import (
     read_referrer,
     write_referrer,
 )
+from mlship.bundle.open import OpenBundle
 from mlship.bundle.source import Attachment, BundleSource
 from mlship.digest import checked, sha256
 from mlship.errors import RegistryError

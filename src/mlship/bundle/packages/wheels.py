@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from urllib.parse import unquote, urlsplit
 
-from mlship.bundle.resolve import Wheel, locate
+from mlship.bundle.packages.resolve import Wheel, locate
 from mlship.config import cache_dir
 from mlship.digest import CHUNK
 from mlship.errors import BuildError

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from mlship.bundle.audit.secrets import find_in_chunks
 from mlship.bundle.fault import damage_placed
+from mlship.bundle.models.pickles import find_pickles
 from mlship.bundle.open import OpenBundle
-from mlship.bundle.pickles import find_pickles
-from mlship.bundle.secrets import find_in_chunks
 from mlship.errors import BundleError
 from mlship.progress import SILENT, Progress
 from mlship_runtime.bundle.extract import hashed_chunks

@@ -17,12 +17,12 @@ from pathlib import Path
 import msgspec
 
 import mlship_runtime
-from mlship.bundle import trim
 from mlship.bundle.archive import Layer, write_layer
-from mlship.bundle.platforms import Wanted
-from mlship.bundle.resolve import Wheel
-from mlship.bundle.unwheel import wheel_files
-from mlship.bundle.wheels import wheel_path
+from mlship.bundle.packages import trim
+from mlship.bundle.packages.platforms import Wanted
+from mlship.bundle.packages.resolve import Wheel
+from mlship.bundle.packages.unwheel import wheel_files
+from mlship.bundle.packages.wheels import wheel_path
 from mlship.config import cache_dir
 from mlship.digest import hex_of, sha256
 from mlship.errors import BuildError

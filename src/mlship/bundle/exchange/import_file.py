@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mlship.bundle.attached import read_attached
-from mlship.bundle.layout import INDEX_PATH, LAYOUT, LAYOUT_PATH, MAX_INDEX, blob_path, carried, read_index
+from mlship.bundle.exchange.attached import read_attached
+from mlship.bundle.exchange.layout import (
+    INDEX_PATH,
+    LAYOUT,
+    LAYOUT_PATH,
+    MAX_INDEX,
+    blob_path,
+    carried,
+    read_index,
+)
 from mlship.bundle.manifest import check_config
 from mlship.bundle.source import AttachmentSink, BundleSink, PartialSink, announced
 from mlship.digest import checked

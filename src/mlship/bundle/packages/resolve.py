@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mlship.bundle.platforms import Wanted
+from mlship.bundle.packages.platforms import Wanted
 from mlship.errors import BuildError
 
 RUNTIME = ("httptools", "msgspec", "numpy", "orjson", "uvloop")

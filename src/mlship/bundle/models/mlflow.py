@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mlship.bundle import plain_yaml
-from mlship.bundle.stated import with_inputs
+from mlship.bundle.models import plain_yaml
+from mlship.bundle.rows.stated import with_inputs
 from mlship.config import Project
 from mlship.config.sections import ColumnSection, Datatype
 from mlship.errors import BuildError

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlship.bundle.referrer import EMPTY, Subject, check_media_type
+from mlship.bundle.exchange.referrer import EMPTY, Subject, check_media_type
 from mlship.bundle.source import Attachment
 from mlship.digest import hex_of, sha256
 from mlship.errors import UsageError

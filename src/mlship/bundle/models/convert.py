@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import mlship_runtime
-from mlship.bundle import children, conversions
-from mlship.bundle.conversions import Kept
-from mlship.bundle.examples import Examples, Tensor
-from mlship.bundle.mlflow import logged_code, model_file
-from mlship.bundle.python import version_of
-from mlship.bundle.reducing import FILE, Reduced, Reducing, why_apart
-from mlship.bundle.shards import SHARD_BYTES, Shard, split
-from mlship.bundle.unconverted import Found, Unconverted, not_allowed
+from mlship.bundle import children
+from mlship.bundle.models import conversions
+from mlship.bundle.models.conversions import Kept
+from mlship.bundle.models.mlflow import logged_code, model_file
+from mlship.bundle.models.reducing import FILE, Reduced, Reducing, why_apart
+from mlship.bundle.models.shards import SHARD_BYTES, Shard, split
+from mlship.bundle.models.unconverted import Found, Unconverted, not_allowed
+from mlship.bundle.packages.python import version_of
+from mlship.bundle.rows.examples import Examples, Tensor
 from mlship.config import Project, interpreter
 from mlship.errors import BuildError
 from mlship_runtime.bundle.spec import TensorSpec

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import isfinite, prod
 from typing import Any
 
-from mlship.bundle.graph_reader import Graph, Weight, read_graph
+from mlship.bundle.models.graph_reader import Graph, Weight, read_graph
 from mlship.bundle.open import OpenBundle
-from mlship.bundle.wire import Unreadable
+from mlship.bundle.rows.wire import Unreadable
 from mlship.errors import BundleError
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.ustar import CHUNK, ChunkStream

@@ -9,8 +9,8 @@ from typing import get_args
 
 import msgspec
 
-from mlship.bundle.examples import Tensor, take
-from mlship.bundle.stated import with_inputs
+from mlship.bundle.rows.examples import Tensor, take
+from mlship.bundle.rows.stated import with_inputs
 from mlship.config import Project
 from mlship.config.sections import ColumnSection, Datatype, ModelSection, ReductionSection
 from mlship.errors import BuildError

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from mlship.bundle.npy import read_npy
-from mlship.bundle.synthetic import synthetic_columns
+from mlship.bundle.rows.npy import read_npy
+from mlship.bundle.rows.synthetic import synthetic_columns
 from mlship.config import Project
 from mlship.digest import sha256
 from mlship.errors import BuildError

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlship.bundle.wire import BYTES, VARINT, Unreadable, Wire
+from mlship.bundle.rows.wire import BYTES, VARINT, Unreadable, Wire
 from mlship_runtime.bundle.ustar import Stream
 
 _MAX_DIMS = 64

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 from mlship.bundle.archive import Layer
+from mlship.bundle.audit.licenses import wheel_licenses
 from mlship.bundle.document import MODEL_PATH, Content
-from mlship.bundle.licenses import wheel_licenses
 from mlship.bundle.lock import LockedRuntime
-from mlship.bundle.resolve import Wheel
-from mlship.bundle.wheels import wheel_path
+from mlship.bundle.packages.resolve import Wheel
+from mlship.bundle.packages.wheels import wheel_path
 from mlship_runtime.bundle.spec import FileEntry, TensorSpec
 
 Json = dict[str, Any]

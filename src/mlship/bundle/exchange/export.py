@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mlship.bundle.attached import attached_to, content
-from mlship.bundle.fault import as_bundle_error
-from mlship.bundle.layout import (
+from mlship.bundle.exchange.attached import attached_to, content
+from mlship.bundle.exchange.layout import (
     INDEX_PATH,
     LAYOUT,
     LAYOUT_PATH,
@@ -21,6 +20,7 @@ from mlship.bundle.layout import (
     chosen,
     write_index,
 )
+from mlship.bundle.fault import as_bundle_error
 from mlship.bundle.open import OpenBundle
 from mlship.errors import RegistryError
 from mlship.progress import SILENT, Progress

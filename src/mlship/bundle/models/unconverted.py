@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlship.bundle.mlflow import model_file
-from mlship.bundle.named_globals import named_in_pickle
+from mlship.bundle.models.mlflow import model_file
+from mlship.bundle.models.named_globals import named_in_pickle
 from mlship.config import Project
 from mlship.errors import BuildError
 from mlship_runtime.errors import InvalidBundle

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mlship.bundle import plain_yaml
+from mlship.bundle.models import plain_yaml
 from mlship.errors import BuildError
 
 FILES = ("Kitfile", "kitfile", ".kitfile")

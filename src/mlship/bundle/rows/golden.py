@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlship.bundle.examples import Examples, Tensor, spread, take
 from mlship.bundle.lock import LockedGolden
-from mlship.bundle.proof import hanging_rows
-from mlship.bundle.seen import Seen
+from mlship.bundle.models.proof import hanging_rows
+from mlship.bundle.rows.examples import Examples, Tensor, spread, take
+from mlship.bundle.rows.seen import Seen
 from mlship.config import Project
 from mlship.errors import BuildError
 from mlship_runtime.golden import compare

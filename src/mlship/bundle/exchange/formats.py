@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlship.bundle.card import SBOM_PATH
+from mlship.bundle.audit.card import SBOM_PATH
 from mlship.bundle.document import CARD_PATH
-from mlship.bundle.export import Written, new_file
-from mlship.bundle.graph_reader import Value, read_graph
-from mlship.bundle.layout import chosen
+from mlship.bundle.exchange.export import Written, new_file
+from mlship.bundle.exchange.layout import chosen
+from mlship.bundle.models.graph_reader import Value, read_graph
 from mlship.bundle.open import OpenBundle
-from mlship.bundle.resolve import Wheel
-from mlship.bundle.wheels import fetch, wheel_path
-from mlship.bundle.wire import Unreadable
+from mlship.bundle.packages.resolve import Wheel
+from mlship.bundle.packages.wheels import fetch, wheel_path
+from mlship.bundle.rows.wire import Unreadable
 from mlship.digest import CHUNK
 from mlship.errors import BundleError, RegistryError, UsageError
 from mlship.progress import Progress

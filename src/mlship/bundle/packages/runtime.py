@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from mlship.bundle import trim
 from mlship.bundle.lock import LockedRuntime, LockedWheel
-from mlship.bundle.platforms import Wanted, named, this_machine, wanted
-from mlship.bundle.python import version_of
-from mlship.bundle.resolve import Resolved, Wheel, requirements_of, resolve
+from mlship.bundle.packages import trim
+from mlship.bundle.packages.platforms import Wanted, named, this_machine, wanted
+from mlship.bundle.packages.python import version_of
+from mlship.bundle.packages.resolve import Resolved, Wheel, requirements_of, resolve
 from mlship.config import Project, interpreter
 from mlship.errors import BuildError
 from mlship.progress import Progress

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from mlship.bundle.archive import Layer, write_layer
-from mlship.bundle.convert import Converted
 from mlship.bundle.document import MODEL_PATH
-from mlship.bundle.shards import FOLDER, Shard
-from mlship.bundle.unconverted import CODE
+from mlship.bundle.models.convert import Converted
+from mlship.bundle.models.shards import FOLDER, Shard
+from mlship.bundle.models.unconverted import CODE
 from mlship.digest import sha256
 from mlship_runtime.bundle.canonical import encode
 

@@ -1,0 +1,1 @@
+"""What is found in a bundle, and what it tells of itself: secrets, pickles, proof, size, card."""
