@@ -59,7 +59,8 @@ def converted() -> Converted:
         graph=b"graph", shards=(), assemble={"X": ["age"]}, outputs=("score",), classes={}, reference=[],
         margins=None, reduced=[], reduced_schema=(TensorSpec("X", "FP32", (-1, 2), False),), reduction={},
         reducing=None,
-        framework="sklearn", precision="FP32", converter={"skl2onnx": "1.20.0"}, opset=18, python="3.11", of_before=False,
+        framework="sklearn", precision="FP32", converter={"skl2onnx": "1.20.0"}, opset=18, python="3.11",
+        of_before=False,
     )  # fmt: skip
 
 
