@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.audit.card import read_card, write_card
@@ -25,31 +26,24 @@ from mlship.bundle.lock import (
     read_lock,
     write_atomically,
 )
-from mlship.bundle.models.convert import Converted, convert, leave
+from mlship.bundle.models.convert import Converted, leave
 from mlship.bundle.models.mlflow import with_signature
-from mlship.bundle.models.model_layers import model_digest, model_layers
-from mlship.bundle.models.pickles import refuse_pickles
-from mlship.bundle.models.proof import LOCKED, ONNX, Disparity, check_fused, check_parity, check_reduced
+from mlship.bundle.models.model_layers import model_digest
 from mlship.bundle.models.reducing import (
-    Reduced,
-    Reducing,
-    as_model,
-    check_alone,
-    check_rows,
     with_graph_inputs,
 )
 from mlship.bundle.models.shards import SHARD_BYTES
 from mlship.bundle.models.unconverted import Found, find
 from mlship.bundle.packages.emulated import try_elsewhere
 from mlship.bundle.packages.platforms import named
-from mlship.bundle.packages.runtime import Settled, for_this_machine, settle
+from mlship.bundle.packages.runtime import Settled, settle
 from mlship.bundle.packages.runtime_layers import ground_floor_layer, platform_layers
 from mlship.bundle.packages.wheels import fetch
+from mlship.bundle.proving import Proved, Proving, Ways
 from mlship.bundle.publish import BuildStore, publish
 from mlship.bundle.rows import golden, seen
 from mlship.bundle.rows.examples import Examples, read_examples
 from mlship.bundle.rows.record import Recorded
-from mlship.bundle.rows.trial import try_bundle
 from mlship.config import Project
 from mlship.digest import sha256
 from mlship.errors import BuildError
@@ -59,18 +53,6 @@ from mlship_runtime.bundle.canonical import encode
 from mlship_runtime.bundle.manifest import Manifest, read_manifest
 from mlship_runtime.bundle.spec import Spec, read_spec
 from mlship_runtime.errors import RuntimeFault
-
-PRECISIONS = ("FP32", "FP64")
-
-
-@dataclass(frozen=True)
-class _Proved:
-    """A conversion with its layers, what it answered and how far that is from the original."""
-
-    converted: Converted
-    own: list[Layer]
-    answers: Recorded
-    parity: LockedParity
 
 
 @dataclass(frozen=True)
@@ -183,7 +165,6 @@ class _Build:
         self.project = with_graph_inputs(with_signature(project))
         self.before, self.upgrade = before, upgrade
         self.shard_bytes, self.allow_pickle = shard_bytes, allow_pickle
-        self.unconverted: Converted | None = None
         self.kept = None if upgrade else before
         self.folder, self.progress = folder, progress
 
@@ -194,8 +175,7 @@ class _Build:
         card = read_card(self.project)
         examples = read_examples(self.project)
         self.progress.say(f"Read {examples.rows} examples, {len(examples.schema)} columns")
-        if found:
-            self._leave(examples, found)
+        taken = self._leave(examples, found) if found else None
         ground_floor = ground_floor_layer()
         settled = settle(
             self.project,
@@ -205,21 +185,12 @@ class _Build:
             progress=self.progress,
         )
         runtime = [ground_floor, *self._runtime_layers(settled)]
-        reduced = self._reduced(examples, ground_floor, settled)
-        proved = self._first_proved(examples, ground_floor, settled, reduced)
-        converted, own, answers, parity = proved.converted, proved.own, proved.answers, proved.parity
-        inputs = self._inputs(examples, own, settled.locked)
-        kept = self.kept
-        if kept and kept.golden and kept.parity and dict(kept.golden.inputs) == inputs:
-            # Nothing has changed: what another processor finds in the last digits is not packed.
-            golden.check_locked(self.project, kept.golden, answers.outputs)
-            recorded, parity = kept.golden, kept.parity
-        else:
-            recorded = self._record(examples, converted, answers, inputs)
-            tried = Content(self.project, examples, converted, settled.locked)
-            try_elsewhere(
-                tried, [*own, *runtime], settled.locked, recorded, self.folder, progress=self.progress
-            )
+        precision = self.kept.model.precision if self.kept and self.kept.model else None
+        ways = Ways(self.shard_bytes, self.upgrade, precision)
+        proving = Proving(self.project, examples, ground_floor, settled, self.folder, ways, self.progress)
+        proved = proving.as_it_is(taken) if taken else proving.proved()
+        converted, own = proved.converted, proved.own
+        recorded, parity = self._recorded(examples, proved, runtime, settled.locked)
         document = encode(golden.golden_document(examples, recorded))
         layers = [
             *own,
@@ -249,94 +220,15 @@ class _Build:
         )
         return lock, [*layers, write_card(final, layers, card, self.folder)], final
 
-    def _leave(self, examples: Examples, found: Found) -> None:
+    def _leave(self, examples: Examples, found: Found) -> Converted:
         """Take the model as it is; what it needs is resolved with what the project states."""
         self.progress.phase("take")
-        self.unconverted = leave(self.project, examples, found, self.folder)
-        assert self.unconverted.unconverted is not None  # noqa: S101 - leave() gives it
+        taken = leave(self.project, examples, found, self.folder)
+        assert taken.unconverted is not None  # noqa: S101 - leave() gives it
         stated = self.project.runtime
-        needed = (*stated.requirements, *self.unconverted.unconverted.packages)
-        runtime = msgspec.structs.replace(stated, requirements=needed)
-        self.project = msgspec.structs.replace(self.project, runtime=runtime)
-
-    def _reduced(self, examples: Examples, ground_floor: Layer, settled: Settled) -> Reduced | None:
-        """What [reduction] graph makes of the examples: the graph is taken and tried as a model is."""
-        project, folder = as_model(self.project), self.folder / "reduction"
-        if project is None:
-            return None
-        folder.mkdir()
-        try:
-            found = convert(project, examples, PRECISIONS[0], folder, anew=self.upgrade)
-            if found.shards:
-                raise BuildError("it has more weights than a reduction may have", cause="64 MiB are allowed")
-            layers = [*model_layers(found, folder), ground_floor]
-            content = Content(project, examples, found, settled.locked)
-            answers = self._try(content, layers, settled, folder)
-            check_rows(answers.outputs, examples.rows)
-            alone = [examples.rows // 2]
-            check_alone(answers.outputs, self._try(content, layers, settled, folder, alone).outputs, alone)
-        except BuildError as error:
-            where = self.project.where("reduction", "graph")
-            raise BuildError(f"{where}: {error.what}", cause=error.cause, fix=error.fix) from error
-        graph = Reducing(found.graph, found.assemble, found.opset, found.converter)
-        return Reduced(graph, answers.outputs)
-
-    def _first_proved(
-        self, examples: Examples, ground_floor: Layer, settled: Settled, reduced: Reduced | None
-    ) -> _Proved:
-        """The conversion in the first precision that is proved equal to the original; if none is, the error
-        of the first. A scaler in front of a forest often needs FP64, which costs the others speed."""
-        if self.unconverted:
-            return self._proved(examples, ground_floor, settled, self.unconverted.precision, None)
-        order = [self.kept.model.precision] if self.kept and self.kept.model else []
-        first: BuildError | None = None
-        for precision in dict.fromkeys([*order, *PRECISIONS]):
-            try:
-                return self._proved(examples, ground_floor, settled, precision, reduced)
-            except Disparity as error:
-                first = first or error
-                self.progress.say(f"Numbers in {precision} do not answer as the original")
-            except BuildError:
-                if first is None:
-                    raise
-        raise first or AssertionError("there is at least one precision")
-
-    def _proved(
-        self,
-        examples: Examples,
-        ground_floor: Layer,
-        settled: Settled,
-        precision: str,
-        reduced: Reduced | None,
-    ) -> _Proved:
-        folder = self.folder / precision
-        folder.mkdir()
-        if self.unconverted:
-            converted = self.unconverted
-        else:
-            self.progress.phase("convert")
-            converted = convert(
-                self.project, examples, precision, folder, self.shard_bytes, reduced, anew=self.upgrade
-            )
-        self.progress.say(_conversion(converted))
-        own = self._own_layers(converted, folder)
-        content = Content(self.project, examples, converted, settled.locked)
-        answers = self._try(content, [*own, ground_floor], settled, folder)
-        parity = self._prove(converted, answers)
-        self._prove_fused(converted, answers)
-        return _Proved(converted, own, answers, parity)
-
-    def _own_layers(self, converted: Converted, folder: Path) -> list[Layer]:
-        layers = model_layers(converted, folder)
-        if converted.unconverted:
-            refuse_secrets(self.project, converted.unconverted.code)
-        if converted.reducing is None:
-            refuse_secrets(self.project, converted.reduction)
-            refuse_pickles(converted.reduction)
-        if converted.reduction:
-            files = [(f"reduction/{place}", data) for place, data in converted.reduction.items()]
-            layers.append(write_layer(folder / "reduction.tar", "reduction", files))
-        return layers
+        runtime = replace(stated, requirements=(*stated.requirements, *taken.unconverted.packages))
+        self.project = replace(self.project, runtime=runtime)
+        return taken
 
     def _runtime_layers(self, settled: Settled) -> list[Layer]:
         runtime = settled.locked
@@ -349,43 +241,20 @@ class _Build:
             self.progress.advance()
         return layers
 
-    def _try(
-        self,
-        content: Content,
-        layers: Sequence[Layer],
-        settled: Settled,
-        folder: Path,
-        rows: Sequence[int] | None = None,
-    ) -> Recorded:
-        platform, wheels, urls = for_this_machine(settled)
-        fetch(wheels, urls, settled.locked.python, self.progress)
-        runtime = platform_layers(platform, wheels, settled.locked.trim)
-        self.progress.phase("record")
-        answers = try_bundle(content, [*layers, *runtime], platform, folder, rows=rows)
-        if content.converted.reduced and rows is None:
-            check_reduced(content.converted.reduced, answers.reduced)
-        return answers
-
-    def _prove(self, converted: Converted, answers: Recorded) -> LockedParity:
-        tolerance = self.project.model.tolerance
-        limits = {"abs": tolerance.abs, "rel": tolerance.rel}
-        who = LOCKED if converted.unconverted else ONNX
-        found = check_parity(converted.reference, answers.outputs, limits, who)
-        if found.rows:
-            equal = f"decides as the original on {found.rows} rows, numbers within {found.max_abs:.2g}"
-            self.progress.say(f"{who[0].upper()}{who[1:]} {equal}")
-        return found
-
-    def _prove_fused(self, converted: Converted, answers: Recorded) -> None:
-        if answers.apart is not None:
-            error = check_fused(
-                answers.apart, answers.outputs, golden.tolerances(self.project, answers.outputs)
-            )
-            self.progress.say(
-                f"Reduction and model are one session, with equal answers (numbers within {error:.2g})"
-            )
-        elif converted.reducing:
-            self.progress.say(f"Reduction and model stay two sessions: {converted.reducing.apart}")
+    def _recorded(
+        self, examples: Examples, proved: Proved, runtime: Sequence[Layer], locked: LockedRuntime
+    ) -> tuple[LockedGolden, LockedParity]:
+        """The golden answers and the parity that the lock is to hold: those that it has, when nothing has
+        changed, for what another processor finds in the last digits is not packed."""
+        inputs = self._inputs(examples, proved.own, locked)
+        kept = self.kept
+        if kept and kept.golden and kept.parity and dict(kept.golden.inputs) == inputs:
+            golden.check_locked(self.project, kept.golden, proved.answers.outputs)
+            return kept.golden, kept.parity
+        recorded = self._record(examples, proved.converted, proved.answers, inputs)
+        tried = Content(self.project, examples, proved.converted, locked)
+        try_elsewhere(tried, [*proved.own, *runtime], locked, recorded, self.folder, progress=self.progress)
+        return recorded, proved.parity
 
     def _record(
         self, examples: Examples, converted: Converted, answers: Recorded, inputs: dict[str, str]
@@ -429,14 +298,3 @@ def _not_as_locked(before: Lock, after: Lock, changed: Sequence[str]) -> BuildEr
         cause=f"these parts would change: {', '.join(changed)}",
         fix="Build without --locked, look at the changes, and commit mlship.lock",
     )
-
-
-def _conversion(converted: Converted) -> str:
-    size = converted.size / 1e3
-    if converted.unconverted:
-        return f"Took the model as it is, {size:.0f} kB ({converted.unconverted.found.serialization})"
-    if not converted.reference:
-        return f"Took the ONNX model as it is, {size:.0f} kB"
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(converted.converter.items()))
-    done = "Kept the model's conversion" if converted.of_before else "Converted the model"
-    return f"{done} to ONNX, {size:.0f} kB ({versions})"
