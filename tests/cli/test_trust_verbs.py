@@ -211,3 +211,27 @@ def test_provenance_is_signed_and_shown(built: str, run, tmp_path: Path) -> None
     assert len(seen["signatures"]) == 2
     assert "commit abababababab, by mlship 1.2.3; release says so" in run("inspect").out
     assert run("push", "churn:1.0", "team", "--json").envelope["result"]["sentAttachments"] == 4
+
+
+def test_promote_moves_a_tag_to_what_passes(built: str, run, tmp_path: Path) -> None:
+    assert run("sign", "--key", "release.key").code == 0
+    words = ("promote", "churn:1.0", "prod", "--require", "signature,scan", "--signed-by", "release")
+    done = run(*words, "--json").envelope["result"]
+    assert (done["reference"], done["digest"], done["before"]) == ("churn:prod", built, None)
+    assert [passed["gate"] for passed in done["gates"]] == ["signature", "scan"]
+    other = made(tmp_path, "1.1")
+    refused = run("promote", "churn:1.1", "prod", "--require", "signature")
+    assert (refused.code, "is not signed" in refused.err) == (9, True)
+    assert run("sign", "--key", "stranger.key").code == 0
+    assert run("promote", "churn:1.1", "prod", "--require", "signature").code == 4
+    moves = run("list", "churn:prod", "--history", "--json").envelope["result"]["moves"]
+    assert [(move["digest"], move["source"]) for move in moves] == [(built, "churn:1.0")]
+    said = run("promote", "churn:1.1", "prod")
+    assert said.out.splitlines()[-1] == "nothing was required of it; --require does that"
+    assert other in said.out
+
+
+@pytest.mark.parametrize("words", [("--require", "quality"), ("--signed-by", "nobody")])
+def test_promote_names_what_it_does_not_know(built: str, run, words: tuple[str, str]) -> None:
+    refused = run("promote", "churn:1.0", "prod", *words)
+    assert (refused.code, f"'{words[1]}'" in refused.err) == (2, True)

@@ -39,6 +39,7 @@ SECTIONS = (
             "push": "Copy a bundle to a registry.",
             "pull": "Copy a bundle from a registry.",
             "copy": "Copy a bundle, or a whole registry, to another.",
+            "promote": "Move a tag to a bundle that passes what is required.",
             "tag": "Give a bundle another tag.",
             "untag": "Take a tag away.",
             "gc": "Remove what no tag reaches.",

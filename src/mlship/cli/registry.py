@@ -9,7 +9,7 @@ import typer
 from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
-from mlship.cli.words import Bundle, LimitRate, NamedBundle, Platforms, Registry, Yes
+from mlship.cli.words import Bundle, LimitRate, NamedBundle, Platforms, Registry, ScanExcept, SignedBy, Yes
 from mlship.errors import BundleError, UsageError
 from mlship.result import Result
 
@@ -120,6 +120,37 @@ def copy(
     from mlship.ops import copy as op
 
     return op.copy(run.context, what, registry, rate=rate)
+
+
+@verb("""
+    mlship promote churn:candidate prod --require signature,parity,scan
+    mlship promote team/churn:1.4 prod --require signature --signed-by release
+""")
+def promote(
+    run: Run,
+    bundle: NamedBundle,
+    new_tag: Annotated[str, typer.Argument(metavar="TAG", help="The tag that moves.")],
+    require: Annotated[
+        str,
+        typer.Option(metavar="GATES", help="What it must pass: signature, parity, scan.", show_default=False),
+    ] = "",
+    signed_by: SignedBy = None,
+    scan_except: ScanExcept = None,
+) -> Result:
+    """Move a tag to a bundle that passes what is required.
+
+    If it does not, the tag stays where it is. Who moved it, when and from where: list NAME:TAG --history.
+    """
+    from mlship.ops import promote as op
+
+    return op.promote(
+        run.context,
+        bundle,
+        new_tag,
+        require=[gate.strip() for gate in require.split(",") if gate.strip()],
+        signed_by=signed_by or (),
+        scan_except=scan_except or (),
+    )
 
 
 @verb("""

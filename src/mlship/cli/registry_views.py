@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mlship.cli.blocks import Block, Line, Table
+from mlship.cli.blocks import Block, Facts, Line, Table
 from mlship.cli.views import short, size
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlship.ops.fsck import FsckReport
     from mlship.ops.gc import Swept
     from mlship.ops.list import TagHistory
+    from mlship.ops.promote import Promoted
     from mlship.ops.untag import Untagged
 
 
@@ -32,6 +33,15 @@ def moved(result: TagHistory) -> Iterator[Block]:
         (move.at, move.reference, short(move.digest), move.by, move.source or "-") for move in result.moves
     ]
     yield Table("", ("when", "tag", "digest", "by", "from"), rows)
+
+
+def promoted(result: Promoted) -> Iterator[Block]:
+    before = "" if result.before in (None, result.digest) else f" (it was {short(str(result.before))})"
+    yield Line(f"{result.reference} is {result.digest}{before}")
+    if result.gates:
+        yield Facts([(passed.gate, passed.found) for passed in result.gates])
+    else:
+        yield Line("nothing was required of it; --require does that")
 
 
 def untagged(result: Untagged) -> Iterator[Block]:

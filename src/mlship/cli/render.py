@@ -34,6 +34,7 @@ VIEWS: dict[str, str] = {
     "LoggedOut": "views:logged_out",
     "Mirrored": "registry_views:mirrored",
     "TagHistory": "registry_views:moved",
+    "Promoted": "registry_views:promoted",
     "Untagged": "registry_views:untagged",
     "Swept": "registry_views:swept",
     "FsckReport": "registry_views:checked",

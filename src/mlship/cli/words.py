@@ -73,6 +73,21 @@ LimitRate = Annotated[
         show_default=False,
     ),
 ]
+SignedBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--signed-by", metavar="KEY", help="By this key of [trust]; can be repeated.", show_default=False
+    ),
+]
+ScanExcept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scan-except",
+        metavar="PATTERN",
+        help="Findings in these files do not count; can be repeated.",
+        show_default=False,
+    ),
+]
 Release = Annotated[
     int | None,
     typer.Option("--release", metavar="N", min=1, help="A release by its number.", show_default=False),

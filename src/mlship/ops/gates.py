@@ -1,18 +1,29 @@
-"""What a target requires of a bundle before anything of it is changed: signature, parity, scan."""
+"""What is required of a bundle before a target or a tag takes it: signature, parity, scan."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mlship.ops.context import Context
 from mlship.result import Result
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
-    from mlship.config import TargetSection
     from mlship.trust.demand import Demand
+
+
+class Rules(Protocol):
+    """What is required, whose signatures count (empty: those of all trusted keys), and in which files
+    findings of the scan do not."""
+
+    @property
+    def require(self) -> Sequence[str]: ...
+    @property
+    def signed_by(self) -> Sequence[str]: ...
+    @property
+    def scan_except(self) -> Sequence[str]: ...
 
 
 class Passed(Result, frozen=True, kw_only=True):
@@ -30,25 +41,25 @@ class LetIn:
     demand: Demand | None
 
 
-def check_gates(ctx: Context, section: TargetSection, bundle: OpenBundle) -> LetIn:
-    """All that `section` requires, the quickest first. Raises PolicyError for a bundle without a signature,
+def check_gates(ctx: Context, rules: Rules, bundle: OpenBundle) -> LetIn:
+    """All that `rules` require, the quickest first. Raises PolicyError for a bundle without a signature,
     BundleError for one that another gate does not let through."""
     demand = None
     found: list[Passed] = []
-    if "signature" in section.require:
+    if "signature" in rules.require:
         from mlship.ops.signatures import require_signature
 
-        key, demand = require_signature(ctx, section, bundle)
+        key, demand = require_signature(ctx, rules.signed_by, bundle)
         found.append(Passed(gate="signature", found=f"by the key {key}"))
-    found += _others(ctx, section, bundle)
+    found += _others(ctx, rules, bundle)
     return LetIn(tuple(found), demand)
 
 
-def _others(ctx: Context, section: TargetSection, bundle: OpenBundle) -> Iterator[Passed]:
-    if "parity" in section.require:
+def _others(ctx: Context, rules: Rules, bundle: OpenBundle) -> Iterator[Passed]:
+    if "parity" in rules.require:
         yield Passed(gate="parity", found=_parity(bundle))
-    if "scan" in section.require:
-        yield Passed(gate="scan", found=_scan(ctx, section, bundle))
+    if "scan" in rules.require:
+        yield Passed(gate="scan", found=_scan(ctx, rules, bundle))
 
 
 def _parity(bundle: OpenBundle) -> str:
@@ -61,9 +72,9 @@ def _parity(bundle: OpenBundle) -> str:
     return f"{golden}; decides as the original on {found.rows} rows, numbers within {found.max_abs:.2g}"
 
 
-def _scan(ctx: Context, section: TargetSection, bundle: OpenBundle) -> str:
+def _scan(ctx: Context, rules: Rules, bundle: OpenBundle) -> str:
     from mlship.bundle.audit.scan import refuse_findings, scan_bundle
 
-    scanned = scan_bundle(bundle, section.scan_except, ctx.progress)
+    scanned = scan_bundle(bundle, rules.scan_except, ctx.progress)
     refuse_findings(bundle, scanned)
     return f"{scanned.files} files, {scanned.bytes / 1e6:.1f} MB: no pickle, nothing that looks like a secret"

@@ -13,7 +13,6 @@ from mlship.result import Result
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
-    from mlship.config import TargetSection
     from mlship.trust.demand import Demand
     from mlship.trust.judge import Judged
     from mlship.trust.roots import Roots
@@ -85,16 +84,16 @@ def check_signed(ctx: Context, bundle: OpenBundle, keys: Sequence[str]) -> str:
         raise BundleError(error.what, fix=error.fix) from error
 
 
-def require_signature(ctx: Context, section: TargetSection, bundle: OpenBundle) -> tuple[str, Demand]:
-    """The id of the key that signed the bundle, one of those that `section` takes, and what the target needs
-    to find the same. Raises PolicyError if it is not signed, BundleError if it is signed badly or by others.
-    """
+def require_signature(ctx: Context, signed_by: Sequence[str], bundle: OpenBundle) -> tuple[str, Demand]:
+    """The id of the key that signed the bundle (one of `signed_by`, if that names any), and what a target
+    needs to find the same. Raises PolicyError if it is not signed, BundleError if it is signed badly or by
+    others."""
     from mlship.trust.demand import Demand
     from mlship.trust.roots import load_roots
 
     roots = load_roots(ctx.project)
-    if section.signed_by:
-        roots = roots.only(section.signed_by)
+    if signed_by:
+        roots = roots.only(signed_by)
     found = _signer(bundle, roots)
     return found.key_id, Demand(roots.trusted, found.envelope)
 

@@ -1,0 +1,74 @@
+"""`mlship promote`: a tag that means something moves to a bundle only after that has been looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlship.errors import UsageError
+from mlship.ops.context import Context
+from mlship.ops.gates import Passed, check_gates
+from mlship.reference import Reference, check_tag
+from mlship.result import Result
+
+GATES = ("signature", "parity", "scan")
+
+
+class Promoted(Result, frozen=True, kw_only=True):
+    """`before` is the digest that the tag named until now, `gates` what was found of the one it names now."""
+
+    reference: str
+    digest: str
+    before: str | None
+    registry: str
+    gates: tuple[Passed, ...]
+
+
+@dataclass(frozen=True)
+class _Rules:
+    require: tuple[str, ...]
+    signed_by: tuple[str, ...]
+    scan_except: tuple[str, ...]
+
+
+def promote(
+    ctx: Context,
+    ref: str,
+    tag: str,
+    *,
+    require: Sequence[str] = (),
+    signed_by: Sequence[str] = (),
+    scan_except: Sequence[str] = (),
+) -> Promoted:
+    """Let `tag` name what `ref` stands for, in its registry, if that passes the gates `require`.
+
+    `signed_by` are names of keys in [trust]. Raises UsageError for an unknown gate or key, PolicyError or
+    BundleError if a gate does not let the bundle through (the tag stays), TagMovedError if somebody moves the
+    tag meanwhile.
+    """
+    rules = _Rules(_known(require, GATES, "gate"), _keys(ctx, signed_by), tuple(scan_except))
+    registry, reference = ctx.locate(ref)
+    before = registry.read_tag(reference.name, check_tag(tag))
+    bundle = ctx.open_bundle(ref)
+    passed = check_gates(ctx, rules, bundle).passed
+    if before is None or before.digest != bundle.digest:
+        registry.set_tag(reference.name, tag, bundle.digest, before, source=str(reference))
+    return Promoted(
+        reference=str(Reference(reference.name, tag=tag)),
+        digest=bundle.digest,
+        before=before.digest if before else None,
+        registry=registry.url,
+        gates=passed,
+    )
+
+
+def _keys(ctx: Context, names: Sequence[str]) -> tuple[str, ...]:
+    return _known(names, tuple(ctx.project.trust.keys if ctx.project else ()), "key in [trust]")
+
+
+def _known(words: Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
+    for word in words:
+        if word not in known:
+            fix = f"There are {', '.join(sorted(known))}" if known else "mlship.toml names none"
+            raise UsageError(f"there is no {what} {word!r}", fix=fix)
+    return tuple(words)
