@@ -142,7 +142,7 @@ def pack(model: Path, out: Path) -> int:
 
     start = time.perf_counter()
     graph, shards = split(model, None)
-    converted: Any = SimpleNamespace(graph=graph, shards=shards)
+    converted: Any = SimpleNamespace(graph=graph, shards=shards, unconverted=None)
     layers = model_layers(converted, out)
     documents = described(layers, out)
     for name, data in documents.items():
