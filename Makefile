@@ -23,9 +23,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LOCK_WITH := --no-config --universal --generate-hashes --python-version 3.11 --no-header --all-extras --group dev
 
 # Kept out of `make test`: they take long, or have their own target.
-NOT_QUICK := not faults and not slow and not packaging
+NOT_QUICK := not builds and not faults and not slow and not packaging
 
-.PHONY: help venv demo test check bench faults slow evidence packaging testbed docs lock upgrade format clean
+.PHONY: help venv demo test check builds bench faults slow evidence packaging testbed docs lock upgrade format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ check: $(READY) ## lint, format, types, import contracts, generated docs
 	$(BIN)/mypy --python-version 3.10 --no-warn-return-any src/mlship_runtime
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+
+builds: $(READY) ## the models of every framework: built, refused, repeated and deployed (10 min)
+	$(BIN)/pytest -m "builds and not slow" -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: $(READY) ## the figures we promise, as ratios measured in one run
 	@set -e; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench"; done

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from mlship.bundle.open import verify_bundle
 from mlship.errors import BuildError
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 DATA = {"two": load_breast_cancer, "three": load_iris, "number": load_diabetes}
 CLASSIFIERS = {"xgboost": xgboost.XGBClassifier, "lightgbm": lightgbm.LGBMClassifier}
 REGRESSORS = {"xgboost": xgboost.XGBRegressor, "lightgbm": lightgbm.LGBMRegressor}

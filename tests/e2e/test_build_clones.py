@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mlship.cli.main import main
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 Mlship = Callable[..., Any]
 
 

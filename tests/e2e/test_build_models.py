@@ -20,7 +20,7 @@ from sklearn.svm import LinearSVC
 from mlship.bundle.open import verify_bundle
 from mlship_runtime.golden import compare
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 TOML = '[model]\nsource = "model.joblib"\n[golden]\nfrom = "rows.csv"\n'
 
 

@@ -31,7 +31,7 @@ from mlship.progress import SILENT
 from mlship.registry import open_registry
 from mlship_runtime.platforms import this_platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.builds, pytest.mark.timeout(300)]
 TOML = """
 [model]
 source = "model.joblib"

@@ -25,7 +25,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from mlship.bundle.open import verify_bundle
 from mlship.errors import BuildError
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 
 
 def passengers(*, missing: bool) -> tuple[np.ndarray, np.ndarray]:

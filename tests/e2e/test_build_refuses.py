@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from mlship.errors import BuildError, ConfigError
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 TOML = '[model]\nsource = "model.joblib"\n[golden]\nfrom = "rows.csv"\n'
 STEP = '[reduction]\nstep = "step:reduce"\n'
 PLAIN = "import numpy as np\ndef reduce(c):\n    return {'X': np.stack([c[n] for n in 'abcd'], 1)}\n"

@@ -24,7 +24,7 @@ from mlship.errors import BuildError
 from mlship.reference import parse_reference
 from mlship.registry import open_registry
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 TOML = """
 [model]
 source = "model.joblib"

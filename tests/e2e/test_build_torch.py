@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits, load_iris
 
 from mlship.errors import BuildError
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 FINDS = "PIP_FIND_LINKS"
 NETWORK = """
 import numpy, torch

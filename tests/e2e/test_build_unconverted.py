@@ -23,7 +23,7 @@ from mlship.cli.main import main
 from mlship.errors import BuildError
 from mlship_runtime.model.permitted import PLAIN
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 STEPS = """
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin

@@ -18,7 +18,7 @@ from mlship.bundle.models.shards import MAX_SHARDS, SHARD_BYTES
 from mlship.bundle.open import verify_bundle
 from mlship.errors import BuildError, BundleError
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.builds, pytest.mark.timeout(300)]
 
 MLSHIP = [sys.executable, "-m", "mlship.cli.main"]
 TOML = '[model]\nsource = "model.onnx"\n[golden]\nfrom = "rows.npy"\nrows = 4\n'
