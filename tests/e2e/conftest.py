@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from mlship.bundle.open import OpenBundle, open_bundle
 from mlship.config import load_project
 from mlship.registry import open_registry
 
+FINDS = "PIP_FIND_LINKS"
 Write = Callable[..., Path]
 
 
@@ -50,3 +55,23 @@ def opened() -> Callable[[Path, Built], OpenBundle]:
         return open_bundle(open_registry(f"dir://{root}/.mlship/store"), built.reference)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def torch_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with PyTorch for the CPU, from the folders in PIP_FIND_LINKS."""
+    wheels = [Path(place) for place in os.environ.get(FINDS, "").split() if "://" not in place]
+    if not any(found for place in wheels for found in place.glob("torch-*cpu*.whl")):
+        pytest.skip(f"no wheel of PyTorch for the CPU: name a folder that has one in {FINDS}")
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    home = tmp_path_factory.mktemp("torch") / "env"
+    python = home / "bin" / "python"
+    links = [word for place in wheels for word in ("--find-links", str(place))]
+    rest = ["filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "numpy", "onnx"]
+    for words in (
+        ["venv", "--python", sys.executable, str(home)],
+        ["pip", "install", "--python", str(python), "--no-index", "--no-deps", *links, "torch"],
+        ["pip", "install", "--python", str(python), *rest],
+    ):
+        subprocess.run([uv, *words, "--quiet", "--no-config"], check=True)
+    return python

@@ -1,7 +1,4 @@
-"""From a model on real data to a proved release elsewhere: two clones build one digest; it goes in a file.
-
-Boosters, networks and models that stay Python have tests of their own for the first half.
-"""
+"""From a model on real data to a proved release elsewhere: two clones build one digest; it goes in a file."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,15 @@ import joblib
 import numpy as np
 import pytest
 import skl2onnx
+from lightgbm import LGBMRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.e2e.test_build_torch import NETWORK
+from tests.e2e.test_build_torch import data as write_flowers
+from xgboost import XGBClassifier
 
 from mlship.cli.main import main
 
@@ -56,6 +58,35 @@ def mlflow(root: Path) -> str:
     return write(root, "logged", data)
 
 
+def xgboost(root: Path) -> str:
+    data = load_breast_cancer()
+    XGBClassifier(n_estimators=20, random_state=0).fit(*data_of(data)).save_model(root / "model.json")
+    return write(root, "model.json", data)
+
+
+def lightgbm(root: Path) -> str:
+    data = load_diabetes()
+    model = LGBMRegressor(n_estimators=20, random_state=0, n_jobs=1, verbose=-1).fit(*data_of(data))
+    model.booster_.save_model(root / "model.txt")
+    return write(root, "model.txt", data)
+
+
+def network(root: Path, python: Path) -> str:
+    """Iris, by a network of PyTorch, which the project's interpreter has."""
+    (root / "net.py").write_text(NETWORK)
+    write_flowers(root)
+    text = f'[project]\nname = "trial"\nversion = "1.0"\npython = "{python}"\n[model]\nsource = "net:make"\n'
+    (root / "mlship.toml").write_text(text + '[golden]\nfrom = "rows.csv"\nrows = 32\n')
+    return "net:make"
+
+
+@pytest.fixture(params=[sklearn, onnx, mlflow, xgboost, lightgbm, network], ids=lambda train: train.__name__)
+def train(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    if request.param is network:
+        return partial(network, python=request.getfixturevalue("torch_python"))
+    return request.param  # type: ignore[no-any-return]
+
+
 def data_of(data: Any) -> tuple[np.ndarray, np.ndarray]:
     return data.data, data.target
 
@@ -83,7 +114,6 @@ def mlship(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     return run
 
 
-@pytest.mark.parametrize("train", [sklearn, onnx, mlflow])
 def test_two_clones_one_digest_and_a_release_elsewhere(
     train: Callable[[Path], str], mlship: Mlship, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,10 +5,7 @@ They run in an environment of their own, for PyTorch is not in requirements.lock
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,6 @@ from sklearn.datasets import load_digits, load_iris
 from mlship.errors import BuildError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.builds]
-FINDS = "PIP_FIND_LINKS"
 NETWORK = """
 import numpy, torch
 from sklearn_data import rows, wanted
@@ -43,26 +39,6 @@ def make():
         optimizer.step()
     return model
 """
-
-
-@pytest.fixture(scope="session")
-def torch_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with PyTorch for the CPU, from the folders in PIP_FIND_LINKS."""
-    wheels = [Path(place) for place in os.environ.get(FINDS, "").split() if "://" not in place]
-    if not any(found for place in wheels for found in place.glob("torch-*cpu*.whl")):
-        pytest.skip(f"no wheel of PyTorch for the CPU: name a folder that has one in {FINDS}")
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
-    home = tmp_path_factory.mktemp("torch") / "env"
-    python = home / "bin" / "python"
-    links = [word for place in wheels for word in ("--find-links", str(place))]
-    rest = ["filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "numpy", "onnx"]
-    for words in (
-        ["venv", "--python", sys.executable, str(home)],
-        ["pip", "install", "--python", str(python), "--no-index", "--no-deps", *links, "torch"],
-        ["pip", "install", "--python", str(python), *rest],
-    ):
-        subprocess.run([uv, *words, "--quiet", "--no-config"], check=True)
-    return python
 
 
 def data(root: Path) -> None:
