@@ -16,6 +16,7 @@ from mlship.digest import checked, chunks_of, hex_of, sha256
 from mlship.errors import BundleError, RegistryError
 from mlship.reference import Reference, check_name
 from mlship.registry import intents, keys, unknown
+from mlship.registry.attached import whole
 from mlship.registry.protocol import Listed, Move, Tagged
 from mlship.registry.tags import Tags
 from mlship.store.folder import FolderStore
@@ -170,14 +171,7 @@ class StoreRegistry:
 
     def read_attachment(self, name: str, attachment: Attachment) -> bytes:
         stored = self.store.read(keys.blob(attachment.digest))
-        try:
-            return b"".join(checked(stored, attachment.digest, attachment.size))
-        except BundleError as error:
-            raise BundleError(
-                f"what is attached to {name} in {self.url} is damaged: {error.what}",
-                cause=error.cause,
-                fix=f"Remove {attachment.digest} there, then sign or push again",
-            ) from error
+        return whole(stored, name, attachment, self.url)
 
     def read_tag(self, name: str, tag: str) -> Tagged | None:
         return self.named.read(name, tag)

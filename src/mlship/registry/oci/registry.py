@@ -15,6 +15,7 @@ from mlship.digest import checked, sha256
 from mlship.errors import BundleError, RegistryError
 from mlship.reference import NAME, TAG, Reference, check_name, check_tag
 from mlship.registry import unknown
+from mlship.registry.attached import whole
 from mlship.registry.flow import Flow
 from mlship.registry.oci import seen_blobs
 from mlship.registry.oci.address import Address, parse_address
@@ -188,14 +189,7 @@ class OciRegistry:
 
     def read_attachment(self, name: str, attachment: Attachment) -> bytes:
         stored = self.read_blob(name, attachment.digest, attachment.size)
-        try:
-            return b"".join(checked(stored, attachment.digest, attachment.size))
-        except BundleError as error:
-            raise BundleError(
-                f"what is attached to {name} in {self.url} is damaged: {error.what}",
-                cause=error.cause,
-                fix=f"Remove {attachment.digest} there, then sign or push again",
-            ) from error
+        return whole(stored, name, attachment, self.url)
 
     def read_tag(self, name: str, tag: str) -> Tagged | None:
         digest = self.documents.digest_of(self._repository(name), check_tag(tag))
