@@ -121,12 +121,12 @@ def applications(scratch: str, model: bytes) -> dict[str, Any]:
     class WithoutModel(Application):
         """The same routes, metrics and answer; what is said was decided before."""
 
-        def _infer(self, content_type: bytes, body: bytes) -> Answer:
+        def _infer(self, headers: Any, body: bytes) -> Answer:
             return Answer(200, said)
 
     folder = Path(scratch)
     matrix = Pipeline(unpack(folder / "m", model, columns=False, reduction=False))
-    said = Application(matrix).answer(b"POST", PATH.encode(), b"", body_of("matrix")).body
+    said = Application(matrix).answer(b"POST", PATH.encode(), {}, body_of("matrix")).body
     return {
         "no model": WithoutModel(matrix),
         "matrix": Application(matrix),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import NamedTuple, Protocol
+from typing import Mapping, NamedTuple, Protocol
 
 JSON = b"application/json"
 KEEP, CLOSE, KEEP_1_0 = b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"
@@ -27,8 +27,9 @@ class Application(Protocol):
     headers: bytes
     connections: int
 
-    def answer(self, method: bytes, target: bytes, content_type: bytes, body: bytes) -> Answer:
-        """Never raises. `target` is the request's target as sent, query included."""
+    def answer(self, method: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+        """Never raises. `target` is the request's target as sent, query included; `headers` have names in
+        lower case, and of a name that was sent twice both values with a comma between."""
 
     def refuse(self, status: int, message: str) -> Answer:
         """The answer to what is no proper request, or too large a one."""

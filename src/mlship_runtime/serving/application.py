@@ -22,7 +22,8 @@ from mlship_runtime.serving.answer import Answer, error_answer
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
 from mlship_runtime.serving.v2 import InferCodec
 
-_Handler = Callable[[bytes, bytes], Answer]
+_Headers = Mapping[bytes, bytes]
+_Handler = Callable[[_Headers, bytes], Answer]
 _CSV_TYPES = (b"text/csv", b"application/csv")
 _JSON_TYPES = (b"application/json", b"")
 
@@ -58,7 +59,7 @@ class Application:
         self._refused = self._metrics.route("refused")
         self._routes = self._all_routes(spec.name, digest)
 
-    def answer(self, method: bytes, target: bytes, content_type: bytes, body: bytes) -> Answer:
+    def answer(self, method: bytes, target: bytes, headers: _Headers, body: bytes) -> Answer:
         """The answer to one request; see `answer.Application`."""
         started = perf_counter()
         route = self._routes.get(target) or self._find(target)
@@ -71,7 +72,7 @@ class Application:
             found = error_answer(405, "the method is not allowed here", route.allow)
         else:
             try:
-                found = handler(content_type, body)
+                found = handler(headers, body)
             except Exception as error:  # noqa: BLE001  whatever is wrong, the client must get an answer
                 found = _failure(error)
         route.observe(found.status, perf_counter() - started)
@@ -116,13 +117,13 @@ class Application:
             return f"only {self._pipeline.spec.name} ({self._pipeline.digest}) is served here"
         return "nothing is served at this path"
 
-    def _infer(self, content_type: bytes, body: bytes) -> Answer:
+    def _infer(self, headers: _Headers, body: bytes) -> Answer:
         codec = self._codec
         request, columns = codec.read(body)
         return Answer(200, codec.write(request, self._predict(columns)))
 
-    def _invoke(self, content_type: bytes, body: bytes) -> Answer:
-        kind = content_type.partition(b";")[0].strip().lower()
+    def _invoke(self, headers: _Headers, body: bytes) -> Answer:
+        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind in _CSV_TYPES:
             columns = invocations.read_text(body, self._pipeline.spec.inputs)
         elif kind in _JSON_TYPES:
@@ -137,20 +138,20 @@ class Application:
         self._metrics.model_durations.observe(perf_counter() - started)
         return results
 
-    def _ready(self, content_type: bytes, body: bytes) -> Answer:
+    def _ready(self, headers: _Headers, body: bytes) -> Answer:
         return Answer(200 if self.ready else 503, orjson.dumps({"ready": self.ready}))
 
-    def _model_ready(self, content_type: bytes, body: bytes) -> Answer:
+    def _model_ready(self, headers: _Headers, body: bytes) -> Answer:
         document = {"name": self._pipeline.spec.name, "ready": self.ready}
         return Answer(200 if self.ready else 503, orjson.dumps(document))
 
-    def _show_metrics(self, content_type: bytes, body: bytes) -> Answer:
+    def _show_metrics(self, headers: _Headers, body: bytes) -> Answer:
         return Answer(200, self._metrics.render(self.connections), CONTENT_TYPE)
 
 
 def _fixed(document: Mapping[str, Any]) -> _Handler:
     answer = Answer(200, orjson.dumps(document))
-    return lambda content_type, body: answer
+    return lambda headers, body: answer
 
 
 def _failure(error: Exception) -> Answer:

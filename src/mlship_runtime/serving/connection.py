@@ -96,9 +96,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _take(
-        self, method: bytes, target: bytes, content_type: bytes, body: bytes, connection: bytes
+        self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, connection: bytes
     ) -> None:
-        self._put((self._answer(method, target, content_type, body), method == b"HEAD", connection))
+        self._put((self._answer(method, target, headers, body), method == b"HEAD", connection))
 
     def _put(self, answer: tuple[Answer, bool, bytes]) -> None:
         if self._newest is not None:

@@ -10,7 +10,8 @@ import httptools
 from mlship_runtime.serving.answer import CLOSE, KEEP, KEEP_1_0
 from mlship_runtime.serving.limits import Limits
 
-Take = Callable[[bytes, bytes, bytes, bytes, bytes], None]
+Take = Callable[[bytes, bytes, dict[bytes, bytes], bytes, bytes], None]
+_OFFER = frozenset((b"upgrade", b"http2-settings", b"expect"))
 
 
 class Refusal(Exception):
@@ -23,7 +24,7 @@ class Refusal(Exception):
 
 
 class RequestReader:
-    """Calls `take(method, target, content_type, body, connection)` for each request, in order, while
+    """Calls `take(method, target, headers, body, connection)` for each request, in order, while
     `feed` runs; `connection` is the answer's header line for it. After a request that asked to close,
     the rest is ignored. Calls `go_on()` when a client waits for "100 Continue"."""
 
@@ -35,9 +36,10 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._refusal: Refusal | None = None
         self._ended = False
-        self._new = self._in_head = self._has_host = self._expects = False
+        self._new = self._in_head = False
         self._head_size = self._body_size = self._fed = 0
-        self._target = self._content_type = self._length = self._coding = b""
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
@@ -69,15 +71,10 @@ class RequestReader:
         offer: the parser stops behind such a head and would take the body for the other protocol."""
         parser = self._parser
         lines = [b"%b %b HTTP/%b" % (parser.get_method(), self._target, parser.get_http_version().encode())]
-        for name, value in (
-            (b"Content-Type", self._content_type),
-            (b"Content-Length", self._length),
-            (b"Transfer-Encoding", self._coding),
-            (b"Connection", b"keep-alive" if parser.should_keep_alive() else b"close"),
-        ):
-            if value:
-                lines.append(name + b": " + value)
-        return b"\r\n".join([*lines, b"Host: known", b"", b""])
+        connection = b"keep-alive" if parser.should_keep_alive() else b"close"
+        headers = {**self._headers, b"connection": connection, b"host": b"known"}
+        lines += [name + b": " + value for name, value in headers.items() if name not in _OFFER]
+        return b"\r\n".join([*lines, b"", b""])
 
     def _count(self, size: int) -> None:
         """Bound what an unfinished message may hold in the parser's own buffers, where callbacks do not
@@ -99,10 +96,10 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         self.busy = self._new = self._in_head = True
-        self._target = self._content_type = self._length = self._coding = b""
+        self._target = b""
+        self._headers = {}
         self._head_size = self._body_size = self._fed = 0
         self._body = []
-        self._has_host = self._expects = False
 
     def on_url(self, part: bytes) -> None:
         self._target = self._target + part if self._target else part
@@ -113,35 +110,29 @@ class RequestReader:
         self._head_size += len(name) + len(value) + 4
         if self._head_size > self._limits.header:
             raise self._refuse(431, "the header of the request is too large")
-        name = name.lower()
-        if name == b"host":
-            self._has_host = True
-        elif name == b"content-type":
-            self._content_type = value
-        elif name == b"content-length":
-            self._length = value
-            if int(value) > self._limits.body:
-                raise self._refuse(413, _too_large(self._limits.body))
-        elif name == b"transfer-encoding":
-            self._coding = value
-        elif name == b"expect":
-            self._expects = True
-            if value.lower() != b"100-continue":
-                raise self._refuse(417, "only 100-continue can be expected")
+        if not self._in_head:  # behind a chunked body: nothing there counts
+            return
+        headers, name = self._headers, name.lower()
+        headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        parser = self._parser
+        parser, headers = self._parser, self._headers
         if parser.get_method() == b"CONNECT":
             raise self._refuse(501, "this is no proxy")
         version = parser.get_http_version()
         if version == "1.1":
-            if not self._has_host:
+            if b"host" not in headers:
                 raise self._refuse(400, "the request names no host")
-            if self._expects:
-                self._go_on()
         elif version != "1.0":
             raise self._refuse(505, "this server speaks HTTP/1.1")
+        if int(headers.get(b"content-length", b"0")) > self._limits.body:
+            raise self._refuse(413, _too_large(self._limits.body))
+        if b"expect" in headers:
+            if headers[b"expect"].lower() != b"100-continue":
+                raise self._refuse(417, "only 100-continue can be expected")
+            if version == "1.1":
+                self._go_on()
 
     def on_body(self, part: bytes) -> None:
         self._body_size += len(part)
@@ -160,7 +151,7 @@ class RequestReader:
         else:
             connection = KEEP if parser.get_http_version() == "1.1" else KEEP_1_0
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._take(parser.get_method(), self._target, self._content_type, body, connection)
+        self._take(parser.get_method(), self._target, self._headers, body, connection)
 
 
 def _too_large(limit: int) -> str:

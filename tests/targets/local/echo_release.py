@@ -21,7 +21,7 @@ class SlowEcho:
     headers = b""
     connections = 0
 
-    def answer(self, method, target, content_type, body):
+    def answer(self, method, target, headers, body):
         end = time.perf_counter() + BUSY
         while time.perf_counter() < end:
             pass

@@ -173,7 +173,7 @@ class EchoApplication:
     def __init__(self) -> None:
         self.connections = 0
 
-    def answer(self, method: bytes, target: bytes, content_type: bytes, body: bytes) -> Answer:
+    def answer(self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes) -> Answer:
         return Answer(200, b"%b %b %b" % (method, target, body), b"text/plain")
 
     def refuse(self, status: int, message: str) -> Answer:
@@ -234,11 +234,13 @@ class Asked:
         self.application = application
 
     def get(self, path: str) -> tuple[int, Any]:
-        return self._said(self.application.answer(b"GET", path.encode(), b"", b""))
+        return self._said(self.application.answer(b"GET", path.encode(), {}, b""))
 
     def post(self, path: str, document: Any, content_type: bytes = b"application/json") -> tuple[int, Any]:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        return self._said(self.application.answer(b"POST", path.encode(), content_type, body))
+        return self._said(
+            self.application.answer(b"POST", path.encode(), {b"content-type": content_type}, body)
+        )
 
     def infer(self, *tensors: Any, **more: Any) -> tuple[int, Any]:
         return self.post("/v2/models/tiny/infer", {"inputs": list(tensors), **more})

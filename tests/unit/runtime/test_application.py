@@ -51,7 +51,7 @@ class TestRoutes:
             TensorSpec("sum", "FP32", (-1, 1), nullable=False, classes=("yes",)),
         )
         application = Application(Pipeline(make_tree(outputs=outputs)))
-        label, given = json.loads(application.answer(b"GET", b"/v2/models/tiny", b"", b"").body)["outputs"]
+        label, given = json.loads(application.answer(b"GET", b"/v2/models/tiny", {}, b"").body)["outputs"]
         assert "parameters" not in label
         assert given["parameters"] == {"classes": ["yes"]}
 
@@ -91,7 +91,7 @@ class TestRoutes:
         ],
     )
     def test_a_method_that_is_not_allowed(self, matrix, method, path, allow):
-        answer = matrix.application.answer(method, path, b"", b"")
+        answer = matrix.application.answer(method, path, {}, b"")
         assert (answer.status, answer.headers) == (405, allow)
 
     def test_every_answer_names_the_bundle(self, matrix):
@@ -111,7 +111,7 @@ class TestMetrics:
         matrix.get("/nowhere/2")
         matrix.application.refuse(413, "too large")
         matrix.application.connections = 5
-        answer = matrix.application.answer(b"GET", b"/metrics", b"", b"")
+        answer = matrix.application.answer(b"GET", b"/metrics", {}, b"")
         assert answer.content_type.startswith(b"text/plain; version=0.0.4")
         found = dict(line.rsplit(" ", 1) for line in answer.body.decode().splitlines() if line[0] != "#")
         common = 'model="tiny",version="1.0"'
@@ -130,7 +130,7 @@ class TestMetrics:
     def test_the_lines_are_well_formed_and_buckets_grow(self, matrix):
         for _ in range(50):
             matrix.infer(x([1, 2]))
-        lines = matrix.application.answer(b"GET", b"/metrics", b"", b"").body.decode().splitlines()
+        lines = matrix.application.answer(b"GET", b"/metrics", {}, b"").body.decode().splitlines()
         name = "mlship_model_duration_seconds_bucket"
         counts = [int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)]
         assert counts == sorted(counts)

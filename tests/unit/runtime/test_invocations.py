@@ -55,7 +55,7 @@ class TestInvocations:
     def test_one_output_is_a_plain_list(self, make_tree):
         tree = make_tree(outputs=(TensorSpec("sum", "FP32", (-1, 1), nullable=False),))
         application = Application(Pipeline(tree))
-        answer = application.answer(b"POST", b"/invocations", b"", b'{"instances": [[1, 2]]}')
+        answer = application.answer(b"POST", b"/invocations", {}, b'{"instances": [[1, 2]]}')
         assert json.loads(answer.body) == {"predictions": [[3.0]]}
 
     BAD = (
@@ -111,7 +111,7 @@ class TestInvocations:
         tree = make_tree(inputs=(TensorSpec("a", "FP64", (-1,), nullable=False),), assemble={"X": ["a", "a"]})
         application = Application(Pipeline(tree))
         for body, status in ((b'{"instances": [1, 2]}', 200), (b'{"instances": [[1], [2]]}', 400)):
-            assert application.answer(b"POST", b"/invocations", b"", body).status == status
+            assert application.answer(b"POST", b"/invocations", {}, body).status == status
 
     def test_columns_may_be_n_or_n_by_1(self, table):
         columns = {"age": [[1], [2]], "height": [1, 2], "word": ["a", "b"]}

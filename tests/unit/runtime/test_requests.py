@@ -75,3 +75,14 @@ def test_whatever_comes_is_taken_or_refused(parts):
 def test_one_byte_at_a_time():
     data = b"".join(WHOLE)
     assert read(data[place : place + 1] for place in range(len(data))) == read([data])
+
+
+def test_headers_come_in_lower_case_and_what_is_behind_the_body_is_none():
+    data = (
+        WHOLE[2]
+        .replace(b"Host: h", b"Host: h\r\nX-Id: 1\r\nx-ID: 2")
+        .replace(b"0\r\n\r\n", b"0\r\nX-Id: 3\r\n\r\n")
+    )
+    (((method, target, headers, body, _),), refused, busy) = read([data])
+    assert (method, target, body, refused, busy) == (b"POST", b"/c", b"abcd", None, False)
+    assert headers == {b"host": b"h", b"x-id": b"1, 2", b"transfer-encoding": b"chunked"}

@@ -153,7 +153,7 @@ def test_large_whole_numbers_survive_json(make_tree):
         {"name": "m", "datatype": "INT64", "shape": [1], "data": [0]},
     ]
     body = json.dumps({"inputs": tensors}).encode()
-    answer = application.answer(b"POST", b"/v2/models/tiny/infer", b"", body)
+    answer = application.answer(b"POST", b"/v2/models/tiny/infer", {}, body)
     assert np.float32(json.loads(answer.body)["outputs"][1]["data"][0]) == np.float32(2**64 - 1)
 
 
