@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Mapping, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 JSON = b"application/json"
 KEEP, CLOSE, KEEP_1_0 = b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"
