@@ -119,6 +119,12 @@ def _kinds(spec: TensorSpec) -> str:
     return "iuf" if spec.nullable else "iu"
 
 
+def check_finite(spec: TensorSpec, array: Array) -> None:
+    """Raise BadInput for a float column of `spec` that holds infinity, or NaN where it is not nullable."""
+    if not np.isfinite(array).all():
+        _check_floats(spec, array)
+
+
 def _check_floats(spec: TensorSpec, array: Array) -> None:
     if np.isinf(array).any():
         raise BadInput(f"{spec.name} is infinite in {_row(np.isinf(array))}", field=spec.name)

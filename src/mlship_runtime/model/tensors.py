@@ -102,8 +102,7 @@ def check_complete(found: Mapping[str, Array], known: Iterable[str]) -> None:
 
 def decode_tensor(spec: TensorSpec, datatype: str, shape: Sequence[int], data: Any) -> Array:
     """One JSON tensor as an array of the shape and type of `spec`; raises BadInput."""
-    if not accepts(spec.datatype, datatype):
-        raise BadInput(f"{spec.name} is {spec.datatype}, not {datatype[:40]}", field=spec.name)
+    check_accepted(spec, datatype)
     fitted = fit_shape(spec, shape)
     if not isinstance(data, list):
         raise BadInput(f"{spec.name}: data is not a list", field=spec.name)
@@ -112,6 +111,12 @@ def decode_tensor(spec: TensorSpec, datatype: str, shape: Sequence[int], data: A
     if is_whole(datatype) and is_float(spec.datatype):
         _check_exact(spec, values, array)
     return array
+
+
+def check_accepted(spec: TensorSpec, datatype: str) -> None:
+    """Raise BadInput if a tensor said to be of `datatype` cannot feed `spec`."""
+    if not accepts(spec.datatype, datatype):
+        raise BadInput(f"{spec.name} is {spec.datatype}, not {datatype[:40]}", field=spec.name)
 
 
 def fit_shape(spec: TensorSpec, shape: Sequence[int]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
 JSON = b"application/json"
+OCTETS = b"application/octet-stream"
 KEEP, CLOSE, KEEP_1_0 = b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote_to_bytes
 import orjson
 
 from mlship_runtime import __version__
+from mlship_runtime.bundle.spec import Spec
 from mlship_runtime.errors import BadInput
 from mlship_runtime.model.datatypes import Array
 from mlship_runtime.model.engine import ModelFailed
@@ -21,6 +22,7 @@ from mlship_runtime.serving import invocations
 from mlship_runtime.serving.answer import Answer, error_answer
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
 from mlship_runtime.serving.v2 import InferCodec
+from mlship_runtime.serving.v2_binary import LENGTH_HEADER
 
 _Headers = Mapping[bytes, bytes]
 _Handler = Callable[[_Headers, bytes], Answer]
@@ -52,7 +54,8 @@ class Application:
             f"X-Amzn-SageMaker-Custom-Attributes: mlship-bundle={digest}\r\n"
         ).encode("latin-1")
         self._pipeline = pipeline
-        self._codec = InferCodec(spec.name, digest, spec.inputs, spec.outputs)
+        codec = InferCodec(spec.name, digest, spec.inputs, spec.outputs, writable=_runs_python(spec))
+        self._codec = codec
         build = {"digest": digest, "release": str(release), "runtime": __version__}
         self._metrics = Metrics(spec.name, spec.version, build)
         self._unknown = self._metrics.route("unknown")
@@ -85,7 +88,7 @@ class Application:
     def _all_routes(self, name: str, digest: str) -> dict[bytes, _Route]:
         infer, invoke = {b"POST": self._infer}, {b"POST": self._invoke}
         metadata, ready = _fixed(self._pipeline.metadata), self._model_ready
-        about = _fixed({"name": "mlship", "version": __version__, "extensions": []})
+        about = _fixed({"name": "mlship", "version": __version__, "extensions": ["binary_tensor_data"]})
         model = f"/v2/models/{quote(name, safe='')}"
         routes: dict[bytes, _Route] = {}
         for path, label, handlers in (
@@ -119,8 +122,8 @@ class Application:
 
     def _infer(self, headers: _Headers, body: bytes) -> Answer:
         codec = self._codec
-        request, columns = codec.read(body)
-        return Answer(200, codec.write(request, self._predict(columns)))
+        request, columns = codec.read(body, headers.get(LENGTH_HEADER))
+        return codec.write(request, self._predict(columns))
 
     def _invoke(self, headers: _Headers, body: bytes) -> Answer:
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -152,6 +155,11 @@ class Application:
 def _fixed(document: Mapping[str, Any]) -> _Handler:
     answer = Answer(200, orjson.dumps(document))
     return lambda headers, body: answer
+
+
+def _runs_python(spec: Spec) -> bool:
+    """Whether code that is not ours gets the columns."""
+    return spec.engine == "python" or (spec.reduction is not None and spec.reduction["kind"] == "python")
 
 
 def _failure(error: Exception) -> Answer:

@@ -1,4 +1,4 @@
-"""Requests and answers of the Open Inference Protocol, version 2 (JSON form).
+"""Requests and answers of the Open Inference Protocol, version 2, with the binary tensor extension.
 
 A well-formed request takes the fast path: msgspec decodes the data straight into the right Python type,
 range included, and each tensor becomes an array at once. Whatever gives rise to doubt there is read again
@@ -7,9 +7,9 @@ thoroughly, by `tensors.decode_tensor`, which either understands it or says what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import Annotated, Any, NoReturn, Optional
+from typing import Annotated, Any, Optional
 
 import msgspec
 import numpy as np
@@ -19,34 +19,32 @@ from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
 from mlship_runtime.model.datatypes import EXACT_WHOLE, NUMPY_TYPES, Array, column_type, is_float, is_whole
 from mlship_runtime.model.tensors import check_complete, decode_tensor, unknown_input
-from mlship_runtime.serving import notfinite
+from mlship_runtime.serving import v2_binary as binary
+from mlship_runtime.serving.answer import OCTETS, Answer
+from mlship_runtime.serving.v2_form import (
+    InferRequest,
+    InferTensor,
+    decode_data,
+    decode_request,
+    list_of,
+    typed_request,
+)
 
 _DOUBTS = (msgspec.DecodeError, RecursionError, LookupError, OverflowError, ValueError)
-_DEEP = "the body is nested too deeply"
-
-
-class InferTensor(msgspec.Struct, gc=False):
-    name: str
-    datatype: str
-    shape: list[int]
-    data: msgspec.Raw = msgspec.Raw()
-
-
-class RequestedOutput(msgspec.Struct, gc=False):
-    name: str
-
-
-class InferRequest(msgspec.Struct, gc=False):
-    inputs: list[InferTensor]
-    outputs: Optional[list[RequestedOutput]] = None
-    id: Optional[str] = None
 
 
 class InferCodec:
-    """Reads the infer requests of one schema and writes their answers."""
+    """Reads the infer requests of one schema and writes their answers. `writable`: what computes may change
+    the columns, so that they cannot be the bytes of the request."""
 
     def __init__(
-        self, name: str, digest: str, inputs: Sequence[TensorSpec], outputs: Iterable[TensorSpec]
+        self,
+        name: str,
+        digest: str,
+        inputs: Sequence[TensorSpec],
+        outputs: Iterable[TensorSpec],
+        *,
+        writable: bool = False,
     ) -> None:
         self._inputs = {spec.name: spec for spec in inputs}
         self._outputs = {spec.name: spec.datatype for spec in outputs}
@@ -56,38 +54,55 @@ class InferCodec:
         alike = len(kinds) == 1 and all(column.flat for column in self._columns.values())
         self._dtype = column_type(inputs[0])
         self._read_columns = self._read_alike if alike else self._read_tensors
-        decoder = _typed_request(*kinds.values()) if len(kinds) == 1 else InferRequest
+        decoder = typed_request(*kinds.values()) if len(kinds) == 1 else InferRequest
         self._decode = msgspec.json.Decoder(decoder).decode
-        self._decode_thoroughly = msgspec.json.Decoder(InferRequest).decode
+        self._writable = writable
 
-    def read(self, body: bytes) -> tuple[Any, dict[str, Array]]:
-        """The request (for `write`) and its columns, checked; raises BadInput."""
-        try:
-            request = self._decode(body)
-            columns = self._read_columns(request.inputs)
-        except _DOUBTS:
-            request, columns = self._read_thoroughly(body)
+    def read(self, body: bytes, json_length: Optional[bytes] = None) -> tuple[Any, dict[str, Array]]:
+        """The request (for `write`) and its columns, checked; raises BadInput. `json_length` is the header of
+        that name, where tensors follow as bytes."""
+        if json_length is not None:
+            request, columns = self._read_thoroughly(body, binary.json_length(json_length, body))
+        else:
+            try:
+                request = self._decode(body)
+                columns = self._read_columns(request.inputs)
+            except _DOUBTS:
+                request, columns = self._read_thoroughly(body, None)
         for output in request.outputs or ():
             if output.name not in self._outputs:
                 raise BadInput(f"{output.name} is not an output of this model", field=output.name)
         return request, columns
 
-    def write(self, request: Any, results: Mapping[str, Array]) -> bytes:
-        """The answer with the requested outputs (all, if none is named); not-finite numbers are null."""
+    def write(self, request: Any, results: Mapping[str, Array]) -> Answer:
+        """The answer with the requested outputs (all, if none is named). In JSON, not-finite numbers are
+        null."""
         names: Iterable[str] = self._outputs
-        if request.outputs:
-            names = dict.fromkeys(output.name for output in request.outputs)
+        raw: Mapping[str, Optional[bytes]] = {}
+        if request.outputs or request.parameters is not None:
+            chosen = _chosen(request, self._outputs)
+            names = chosen
+            raw = {name: self._bytes_of(name, results) for name, as_bytes in chosen.items() if as_bytes}
         outputs = []
         for name in names:
             array, datatype = results[name], self._outputs[name]
-            data: Any = array if array.ndim == 1 else array.reshape(-1)
-            if datatype == "BYTES":
-                data = data.tolist()
-            outputs.append({"name": name, "datatype": datatype, "shape": array.shape, "data": data})
+            output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": array.shape}
+            tail = raw.get(name) if raw else None
+            if tail is not None:
+                output["parameters"] = {"binary_data_size": len(tail)}
+            elif datatype == "BYTES":
+                output["data"] = array.ravel().tolist()
+            else:
+                output["data"] = array if array.ndim == 1 else array.reshape(-1)
+            outputs.append(output)
         answer: dict[str, Any] = {**self._about, "outputs": outputs}
         if request.id is not None:
             answer["id"] = request.id
-        return orjson.dumps(answer, None, orjson.OPT_SERIALIZE_NUMPY)
+        head = orjson.dumps(answer, None, orjson.OPT_SERIALIZE_NUMPY)
+        return Answer(200, head) if not raw else _with_tail(head, raw)
+
+    def _bytes_of(self, name: str, results: Mapping[str, Array]) -> Optional[bytes]:
+        return binary.output_bytes(self._outputs[name], results[name])
 
     def _read_tensors(self, tensors: list[Any]) -> dict[str, Array]:
         """Raises one of _DOUBTS for everything that is not just as the schema says."""
@@ -122,15 +137,10 @@ class InferCodec:
             raise ValueError
         return found
 
-    def _read_thoroughly(self, body: bytes) -> tuple[InferRequest, dict[str, Array]]:
-        try:
-            request = self._decode_thoroughly(body)
-        except msgspec.ValidationError as error:
-            _explain(body, error)
-        except msgspec.DecodeError as error:
-            raise _not_json(body, error) from None
-        except RecursionError:
-            raise BadInput(_DEEP) from None
+    def _read_thoroughly(self, body: bytes, at: Optional[int]) -> tuple[InferRequest, dict[str, Array]]:
+        """`at` is where the JSON part ends, if the request says so."""
+        request = decode_request(body if at is None else body[:at])
+        tail = binary.Tail(body, at, writable=self._writable)
         columns: dict[str, Array] = {}
         for tensor in request.inputs:
             name = tensor.name
@@ -138,8 +148,9 @@ class InferCodec:
                 raise unknown_input(name, self._inputs)
             if name in columns:
                 raise BadInput(f"{name} is given twice", field=name)
-            columns[name] = _read_tensor(self._inputs[name], tensor)
+            columns[name] = _read_tensor(self._inputs[name], tensor, tail)
         check_complete(columns, self._inputs)
+        tail.check_end()
         return request, columns
 
 
@@ -153,50 +164,36 @@ class _Column:
         self.trailing = list(spec.shape[1:])
         self.width = prod(self.trailing)
         self.flat = not self.trailing
-        kind = _list_of(_element_type(spec))
+        kind = list_of(_element_type(spec))
         self.values = msgspec.json.Decoder(kind).decode if raw else None
 
 
-def _typed_request(element: Any) -> Any:
-    """The type of requests whose tensors all hold `element`s: one pass over the body decodes everything."""
-    values = _list_of(element)
-    parts: list[Any] = [("name", str), ("datatype", str), ("shape", list[int]), ("data", values)]
-    tensors = _list_of(msgspec.defstruct("TypedTensor", parts, gc=False))
-    outputs: Any = Optional[list[RequestedOutput]]
-    parts = [("inputs", tensors), ("outputs", outputs, None), ("id", Optional[str], None)]
-    return msgspec.defstruct("TypedRequest", parts, gc=False)
+def _read_tensor(spec: TensorSpec, tensor: InferTensor, tail: binary.Tail) -> Array:
+    size = None if tensor.parameters is None else tensor.parameters.binary_data_size
+    if size is None or (tensor.data and not tail.is_there):
+        return decode_tensor(spec, tensor.datatype, tensor.shape, decode_data(tensor))
+    if tensor.data:
+        raise BadInput(f"{spec.name} has both data and a binary_data_size", field=spec.name)
+    return tail.take(spec, tensor.datatype, tensor.shape, size)
 
 
-def _list_of(element: Any) -> Any:
-    return list.__class_getitem__(element)  # the same as list[element], which type checkers cannot follow
+def _chosen(request: Any, known: Iterable[str]) -> dict[str, bool]:
+    """The outputs to answer, and whether as bytes."""
+    as_bytes = request.parameters is not None and request.parameters.binary_data_output
+    if not request.outputs:
+        return dict.fromkeys(known, as_bytes)
+    chosen = {}
+    for output in request.outputs:
+        wanted = None if output.parameters is None else output.parameters.binary_data
+        chosen[output.name] = as_bytes if wanted is None else wanted
+    return chosen
 
 
-def _read_tensor(spec: TensorSpec, tensor: InferTensor) -> Array:
-    name = tensor.name
-    if not bytes(tensor.data):
-        raise BadInput(f"{name} has no data", field=name)
-    try:
-        data = msgspec.json.decode(tensor.data)
-    except RecursionError:
-        raise BadInput(f"{name}: data is nested too deeply", field=name) from None
-    except msgspec.DecodeError as error:
-        about = {"name": name, "shape": tensor.shape}
-        fault = notfinite.refusal(
-            bytes(tensor.data), lambda data: notfinite.tensor_cells({**about, "data": data})
-        )
-        cause = str(error)
-        raise fault or BadInput(f"{name}: data cannot be read", cause=cause, field=name) from None
-    return decode_tensor(spec, tensor.datatype, tensor.shape, data)
-
-
-def _not_json(body: bytes, error: msgspec.DecodeError) -> BadInput:
-    return notfinite.refusal(body, _cells) or BadInput("the body is not JSON", cause=str(error))
-
-
-def _cells(document: Any) -> Iterator[notfinite.Cell]:
-    tensors = document.get("inputs") if isinstance(document, dict) else None
-    for tensor in tensors if isinstance(tensors, list) else ():
-        yield from notfinite.tensor_cells(tensor)
+def _with_tail(head: bytes, raw: Mapping[str, Optional[bytes]]) -> Answer:
+    """The JSON part, filled up so that numbers of 8 bytes can be read where they are, and the tensors."""
+    head += b" " * (-len(head) % 8)
+    tail = (part for part in raw.values() if part is not None)
+    return Answer(200, b"".join((head, *tail)), OCTETS, b"%b: %d\r\n" % (binary.LENGTH_HEADER, len(head)))
 
 
 def _element_type(spec: TensorSpec) -> Any:
@@ -211,24 +208,3 @@ def _element_type(spec: TensorSpec) -> Any:
         most = EXACT_WHOLE if spec.nullable else (1 << 63) - 1  # msgspec goes no further; numpy checks
         element = Annotated[int, msgspec.Meta(ge=max(int(limits.min), -most), le=min(int(limits.max), most))]
     return Optional[element] if spec.nullable else element
-
-
-def _explain(body: bytes, error: msgspec.ValidationError) -> NoReturn:
-    """Raise BadInput for a request of the wrong form, with the name of the tensor where there is one."""
-    try:
-        document = msgspec.json.decode(body)
-    except RecursionError:
-        raise BadInput(_DEEP) from None
-    except msgspec.DecodeError as fault:
-        raise _not_json(body, fault) from None
-    tensors = document.get("inputs") if isinstance(document, dict) else None
-    for tensor in tensors if isinstance(tensors, list) else ():
-        try:
-            msgspec.convert(
-                {**tensor, "data": msgspec.Raw()} if isinstance(tensor, dict) else tensor, InferTensor
-            )
-        except (msgspec.ValidationError, TypeError) as found:
-            name = tensor.get("name") if isinstance(tensor, dict) else None
-            name = name if isinstance(name, str) else ""
-            raise BadInput(f"{name or 'an input'} is not a V2 tensor", cause=str(found), field=name) from None
-    raise BadInput("the body is not a V2 infer request", cause=str(error)) from None

@@ -56,7 +56,10 @@ class TestRoutes:
         assert given["parameters"] == {"classes": ["yes"]}
 
     def test_metadata(self, table):
-        assert table.get("/v2") == (200, {"name": "mlship", "version": __version__, "extensions": []})
+        assert table.get("/v2") == (
+            200,
+            {"name": "mlship", "version": __version__, "extensions": ["binary_tensor_data"]},
+        )
         status, answer = table.get("/v2/models/tiny")
         assert status == 200
         assert answer["versions"] == [table.application._pipeline.digest]
