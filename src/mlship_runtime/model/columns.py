@@ -48,8 +48,11 @@ def read_examples(path: str | os.PathLike[str], inputs: Sequence[TensorSpec]) ->
     return check_columns({inputs[0].name: array}, inputs)
 
 
-def read_csv(source: str | os.PathLike[str], inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """Columns from CSV: the text itself (a str) or a file (a path); the first line names the columns.
+def read_csv(
+    source: str | os.PathLike[str], inputs: Sequence[TensorSpec], names: Sequence[str] | None = None
+) -> dict[str, Array]:
+    """Columns from CSV: the text itself (a str) or a file (a path). Its first line names the columns, unless
+    `names` does.
 
     An empty field (or NA, NaN, null, none) is a missing value; in a BYTES column only an empty one is, and
     where that is not nullable it is the empty text. A single input [-1, n] takes n columns of any names, in
@@ -60,7 +63,7 @@ def read_csv(source: str | os.PathLike[str], inputs: Sequence[TensorSpec]) -> di
         raise BadInput(f"line {line} of the CSV is not well formed", cause="it holds a NUL character")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = next(reader, [])
+        header = next(reader, []) if names is None else list(names)
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise BadInput(f"line {reader.line_num} of the CSV is not well formed", cause=str(error)) from error
@@ -68,7 +71,8 @@ def read_csv(source: str | os.PathLike[str], inputs: Sequence[TensorSpec]) -> di
         raise BadInput("the CSV has no rows", cause="its first line names the columns")
     for line, row in rows:
         if len(row) != len(header):
-            raise BadInput(f"line {line} of the CSV has {len(row)} fields, its first line {len(header)}")
+            there = "its first line" if names is None else "the model reads"
+            raise BadInput(f"line {line} of the CSV has {len(row)} fields, {there} {len(header)}")
     if len(inputs) == 1 and len(inputs[0].shape) == 2:
         return _matrix(header, rows, inputs[0])
     return _named_columns(header, rows, inputs)

@@ -26,8 +26,6 @@ from mlship_runtime.serving.v2_binary import LENGTH_HEADER
 
 _Headers = Mapping[bytes, bytes]
 _Handler = Callable[[_Headers, bytes], Answer]
-_CSV_TYPES = (b"text/csv", b"application/csv")
-_JSON_TYPES = (b"application/json", b"")
 
 
 class _Route:
@@ -126,14 +124,13 @@ class Application:
         return codec.write(request, self._predict(columns))
 
     def _invoke(self, headers: _Headers, body: bytes) -> Answer:
-        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if kind in _CSV_TYPES:
-            columns = invocations.read_text(body, self._pipeline.spec.inputs)
-        elif kind in _JSON_TYPES:
-            columns = invocations.read_json(body, self._pipeline.spec.inputs)
-        else:
-            return error_answer(415, "the content type is neither application/json nor text/csv")
-        return Answer(200, invocations.write(self._predict(columns)))
+        spec = self._pipeline.spec
+        try:
+            kind = invocations.answer_type(headers.get(b"accept"), spec.outputs)
+            columns = invocations.read(headers.get(b"content-type", b""), body, spec.inputs)
+        except invocations.WrongType as wrong:
+            return wrong.answer
+        return invocations.write(self._predict(columns), kind)
 
     def _predict(self, columns: dict[str, Array]) -> dict[str, Array]:
         started = perf_counter()

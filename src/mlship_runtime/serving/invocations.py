@@ -1,153 +1,163 @@
-"""Requests and answers of `/invocations`: the JSON forms of MLflow and SageMaker, and CSV.
+"""Requests and answers of `/invocations` by their content types, those of MLflow and SageMaker.
 
-{"instances": [row, …]} · {"inputs": {column: [value, …]}} or a list for a single input ·
-{"dataframe_split": {"columns": […], "data": [[…], …]}} · {"dataframe_records": [{column: value}, …]}
-Of a name that an object holds twice, the last value counts: the decoder does not tell.
-Answer: {"predictions": [one per row]}; with several outputs each prediction is an object with their names.
-Source: MLflow "Deploy MLflow Model as a Local Inference Server", TensorFlow Serving REST (instances, inputs).
+In: application/json, application/jsonlines, text/csv with a line of names or without, application/x-npy.
+Out, as Accept says: {"predictions": [one per row]} (with several outputs each prediction is an object with
+their names), one prediction per line, CSV without a line of names, or one array.
+Source: MLflow "Deploy MLflow Model as a Local Inference Server"; SageMaker AI, "Common data formats for
+inference", and the encoders of sagemaker-inference-toolkit.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from typing import Any, Optional
 
-import msgspec
 import numpy as np
 import orjson
 
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
-from mlship_runtime.model.columns import read_csv
+from mlship_runtime.model.columns import check_columns, read_csv
 from mlship_runtime.model.datatypes import Array
-from mlship_runtime.model.tensors import check_complete, decode_tensor, unknown_input
-from mlship_runtime.serving import notfinite
+from mlship_runtime.serving import npy
+from mlship_runtime.serving.answer import Answer, error_answer
+from mlship_runtime.serving.invocation_forms import read_json, read_lines
+from mlship_runtime.serving.media_types import chosen_type, main_type, parameter_of
 
-_FORMS = ("instances", "inputs", "dataframe_split", "dataframe_records")
-_MAX_DEPTH = 8
-
-
-def read_json(body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """The columns of a JSON request; raises BadInput that names the column."""
-    try:
-        document = msgspec.json.decode(body)
-    except RecursionError:
-        raise BadInput("the body is nested too deeply") from None
-    except msgspec.DecodeError as error:
-        only = inputs[0].name if len(inputs) == 1 else ""
-        fault = notfinite.refusal(body, lambda document: notfinite.table_cells(document, only))
-        raise fault or BadInput("the body is not JSON", cause=str(error)) from None
-    if not isinstance(document, dict) or len(document) != 1 or next(iter(document)) not in _FORMS:
-        raise BadInput(
-            "the body is no invocation", cause=f"it must be an object with one of {', '.join(_FORMS)}"
-        )
-    ((form, content),) = document.items()
-    if form == "inputs":
-        return _from_columns(content, inputs)
-    if form == "dataframe_split":
-        return _from_split(content, inputs)
-    return _from_rows(form, content, inputs)
+JSON, LINES, CSV, NPY = b"application/json", b"application/jsonlines", b"text/csv", b"application/x-npy"
+_SAME = {
+    b"": JSON,
+    b"application/csv": CSV,
+    b"application/x-ndjson": LINES,
+    b"application/x-jsonlines": LINES,
+    b"application/jsonl": LINES,
+}
+_KNOWN = b"application/json, text/csv, application/jsonlines or application/x-npy".decode()
 
 
-def read_text(body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """The columns of a CSV request (UTF-8, the first line names the columns); raises BadInput."""
-    try:
-        return read_csv(body.decode("utf-8-sig"), inputs)
-    except UnicodeDecodeError as error:
-        raise BadInput("the CSV is not UTF-8", cause=str(error)) from None
+class WrongType(Exception):
+    """A request is of a content type that is none of ours, or wants no other answer: `answer` says so."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
-def write(results: Mapping[str, Array]) -> bytes:
-    """One prediction per row; not-finite numbers are null."""
-    predictions: Any
-    if len(results) == 1:
-        predictions = _rows(next(iter(results.values())))
-    else:
-        # Values of their own, for orjson knows arrays of every NumPy integer, but not every NumPy scalar.
-        columns = {name: array.tolist() for name, array in results.items()}
-        count = len(next(iter(results.values())))
-        predictions = [{name: rows[index] for name, rows in columns.items()} for index in range(count)]
-    return orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
+def read(content_type: bytes, body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """The columns of a request; raises BadInput that names the column, and WrongType."""
+    kind = main_type(content_type)
+    kind = _SAME.get(kind, kind)
+    if kind == JSON:
+        return read_json(body, inputs)
+    if kind == CSV:
+        return _read_text(body, inputs, parameter_of(content_type, b"header"))
+    if kind == LINES:
+        return read_lines(body, inputs)
+    if kind == NPY:
+        return _read_npy(body, inputs)
+    raise WrongType(error_answer(415, f"the content type is not {_KNOWN}"))
 
 
-def _rows(array: Array) -> Any:
-    return array.tolist() if array.dtype.kind == "O" else np.ascontiguousarray(array)
-
-
-def _from_columns(content: Any, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    if isinstance(content, list) and len(inputs) == 1:
-        content = {inputs[0].name: content}
-    if not isinstance(content, dict):
-        raise BadInput("inputs is not an object of columns")
-    return _read(content, inputs, _column)
-
-
-def _read(
-    columns: Mapping[str, Any], inputs: Sequence[TensorSpec], column: Callable[[TensorSpec, Any], Array]
-) -> dict[str, Array]:
-    known = {spec.name: spec for spec in inputs}
-    for name in columns:
-        if name not in known:
-            raise unknown_input(name, known)
-    found = {name: column(known[name], values) for name, values in columns.items()}
-    check_complete(found, known)
+def answer_type(accept: Optional[bytes], outputs: Sequence[TensorSpec]) -> bytes:
+    """What `write` is to write; raises WrongType if there is nothing that the client takes."""
+    if accept is None or accept in (b"*/*", JSON):
+        return JSON
+    offered = [JSON, CSV, LINES]
+    if len(outputs) == 1 and outputs[0].datatype != "BYTES":
+        offered.append(NPY)
+    found = chosen_type(accept, offered, _SAME)
+    if found is None:
+        names = b", ".join(offered).decode()
+        raise WrongType(error_answer(406, f"none of what Accept names can be answered: {names} can"))
     return found
 
 
-def _from_split(content: Any, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    if not isinstance(content, dict) or not isinstance(content.get("data"), list):
-        raise BadInput("dataframe_split is not an object with columns and data")
-    for key in content:
-        if key not in ("columns", "data", "index"):
-            raise BadInput(f"dataframe_split has an unknown part {key!r}", field=key)
-    rows, names = content["data"], content.get("columns")
-    if _is_matrix(inputs):
-        return {inputs[0].name: _column(inputs[0], rows)}
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BadInput("dataframe_split does not name its columns")
-    if len(set(names)) != len(names):
-        raise BadInput("dataframe_split names a column twice")
-    for index, row in enumerate(rows):
-        if not isinstance(row, list) or len(row) != len(names):
-            raise BadInput(f"row {index} of dataframe_split does not have {len(names)} values")
-    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
-    return _read(columns, inputs, _cells)
+def write(results: Mapping[str, Array], kind: bytes = JSON) -> Answer:
+    """One prediction per row. In JSON, not-finite numbers are null; in CSV they are empty."""
+    if kind == NPY:
+        return Answer(200, npy.encoded(next(iter(results.values()))), NPY)
+    if kind == CSV:
+        return Answer(200, _text(results), b"text/csv; charset=utf-8")
+    predictions = _predictions(results)
+    if kind == LINES:
+        return Answer(200, b"".join(orjson.dumps(row) + b"\n" for row in _plain(predictions)), LINES)
+    return Answer(200, orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def _from_rows(form: str, content: Any, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    if not isinstance(content, list) or not content:
-        raise BadInput(f"{form} is not a list of rows")
-    if form == "instances" and len(inputs) == 1 and not isinstance(content[0], dict):
-        return {inputs[0].name: _cells(inputs[0], content)}
-    names = list(content[0]) if isinstance(content[0], dict) else []
-    for index, row in enumerate(content):
-        if not isinstance(row, dict):
-            raise BadInput(f"row {index} of {form} is not an object with the columns' names")
-        if row.keys() != content[0].keys():
-            name = min(row.keys() ^ content[0].keys())
-            raise BadInput(f"{name} is not in every row of {form}", field=name)
-    columns = {name: [row[name] for row in content] for name in names}
-    if _is_matrix(inputs) and inputs[0].name not in columns:
-        return {inputs[0].name: _column(inputs[0], [[row[name] for name in names] for row in content])}
-    return _read(columns, inputs, _cells)
+def _read_text(body: bytes, inputs: Sequence[TensorSpec], header: bytes) -> dict[str, Array]:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput("the CSV is not UTF-8", cause=str(error)) from None
+    return read_csv(text, inputs, names=_names_for(text, inputs, header))
 
 
-def _is_matrix(inputs: Sequence[TensorSpec]) -> bool:
-    """A single input [-1, n] takes the columns of a table in their order, whatever their names."""
-    return len(inputs) == 1 and len(inputs[0].shape) == 2
+def _names_for(text: str, inputs: Sequence[TensorSpec], header: bytes) -> Optional[list[str]]:
+    """The columns of a CSV whose first line does not name them, in the order of the schema; None if it does.
+
+    `header` is what the content type says (RFC 4180): present or absent. If it says nothing, a first line of
+    numbers is one of values for a matrix; for columns, one in which no field is a column's name, unless
+    every column holds texts."""
+    if header not in (b"", b"present", b"absent"):
+        raise BadInput("header of text/csv is neither present nor absent")
+    try:
+        first = next(csv.reader(io.StringIO(text, newline="")), [])
+    except csv.Error:
+        first = []  # the reader of the whole says what is wrong
+    if not first or header == b"present":
+        return None
+    if len(inputs) == 1 and len(inputs[0].shape) == 2:
+        numbered = [str(index) for index in range(len(first))]
+        if header == b"" and first == numbered:
+            what = "the first line of the CSV may be names or values"
+            raise BadInput(what, fix="Say text/csv; header=present, or header=absent")
+        return numbered if header == b"absent" or all(map(_is_number, first)) else None
+    names = [spec.name for spec in inputs]
+    if header == b"absent":
+        return names
+    texts_only = all(spec.datatype == "BYTES" for spec in inputs)
+    named = texts_only or len(first) != len(names) or not set(names).isdisjoint(map(str.strip, first))
+    return None if named else names
 
 
-def _cells(spec: TensorSpec, values: list[Any]) -> Array:
-    """One value for each row: a list in the place of a single value is refused, also if it holds only one."""
-    if len(spec.shape) == 1:
-        return decode_tensor(spec, spec.datatype, [len(values)], values)
-    return _column(spec, values)
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
-def _column(spec: TensorSpec, values: Any) -> Array:
-    shape: list[int] = []
-    inner = values
-    while isinstance(inner, list) and len(shape) < _MAX_DEPTH:
-        shape.append(len(inner))
-        inner = inner[0] if inner else None
-    return decode_tensor(spec, spec.datatype, shape, values)
+def _read_npy(body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+    if len(inputs) != 1:
+        raise BadInput(f"an array cannot be {len(inputs)} inputs", fix="Send JSON or CSV")
+    return check_columns({inputs[0].name: npy.decoded(body)}, inputs)
+
+
+def _predictions(results: Mapping[str, Array]) -> Any:
+    if len(results) == 1:
+        array = next(iter(results.values()))
+        return array.tolist() if array.dtype.kind == "O" else np.ascontiguousarray(array)
+    columns = {name: _plain(array) for name, array in results.items()}
+    count = len(next(iter(results.values())))
+    return [{name: rows[index] for name, rows in columns.items()} for index in range(count)]
+
+
+def _plain(array: Any) -> Any:
+    """Lists of plain values; single-precision numbers with no more digits than they have, as in JSON."""
+    if isinstance(array, list):
+        return array
+    if array.dtype.kind != "f":
+        return array.tolist()
+    return orjson.loads(orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _text(results: Mapping[str, Array]) -> bytes:
+    columns = [_plain(array.reshape(len(array), -1)) for array in results.values()]
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows(
+        [value for column in columns for value in column[index]] for index in range(len(columns[0]))
+    )
+    return out.getvalue().encode()

@@ -16,6 +16,7 @@ DEEP = b"[" * 50000 + b"1" + b"]" * 50000
 class TestInvocations:
     FORMS = (
         {"instances": [[1, 2], [3, 4]]},
+        [[1, 2], [3, 4]],
         {"inputs": [[1, 2], [3, 4]]},
         {"inputs": {"X": [[1, 2], [3, 4]]}},
         {"instances": [{"X": [1, 2]}, {"X": [3, 4]}]},
@@ -60,10 +61,13 @@ class TestInvocations:
 
     BAD = (
         (b"", "the body is not JSON"),
-        ([], "the body is no invocation"),
+        ([], "instances is not a list of rows"),
+        (b"3", "the body is no invocation"),
+        ({"instances": [[1]], "params": 3}, "params is not an object"),
+        ({"instances": [[1]], "params": {"k": 3}}, "k is no parameter of this model: it takes none"),
+        ({"instances": [[1]], "other": {}}, "the body is no invocation"),
         ({}, "the body is no invocation"),
         ({"instances": [], "inputs": []}, "the body is no invocation"),
-        ({"instances": [], "params": {}}, "the body is no invocation"),
         ({"instances": []}, "instances is not a list of rows"),
         ({"instances": [[1, 2, 3]]}, "row 0 of instances is not an object"),
         ({"inputs": [1]}, "inputs is not an object of columns"),
@@ -124,7 +128,12 @@ class TestInvocations:
     def test_csv_that_is_not_utf_8(self, table):
         assert table.post("/invocations", b"age\n\xff\n", b"text/csv")[0] == 400
 
-    def test_another_content_type(self, table):
-        status, answer = table.post("/invocations", b"x", b"application/x-npy")
+    @pytest.mark.parametrize("content_type", [b"text/html", b"application/x-www-form-urlencoded", b"/"])
+    def test_another_content_type(self, table, content_type):
+        status, answer = table.post("/invocations", b"x", content_type)
         assert status == 415
         assert "text/csv" in answer["error"]
+
+    @pytest.mark.parametrize("params", [{}, None])
+    def test_parameters_may_stand_there_empty(self, matrix, params):
+        assert len(matrix.predictions({"instances": [[1, 2]], "params": params})) == 1

@@ -15,7 +15,7 @@ def test_every_integer_kind_beside_another_output(kind: type) -> None:
     answer = invocations.write(
         {"label": np.array([1, 0], kind), "p": np.array([[0.5, np.nan], [1, 0]], "f4")}
     )
-    assert json.loads(answer)["predictions"] == [
+    assert json.loads(answer.body)["predictions"] == [
         {"label": 1, "p": [0.5, None]},
         {"label": 0, "p": [1.0, 0.0]},
     ]
@@ -23,4 +23,4 @@ def test_every_integer_kind_beside_another_output(kind: type) -> None:
 
 def test_a_single_output_stands_for_itself() -> None:
     answer = invocations.write({"label": np.array([1, 0], np.longlong)})
-    assert json.loads(answer) == {"predictions": [1, 0]}
+    assert json.loads(answer.body) == {"predictions": [1, 0]}
