@@ -20,6 +20,7 @@ from mlship_runtime.model.pipeline import Pipeline
 from mlship_runtime.model.reduction import ReductionFailed
 from mlship_runtime.serving import invocations
 from mlship_runtime.serving.answer import Answer, error_answer
+from mlship_runtime.serving.counters import Counters
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
 from mlship_runtime.serving.v2 import InferCodec
 from mlship_runtime.serving.v2_binary import LENGTH_HEADER
@@ -41,12 +42,14 @@ class _Route:
 
 class Application:
     """Answers for one release, which is number `release` of its service. `ready` is what the health routes
-    say; set it to False before a drain so that a load balancer goes elsewhere."""
+    say; set it to False before a drain so that a load balancer goes elsewhere. `counters` is the folder in
+    which the release's workers count together; without one this worker counts alone."""
 
-    def __init__(self, pipeline: Pipeline, release: int = 0, *, ready: bool = True) -> None:
+    def __init__(
+        self, pipeline: Pipeline, release: int = 0, *, ready: bool = True, counters: str = ""
+    ) -> None:
         spec, digest = pipeline.spec, pipeline.digest
         self.ready = ready
-        self.connections = 0
         self.headers = (
             f"Mlship-Bundle: {digest}\r\nMlship-Release: {release}\r\n"
             f"X-Amzn-SageMaker-Custom-Attributes: mlship-bundle={digest}\r\n"
@@ -55,7 +58,7 @@ class Application:
         codec = InferCodec(spec.name, digest, spec.inputs, spec.outputs, writable=_runs_python(spec))
         self._codec = codec
         build = {"digest": digest, "release": str(release), "runtime": __version__}
-        self._metrics = Metrics(spec.name, spec.version, build)
+        self._metrics = Metrics(spec.name, spec.version, build, Counters(counters))
         self._unknown = self._metrics.route("unknown")
         self._refused = self._metrics.route("refused")
         self._routes = self._all_routes(spec.name, digest)
@@ -78,6 +81,14 @@ class Application:
                 found = _failure(error)
         route.observe(found.status, perf_counter() - started)
         return found
+
+    @property
+    def connections(self) -> int:
+        return self._metrics.connections.value
+
+    @connections.setter
+    def connections(self, count: int) -> None:
+        self._metrics.connections.value = count
 
     def refuse(self, status: int, message: str) -> Answer:
         self._refused.observe(status, 0.0)
@@ -146,7 +157,7 @@ class Application:
         return Answer(200 if self.ready else 503, orjson.dumps(document))
 
     def _show_metrics(self, headers: _Headers, body: bytes) -> Answer:
-        return Answer(200, self._metrics.render(self.connections), CONTENT_TYPE)
+        return Answer(200, self._metrics.render(), CONTENT_TYPE)
 
 
 def _fixed(document: Mapping[str, Any]) -> _Handler:

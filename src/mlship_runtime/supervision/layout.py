@@ -149,6 +149,10 @@ class Layout:
         name = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
         return Path(_RUN_ROOT, f"mlship-{os.getuid()}", name)
 
+    def counters(self, number: int) -> Path:
+        """Where the workers of a release count together."""
+        return self.run / f"counters.{number}"
+
     @property
     def supervisor_socket(self) -> Path:
         return self.run / "supervisor"

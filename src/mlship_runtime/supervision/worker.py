@@ -45,6 +45,7 @@ class _Worker:
         self.state = "starting"
         self._record, self._index = record, index
         self._failure = layout.failure(record["number"])
+        self._counters = layout.counters(record["number"])
         self._sockets: WorkerSockets = layout.worker_sockets(record["number"], index, os.getpid())
         self._listener = listening.inherited()
         self._control = ControlThread(self._sockets.control, self._handle)
@@ -70,7 +71,8 @@ class _Worker:
         from mlship_runtime.serving.application import Application
         from mlship_runtime.serving.server import Server
 
-        self._application = Application(pipeline, int(self._record["number"]))
+        number = int(self._record["number"])
+        self._application = Application(pipeline, number, counters=str(self._counters))
         self._server = Server(self._application)
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -8,9 +8,11 @@ import os
 import signal
 import socket
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tests.targets.local.conftest import Load, Onhost, alive, infer, infer_on, processes_of, remaining
 
 from mlship_runtime.supervision.control import request
@@ -109,8 +111,11 @@ def test_a_killed_worker_is_replaced_and_nobody_is_refused(onhost, make_bundle) 
     assert seen["workers"][0]["restarts"] == 2
 
 
-def test_one_of_two_workers_can_die(onhost, make_bundle) -> None:
+def test_one_of_two_workers_can_die_and_what_it_counted_stays(onhost, make_bundle) -> None:
     port = onhost.deploy(1, make_bundle(2.0), workers=2)["port"]
+    for _ in range(10):
+        infer(port)
+    assert answers_counted(port) == 10
     os.kill(onhost.pids(1)[0], signal.SIGKILL)
     for _ in range(20):
         infer(port)
@@ -118,6 +123,20 @@ def test_one_of_two_workers_can_die(onhost, make_bundle) -> None:
     while [worker["state"] for worker in onhost.observed(1)["workers"]] != ["serving"] * 2:
         assert time.monotonic() < end
         time.sleep(0.1)
+    assert {answers_counted(port) for _ in range(8)} == {30}, "whichever worker tells"
+
+
+def answers_counted(port: int) -> float:
+    """How many predictions /metrics says that there were."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        figures = text_string_to_metric_families(answer.read().decode())
+    (count,) = (
+        sample.value
+        for figure in figures
+        for sample in figure.samples
+        if sample.name == "mlship_requests_total" and sample.labels["route"] == "infer"
+    )
+    return count
 
 
 def test_a_live_release_that_cannot_come_back_says_why_and_goes_on_trying(onhost, make_bundle) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from mlship_runtime import __version__
 from mlship_runtime.bundle.spec import TensorSpec
@@ -129,6 +130,21 @@ class TestMetrics:
         (build,) = (line for line in found if line.startswith("mlship_build_info"))
         assert f'digest="{matrix.application._pipeline.digest}"' in build
         assert 'release="3"' in build
+
+    def test_prometheus_reads_them(self, make_tree):
+        application = Application(Pipeline(make_tree(name="a-b")))
+        application.answer(b"POST", b"/v2/models/a-b/infer", {}, b"{}")
+        text = application.answer(b"GET", b"/metrics", {}, b"").body.decode()
+        figures = {figure.name: figure for figure in text_string_to_metric_families(text)}
+        assert {name: figure.type for name, figure in figures.items()} == {
+            "mlship_build_info": "gauge",
+            "mlship_connections": "gauge",
+            "mlship_requests": "counter",
+            "mlship_request_duration_seconds": "histogram",
+            "mlship_model_duration_seconds": "histogram",
+        }
+        (sample,) = figures["mlship_requests"].samples
+        assert sample.labels == {"model": "a-b", "version": "1.0", "route": "infer", "code": "400"}
 
     def test_the_lines_are_well_formed_and_buckets_grow(self, matrix):
         for _ in range(50):
