@@ -129,6 +129,6 @@ def test_verify_scans_when_asked(built: Built, run) -> None:
 
 
 def test_an_unknown_gate_is_named_with_those_that_there_are(run, tmp_path: Path) -> None:
-    (tmp_path / "mlship.toml").write_text(TOML.replace('["parity"]', '["quality"]'))
+    (tmp_path / "mlship.toml").write_text(TOML.replace('["parity"]', '["beauty"]'))
     ended = run("plan", "proved", "churn:1.0")
-    assert (ended.code, "One of: signature, parity, scan" in ended.err) == (2, True)
+    assert (ended.code, "One of: signature, parity, scan, quality" in ended.err) == (2, True)

@@ -231,7 +231,7 @@ def test_promote_moves_a_tag_to_what_passes(built: str, run, tmp_path: Path) -> 
     assert other in said.out
 
 
-@pytest.mark.parametrize("words", [("--require", "quality"), ("--signed-by", "nobody")])
+@pytest.mark.parametrize("words", [("--require", "beauty"), ("--signed-by", "nobody")])
 def test_promote_names_what_it_does_not_know(built: str, run, words: tuple[str, str]) -> None:
     refused = run("promote", "churn:1.0", "prod", *words)
     assert (refused.code, f"'{words[1]}'" in refused.err) == (2, True)

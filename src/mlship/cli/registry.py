@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,19 +10,20 @@ import typer
 from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
-from mlship.cli.words import Bundle, LimitRate, NamedBundle, Platforms, Registry, ScanExcept, SignedBy, Yes
+from mlship.cli.words import (
+    Bundle,
+    LimitRate,
+    NamedBundle,
+    NearRegistry,
+    PassphraseFile,
+    Platforms,
+    Registry,
+    ScanExcept,
+    SignedBy,
+    Yes,
+)
 from mlship.errors import BundleError, UsageError
 from mlship.result import Result
-
-NearRegistry = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="REGISTRY",
-        help="A registry of mlship.toml, or a URL. Without it: the default one and this project's builds.",
-        autocompletion=complete.registries,
-        show_default=False,
-    ),
-]
 
 
 @verb("""
@@ -124,6 +126,7 @@ def copy(
 
 @verb("""
     mlship promote churn:candidate prod --require signature,parity,scan
+    mlship promote churn:candidate prod --require quality --key release.key
     mlship promote team/churn:1.4 prod --require signature --signed-by release
 """)
 def promote(
@@ -132,14 +135,24 @@ def promote(
     new_tag: Annotated[str, typer.Argument(metavar="TAG", help="The tag that moves.")],
     require: Annotated[
         str,
-        typer.Option(metavar="GATES", help="What it must pass: signature, parity, scan.", show_default=False),
+        typer.Option(
+            metavar="GATES", help="What it must pass: signature, parity, scan, quality.", show_default=False
+        ),
     ] = "",
     signed_by: SignedBy = None,
     scan_except: ScanExcept = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", metavar="FILE", help="The private key that attests the quality.", show_default=False
+        ),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
 ) -> Result:
     """Move a tag to a bundle that passes what is required.
 
     If it does not, the tag stays where it is. Who moved it, when and from where: list NAME:TAG --history.
+    quality measures it on the rows of [quality], here; with --key, a target can ask for what was found.
     """
     from mlship.ops import promote as op
 
@@ -150,6 +163,8 @@ def promote(
         require=[gate.strip() for gate in require.split(",") if gate.strip()],
         signed_by=signed_by or (),
         scan_except=scan_except or (),
+        key_file=key_file,
+        passphrase_file=passphrase_file,
     )
 
 

@@ -10,18 +10,8 @@ import typer
 
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
-from mlship.cli.words import Bundle
+from mlship.cli.words import Bundle, PassphraseFile
 from mlship.result import Result
-
-PassphraseFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--passphrase-file",
-        metavar="FILE",
-        help="Its first line is the key's passphrase. Without it: MLSHIP_KEY_PASSPHRASE, or none.",
-        show_default=False,
-    ),
-]
 
 
 class KeyAction(StrEnum):

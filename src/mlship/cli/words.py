@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,15 @@ Registry = Annotated[
         show_default=False,
     ),
 ]
+NearRegistry = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="REGISTRY",
+        help="A registry of mlship.toml, or a URL. Without it: the default one and this project's builds.",
+        autocompletion=complete.registries,
+        show_default=False,
+    ),
+]
 Platforms = Annotated[
     list[str] | None,
     typer.Option(
@@ -77,6 +87,15 @@ SignedBy = Annotated[
     list[str] | None,
     typer.Option(
         "--signed-by", metavar="KEY", help="By this key of [trust]; can be repeated.", show_default=False
+    ),
+]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help="Its first line is the key's passphrase. Without it: MLSHIP_KEY_PASSPHRASE, or none.",
+        show_default=False,
     ),
 ]
 ScanExcept = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mlship.config.sections import (
     GoldenSection,
     ModelSection,
     ProjectSection,
+    QualitySection,
     ReductionSection,
     RegistrySection,
     RuntimeSection,
@@ -34,6 +36,7 @@ SINGLE: dict[str, type[Section]] = {
     "reduction": ReductionSection,
     "golden": GoldenSection,
     "runtime": RuntimeSection,
+    "quality": QualitySection,
     "trust": TrustSection,
 }
 NAMED: dict[str, type[Section]] = {
@@ -136,6 +139,27 @@ def _check_words(project: Project) -> None:
         raise project.error("golden", "columns", what="names a column twice")
     if project.reduction is not None:
         _check_reduction(project, project.reduction)
+    if project.quality is not None:
+        _check_quality(project, project.quality)
+
+
+def _check_quality(project: Project, quality: QualitySection) -> None:
+    for key in ("min", "max", "margin"):
+        value = getattr(quality, key)
+        if value is not None and not isfinite(value):
+            raise project.error("quality", key, what="is no finite number")
+    low, high, other = quality.min, quality.max, quality.not_worse_than
+    if low is None and high is None and other is None:
+        fix = 'Give min, max, or not_worse_than = "TAG" with a margin'
+        raise project.error("quality", what="has no bound", fix=fix)
+    if low is not None and high is not None and low > high:
+        raise project.error("quality", "min", what=f"is {low:g}, above max = {high:g}")
+    if (other is None) != (quality.margin is None):
+        key = "margin" if other is None else "not_worse_than"
+        fix = "Say by how much it may be worse: margin = 0.0 (or more), with the tag in not_worse_than"
+        raise project.error("quality", key, what="stands alone", fix=fix)
+    if other is not None:
+        _word(project, check_tag, other, "quality", "not_worse_than")
 
 
 def _check_reduction(project: Project, reduction: ReductionSection) -> None:
@@ -172,10 +196,23 @@ def _check_trust(project: Project, name: str, target: TargetSection) -> None:
             what="asks for a signature, but [trust] has no keys",
             fix="Name a public key in keys of [trust]",
         )
-    if target.signed_by and "signature" not in target.require:
+    if "quality" in target.require:
+        _check_attested(project, name)
+    if target.signed_by and not {"signature", "quality"} & set(target.require):
         raise project.error(
             "targets", name, "signed_by", what="says who must sign", fix='Add require = ["signature"]'
         )
+
+
+def _check_attested(project: Project, name: str) -> None:
+    """A target takes the word of a key for the quality, of what [quality] says."""
+    what = fix = ""
+    if project.quality is None:
+        what, fix = "asks for quality, but there is no [quality]", "Name rows, a metric and a bound there"
+    elif not project.trust.keys:
+        what, fix = "asks for quality, but [trust] has no keys", "Name there whose word counts"
+    if what:
+        raise project.error("targets", name, "require", what=what, fix=fix)
 
 
 def _word(project: Project, check: Any, text: str, *path: str) -> None:

@@ -14,6 +14,7 @@ from mlship.config.sections import (
     GoldenSection,
     ModelSection,
     ProjectSection,
+    QualitySection,
     ReductionSection,
     RegistrySection,
     RuntimeSection,
@@ -39,6 +40,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     golden: GoldenSection = GoldenSection()
     schema: dict[str, ColumnSection] = {}
     runtime: RuntimeSection = RuntimeSection()
+    quality: QualitySection | None = None
     trust: TrustSection = TrustSection()
     registries: dict[str, RegistrySection] = {}
     targets: dict[str, TargetSection] = {}

@@ -17,7 +17,10 @@ Datatype = Literal[  # the names of the Open Inference Protocol V2
     "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
     "FP16", "FP32", "FP64", "BYTES",
 ]  # fmt: skip
-Gate = Literal["signature", "parity", "scan"]
+Gate = Literal["signature", "parity", "scan", "quality"]
+MetricName = Literal[
+    "accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2",
+]  # fmt: skip
 Forbidden = Literal["python", "pickle"]
 Platform = Literal["linux/amd64", "linux/arm64", "macos/amd64", "macos/arm64"]
 Callable = Annotated[str, msgspec.Meta(pattern="^" + _CALLABLE.pattern + "$", title="module:function")]
@@ -129,6 +132,25 @@ class TrustSection(Section, frozen=True, kw_only=True):
 
     keys: dict[str, Text] = {}
     revoked: tuple[KeyId, ...] = ()
+
+
+class QualitySection(Section, frozen=True, kw_only=True):
+    """`rows` and `answers` are files, or a file and its column; one bound at least is needed."""
+
+    rows: Text
+    answers: Text
+    metric: MetricName
+    output: Text | None = None
+    positive: Text | int | bool | None = None
+    min: float | None = None
+    max: float | None = None
+    not_worse_than: Text | None = None
+    margin: NotNegative | None = None
+
+    @property
+    def positive_text(self) -> str:
+        """The class as a label writes it; empty if none is named."""
+        return "" if self.positive is None else str(self.positive)
 
 
 class RegistrySection(Section, frozen=True, kw_only=True):

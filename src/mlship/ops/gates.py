@@ -1,16 +1,18 @@
-"""What is required of a bundle before a target or a tag takes it: signature, parity, scan."""
+"""What is required of a bundle before a target or a tag takes it: signature, parity, scan, quality."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, cast
 
 from mlship.ops.context import Context
 from mlship.result import Result
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
+    from mlship.registry.protocol import Registry
     from mlship.trust.demand import Demand
 
 
@@ -24,6 +26,9 @@ class Rules(Protocol):
     def signed_by(self) -> Sequence[str]: ...
     @property
     def scan_except(self) -> Sequence[str]: ...
+
+
+Gate = Callable[[Context, Rules, "OpenBundle"], str]
 
 
 class Passed(Result, frozen=True, kw_only=True):
@@ -41,9 +46,13 @@ class LetIn:
     demand: Demand | None
 
 
-def check_gates(ctx: Context, rules: Rules, bundle: OpenBundle) -> LetIn:
-    """All that `rules` require, the quickest first. Raises PolicyError for a bundle without a signature,
-    BundleError for one that another gate does not let through."""
+def check_gates(
+    ctx: Context, rules: Rules, bundle: OpenBundle, instead: Mapping[str, Gate] = MappingProxyType({})
+) -> LetIn:
+    """All that `rules` require, the quickest first; a gate of `instead` is asked for the one of its name.
+
+    Raises PolicyError for a bundle without a signature or that is not good enough, BundleError for one that
+    another gate does not let through."""
     demand = None
     found: list[Passed] = []
     if "signature" in rules.require:
@@ -51,18 +60,13 @@ def check_gates(ctx: Context, rules: Rules, bundle: OpenBundle) -> LetIn:
 
         key, demand = require_signature(ctx, rules.signed_by, bundle)
         found.append(Passed(gate="signature", found=f"by the key {key}"))
-    found += _others(ctx, rules, bundle)
+    for name, gate in {**GATES, **instead}.items():
+        if name in rules.require:
+            found.append(Passed(gate=name, found=gate(ctx, rules, bundle)))
     return LetIn(tuple(found), demand)
 
 
-def _others(ctx: Context, rules: Rules, bundle: OpenBundle) -> Iterator[Passed]:
-    if "parity" in rules.require:
-        yield Passed(gate="parity", found=_parity(bundle))
-    if "scan" in rules.require:
-        yield Passed(gate="scan", found=_scan(ctx, rules, bundle))
-
-
-def _parity(bundle: OpenBundle) -> str:
+def _parity(_: Context, __: Rules, bundle: OpenBundle) -> str:
     from mlship.bundle.audit.evidence import read_evidence
 
     found = read_evidence(bundle)
@@ -78,3 +82,14 @@ def _scan(ctx: Context, rules: Rules, bundle: OpenBundle) -> str:
     scanned = scan_bundle(bundle, rules.scan_except, ctx.progress)
     refuse_findings(bundle, scanned)
     return f"{scanned.files} files, {scanned.bytes / 1e6:.1f} MB: no pickle, nothing that looks like a secret"
+
+
+def _quality(ctx: Context, rules: Rules, bundle: OpenBundle) -> str:
+    """What is attested: the rows stay where they are, and no target's rollout waits for a measurement."""
+    from mlship.ops.attested import attested_quality
+
+    return attested_quality(ctx, rules.signed_by, bundle, cast("Registry", bundle.registry))
+
+
+# Each says what it found, or raises. In the order in which they are asked.
+GATES: Mapping[str, Gate] = {"parity": _parity, "scan": _scan, "quality": _quality}

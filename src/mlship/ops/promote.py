@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlship.errors import UsageError
 from mlship.ops.context import Context
-from mlship.ops.gates import Passed, check_gates
+from mlship.ops.gates import GATES, Gate, Passed, Rules, check_gates
 from mlship.reference import Reference, check_tag
 from mlship.result import Result
 
-GATES = ("signature", "parity", "scan")
+if TYPE_CHECKING:
+    from mlship.bundle.open import OpenBundle
+    from mlship.registry.protocol import Registry
+    from mlship.trust.private import PrivateKey
 
 
 class Promoted(Result, frozen=True, kw_only=True):
@@ -39,18 +44,21 @@ def promote(
     require: Sequence[str] = (),
     signed_by: Sequence[str] = (),
     scan_except: Sequence[str] = (),
+    key_file: Path | None = None,
+    passphrase_file: Path | None = None,
 ) -> Promoted:
     """Let `tag` name what `ref` stands for, in its registry, if that passes the gates `require`.
 
-    `signed_by` are names of keys in [trust]. Raises UsageError for an unknown gate or key, PolicyError or
-    BundleError if a gate does not let the bundle through (the tag stays), TagMovedError if somebody moves the
-    tag meanwhile.
+    `signed_by` are names of keys in [trust]. The key in `key_file` signs what the gate quality found. Raises
+    UsageError for an unknown gate or key, PolicyError or BundleError if a gate does not let the bundle
+    through (the tag stays), TagMovedError if somebody moves the tag meanwhile.
     """
-    rules = _Rules(_known(require, GATES, "gate"), _keys(ctx, signed_by), tuple(scan_except))
+    rules = _Rules(_known(require, ("signature", *GATES), "gate"), _keys(ctx, signed_by), tuple(scan_except))
+    key = _key(require, key_file, passphrase_file)
     registry, reference = ctx.locate(ref)
     before = registry.read_tag(reference.name, check_tag(tag))
     bundle = ctx.open_bundle(ref)
-    passed = check_gates(ctx, rules, bundle).passed
+    passed = check_gates(ctx, rules, bundle, {"quality": _measuring(registry, key)}).passed
     if before is None or before.digest != bundle.digest:
         registry.set_tag(reference.name, tag, bundle.digest, before, source=str(reference))
     return Promoted(
@@ -60,6 +68,29 @@ def promote(
         registry=registry.url,
         gates=passed,
     )
+
+
+def _key(require: Sequence[str], file: Path | None, passphrase_file: Path | None) -> PrivateKey | None:
+    """The key that signs, if one is given; asked for before anything is done."""
+    if file is None:
+        return None
+    if "quality" not in require:
+        raise UsageError("--key signs what the gate quality found", fix="Add --require quality")
+    from mlship.trust.passphrase import read_passphrase
+    from mlship.trust.private import load_key
+
+    return load_key(file, read_passphrase(passphrase_file))
+
+
+def _measuring(registry: Registry, key: PrivateKey | None) -> Gate:
+    """Where the rows are, they are asked; a target takes an attestation only."""
+
+    def gate(ctx: Context, rules: Rules, bundle: OpenBundle) -> str:
+        from mlship.ops.quality import measured_quality
+
+        return measured_quality(ctx, rules.signed_by, bundle, registry, key)
+
+    return gate
 
 
 def _keys(ctx: Context, names: Sequence[str]) -> tuple[str, ...]:

@@ -13,13 +13,12 @@ from typing import Any
 
 from mlship.digest import hex_of
 from mlship.errors import BundleError
+from mlship.trust import about
 from mlship_runtime.bundle import canonical
-from mlship_runtime.bundle.fields import Fields
 from mlship_runtime.bundle.tree import MAX_MANIFEST_BYTES
 from mlship_runtime.errors import InvalidBundle
 from mlship_runtime.trust.keys import PublicKey
 from mlship_runtime.trust.signature import open_envelope
-from mlship_runtime.trust.statement import MANIFEST_PATH, STATEMENT_TYPE
 
 ATTACHED_AS = "application/vnd.mlship.provenance.v1.sigstore+json"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -69,30 +68,18 @@ def read_record(state: Path, digest: str) -> Any:
 
 def write_statement(digest: str, said: Any) -> bytes:
     """The bytes to sign: `said` (a predicate) of the bundle `digest`."""
-    return canonical.encode(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [{"name": MANIFEST_PATH, "digest": {"sha256": hex_of(digest)}}],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": said,
-        }
-    )
+    return about.write_statement(digest, PREDICATE_TYPE, said)
 
 
 def read_provenance(envelope: bytes, keys: Iterable[PublicKey], digest: str) -> Provenance:
     """What a key of `keys` said of the bundle `digest`; raises InvalidBundle for another key, changed bytes,
     and a statement of another kind or bundle."""
     key, payload = open_envelope(envelope, keys)
-    top = Fields(canonical.decode(payload, max_bytes=MAX_MANIFEST_BYTES), _PLACE)
-    top.only("_type", "subject", "predicateType", "predicate").constant("_type", STATEMENT_TYPE)
-    top.constant("predicateType", PREDICATE_TYPE)
-    subjects = top.objects("subject")
-    if len(subjects) != 1 or subjects[0].object("digest").get("sha256") != hex_of(digest):
-        raise InvalidBundle(f"{_PLACE} is of another bundle")
-    build = top.object("predicate").object("buildDefinition")
+    said = about.read_statement(payload, digest, PREDICATE_TYPE, _PLACE)
+    build = said.object("buildDefinition")
     build.constant("buildType", BUILD_TYPE)
     found = {part.text("name"): part.object("digest") for part in build.objects("resolvedDependencies")}
-    builder = top.object("predicate").object("runDetails").object("builder")
+    builder = said.object("runDetails").object("builder")
     builder.constant("id", BUILDER)
     source = found.pop("source", None)
     return Provenance(

@@ -33,9 +33,9 @@ class NpyArray:
     data: list[Any]
 
 
-def read_npy(path: Path) -> NpyArray:
-    """The array in `path`; raises BuildError for other files and for arrays of objects, text or one
-    dimension."""
+def read_npy(path: Path, *, dimensions: int = 2) -> NpyArray:
+    """The array in `path`; raises BuildError for other files, for arrays of objects and text, and for those
+    with fewer `dimensions`."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -43,10 +43,12 @@ def read_npy(path: Path) -> NpyArray:
     descr, fortran, shape, start = _header(path.name, content)
     if descr[1:] not in _KINDS:
         raise BuildError(f"{path.name} holds values of type {descr}", fix="Save numbers or truth values")
-    if len(shape) < 2 or 0 in shape:
+    if len(shape) < dimensions or 0 in shape:
         raise BuildError(
             f"{path.name} has the shape {list(shape)}",
-            cause="examples need rows and columns, [rows, columns, …]",
+            cause="examples need rows and columns, [rows, columns, …]"
+            if dimensions > 1
+            else "there are no values in it",
         )
     datatype, code = _KINDS[descr[1:]]
     values = array.array(code)

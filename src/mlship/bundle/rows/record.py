@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,20 +38,23 @@ def record(
     release: dict[str, Any],
     inputs: Sequence[Tensor],
     reduction: str | None,
+    environment: Mapping[str, str] | None = None,
 ) -> Recorded:
     """Start `boot` (the bundle's own start file) with the command `python` and let it answer `inputs`. Raises
     BuildError.
 
-    The process sees the user's environment, but nothing of Python's or the linker's: what a reduction reads
-    from it is found by the golden check on the target, where it is not there.
+    Unless there is an `environment`, the process sees the user's, but nothing of Python's or the linker's:
+    what a reduction reads from it is found by the golden check on the target, where it is not there.
     """
+    if environment is None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_PRUNED)}
     with tempfile.TemporaryDirectory(prefix="mlship-record-") as scratch:
         job, result = Path(scratch, "job.json"), Path(scratch, "result.json")
         job.write_text(json.dumps({"release": release, "inputs": list(inputs), "result": str(result)}))
         done = subprocess.run(
             [*python, "-I", "-S", "-B", "-u", str(boot), "record", "--job", str(job)],
             cwd=scratch,
-            env={name: value for name, value in os.environ.items() if not name.startswith(_PRUNED)},
+            env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
