@@ -200,3 +200,20 @@ def cloud(request: pytest.FixtureRequest, cloud_of: Any, monkeypatch: pytest.Mon
     cloud.proxy.seen.clear()
     yield cloud
     cloud.proxy.cuts.clear()
+
+
+@pytest.fixture(scope="session")
+def kit(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[str, Any]:
+    """The URL of a registry with the conformance kit's bundles (nobody may change it), and the bundles."""
+    from kit_bundles import bundles_of_run
+
+    base = tmp_path_factory.getbasetemp()
+    return bundles_of_run((base if worker_id == "master" else base.parent) / "kit")
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A kit_bundles.WarmHome for the targets `local` and `here` of a module's tests."""
+    from kit_bundles import WarmHome
+
+    return WarmHome(tmp_path_factory.mktemp("warm"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,21 @@ from mlship.target.protocol import Adapter, Place
 
 class TestLocal(AdapterConformance):
     @pytest.fixture
-    def make_adapter(self, tmp_path: Path) -> Callable[[], Adapter]:
+    def own_home(self, warm: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("MLSHIP_HOME", str(warm.open()))
+        return Path(warm.path)
+
+    @pytest.fixture(autouse=True)
+    def _keep_runtime(self, warm: Any, _nothing_is_left: None) -> Iterator[None]:
+        yield
+        warm.keep()
+
+    @pytest.fixture
+    def make_adapter(self, own_home: Path) -> Callable[[], Adapter]:
         def make() -> Adapter:
             settings = {"ready_timeout": 30.0, "drain_timeout": 5.0}
             return load_adapter(
-                "local", Place(name="here", service="conform", settings=settings, data=tmp_path)
+                "local", Place(name="local", service="conform", settings=settings, data=own_home)
             )
 
         return make

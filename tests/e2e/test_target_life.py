@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,6 @@ from mlship.reference import Reference
 from mlship.registry import open_registry
 from mlship.registry.protocol import Registry
 from mlship.target.conformance import Bundles
-from mlship.target.conformance_bundles import build_bundles
 from mlship_runtime.bundle import canonical
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -33,14 +33,18 @@ Run = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Bundles]:
-    folder = tmp_path_factory.mktemp("bundles")
-    url = f"dir://{folder}/registry"
-    return url, build_bundles(folder, open_registry(url))
+def registry(kit: tuple[str, Bundles]) -> tuple[str, Bundles]:
+    return kit
 
 
 @pytest.fixture
-def run(tmp_path: Path, own_home: Path, registry: tuple[str, Bundles]) -> Iterator[Run]:
+def own_home(warm: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MLSHIP_HOME", str(warm.open()))
+    return Path(warm.path)
+
+
+@pytest.fixture
+def run(tmp_path: Path, own_home: Path, warm: Any, registry: tuple[str, Bundles]) -> Iterator[Run]:
     """`run("deploy", "local", ref)` gives the exit code and the envelope; the target is empty afterwards."""
     environment = {**os.environ, "MLSHIP_REGISTRY": registry[0], "MLSHIP_HOME": str(own_home)}
 
@@ -53,8 +57,11 @@ def run(tmp_path: Path, own_home: Path, registry: tuple[str, Bundles]) -> Iterat
         return done.returncode, json.loads(done.stdout)
 
     yield do
+    warm.keep()
     if any(path.is_file() for path in (own_home / "ledger" / "local").rglob("*")):
         assert do("destroy", "local", "--yes", "--purge")[0] == 0
+    else:
+        warm.cool()
     assert not (own_home / "targets" / "local").exists()
     assert not [path for path in (own_home / "ledger" / "local").rglob("*") if path.is_file()]
 
@@ -280,19 +287,17 @@ def test_lock_is_named_and_can_be_broken(run: Run, own_home: Path) -> None:
 
 
 def test_one_flipped_bit_in_the_registry_ends_with_4_and_runs_nothing(
-    run: Run, registry: tuple[str, Bundles], own_home: Path
+    run: Run, registry: tuple[str, Bundles], tmp_path: Path, own_home: Path
 ) -> None:
     first = deployed(run, "conform:first")
     layer = next(x for x in registry[1].second.manifest.layers if x.role == "model")
-    blob = Path(registry[0].removeprefix("dir://"), "blobs", "sha256", layer.digest[7:])
+    flawed = tmp_path / "flawed"
+    shutil.copytree(registry[0].removeprefix("dir://"), flawed, copy_function=os.link)
+    blob = flawed / "blobs" / "sha256" / layer.digest[7:]
     good = blob.read_bytes()
-    blob.chmod(0o600)
-    try:
-        blob.write_bytes(good[:700] + bytes([good[700] ^ 1]) + good[701:])
-        code, said = run("deploy", "local", "conform:second")
-    finally:
-        blob.write_bytes(good)
-        blob.chmod(0o444)
+    blob.unlink()
+    blob.write_bytes(good[:700] + bytes([good[700] ^ 1]) + good[701:])
+    code, said = run("deploy", "local", f"dir://{flawed}/conform:second")
     assert (code, said["error"]["kind"]) == (4, "bundle")
     _, told = run("status", "local")
     assert [r["digest"] for r in told["result"]["releases"]] == [first["release"]["digest"]]
@@ -414,8 +419,9 @@ def of_two_platforms(registry: Registry, folder: Path) -> str:
 
 
 def test_a_file_of_this_platform_is_imported_and_deployed(
-    run: Run, registry: tuple[str, Bundles], tmp_path: Path
+    run: Run, registry: tuple[str, Bundles], warm: Any, tmp_path: Path
 ) -> None:
+    warm.cool()
     (tmp_path / "mlship.toml").write_text(PROJECT)
     digest = of_two_platforms(open_registry(registry[0]), tmp_path)
     here = next(name for name in run("inspect", "default/conform:first")[1]["result"]["platforms"])
