@@ -13,10 +13,10 @@ from pathlib import Path
 
 from mlship.config import cache_dir, data_dir, interpreter
 from mlship.errors import MlshipError
-from mlship.host.http import Request
 from mlship.ops.context import Context
 from mlship.ops.service import Service, open_service
 from mlship.result import Result
+from mlship_runtime.client import Request
 from mlship_runtime.supervision.probe import DIGEST_HEADER
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from mlship.errors import TargetError, UsageError
-from mlship.host.http import Request
 from mlship.ops.context import Context
 from mlship.ops.service import open_service
 from mlship.result import Result
+from mlship_runtime.client import Request
 from mlship_runtime.supervision.probe import DIGEST_HEADER
 
 TOO_LARGE = 413  # the server says itself what to do then

@@ -20,7 +20,6 @@ import pytest
 
 from mlship.bundle.open import OpenBundle
 from mlship.errors import LockedError, PolicyError, TargetError, UnhealthyError
-from mlship.host.http import Request
 from mlship.store import open_store
 from mlship.target.deployment import ReleaseState, Wanted
 from mlship.target.history import read_history
@@ -32,6 +31,7 @@ from mlship.target.protocol import Adapter
 from mlship.target.rollout import Rolled, Rollout, make_plan, observe
 from mlship.trust.judge import signer
 from mlship.trust.roots import Roots
+from mlship_runtime.client import Request
 from mlship_runtime.supervision.probe import DIGEST_HEADER
 from mlship_runtime.trust.envelope import MEDIA_TYPE
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from mlship.bundle.open import OpenBundle
 from mlship.errors import UnhealthyError
-from mlship.host.http import Request, Response
 from mlship.store.records import whoami
 from mlship.target.deployment import Proof
 from mlship.target.protocol import Place
+from mlship_runtime.client import Request, Response
 from mlship_runtime.golden import Difference, compare, rows_of
 from mlship_runtime.supervision.probe import DIGEST_HEADER
 

@@ -21,7 +21,7 @@ from mlship_runtime.supervision.listening import reach
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
-    from mlship.host.http import Request, Response
+    from mlship_runtime.client import Request, Response
 
 _ENDING = 35.0  # seconds over its deadline in which a worker that does not even answer is ended
 

@@ -15,8 +15,8 @@ from mlship.target.plan import Action
 
 if TYPE_CHECKING:  # a status needs neither bundles nor HTTP, and starts faster without
     from mlship.bundle.open import OpenBundle
-    from mlship.host.http import Request, Response
     from mlship.trust.demand import Demand
+    from mlship_runtime.client import Request, Response
 
 Offer = Literal["logs"]
 

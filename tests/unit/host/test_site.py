@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from mlship.errors import TargetError
-from mlship.host.http import Request, request
+from mlship.host.http import request
 from mlship.host.local import LocalHost
 from mlship.host.site import Site, ground_floor
+from mlship_runtime.client import Request
 
 
 class Bare(LocalHost):

@@ -9,12 +9,12 @@ from typing import Any
 
 from mlship.bundle.open import OpenBundle
 from mlship.errors import MlshipError, TargetError
-from mlship.host.http import Request, Response
 from mlship.target.deployment import Deployment, LayerRef, Problem, Proof, ReleaseState, Wanted
 from mlship.target.hosted_plan import plan_hosted
 from mlship.target.plan import Action
 from mlship.target.protocol import Given, Offer, Place
 from mlship.trust.demand import Demand
+from mlship_runtime.client import Request, Response
 
 GOLDEN = {
     "inputs": [{"name": "x", "datatype": "FP64", "shape": [2], "data": [1.0, 2.0]}],
