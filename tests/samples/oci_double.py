@@ -52,12 +52,14 @@ class Seen:
 @dataclass
 class Double:
     """`auth` is none, basic or bearer; `anonymous` lets tokens be had without credentials. `lie` may answer a
-    request in place of the rest: it gets the handler and says whether it did."""
+    request in place of the rest: it gets the handler and says whether it did. `vendor` refuses what a vendor
+    of VENDORS does."""
 
     auth: str = "none"
     referrers: bool = True
     anonymous: bool = False
     largest_body: int | None = None
+    vendor: str = ""
     mounts: bool = True
     redirect_blobs: str = ""
     page: int = 1000
@@ -213,6 +215,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, json.dumps({key: page}).encode(), link)
 
     def list_referrers(self) -> None:
+        if self.double.vendor == "harbor 2.7":
+            return self.error(401, "UNAUTHORIZED")
         if not self.double.referrers:
             return self.error(404, "NOT_HERE")
         found = []
@@ -237,6 +241,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def put_manifest(self, data: bytes) -> None:
         value = json.loads(data)
+        if self.double.vendor and (no := VENDORS[self.double.vendor](self, value)):
+            return self.error(*no)
         for blob in [*value.get("layers", []), *([value["config"]] if "config" in value else [])]:
             if (self.repo, blob["digest"]) not in self.double.blobs:
                 return self.error(400, "MANIFEST_BLOB_UNKNOWN")
@@ -244,7 +250,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.double.lock:
             self.double.manifests[self.repo, digest_of(data)] = entry
             self.double.manifests[self.repo, self.ref] = entry
-        subject = value.get("subject", {}).get("digest") if self.double.referrers else None
+        says_so = self.double.referrers or self.double.vendor == "ecr 2024"
+        subject = value.get("subject", {}).get("digest") if says_so else None
         told = {"Docker-Content-Digest": digest_of(data), **({"OCI-Subject": subject} if subject else {})}
         return self.answer(201, b"", told)
 
@@ -367,6 +374,66 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.close()
             self.connection.close()
         raise _Cut
+
+
+OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+CONFIGS = {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+LAYERS = {
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+}
+No = tuple[int, str]
+
+
+def _gitlab(handler: Handler, value: dict[str, Any]) -> No | None:
+    """Config and artifact types of its own list only."""
+    said = {value.get("artifactType"), value.get("config", {}).get("mediaType")} - {None}
+    return (
+        (400, "MANIFEST_INVALID") if said - CONFIGS - {"application/vnd.cncf.helm.config.v1+json"} else None
+    )
+
+
+def _quay(handler: Handler, value: dict[str, Any]) -> No | None:
+    """Images whose config tells each layer, and nothing else."""
+    if handler.headers["Content-Type"] in INDEXES:
+        return None
+    config = value.get("config", {})
+    if config.get("mediaType") not in CONFIGS or {x["mediaType"] for x in value["layers"]} - LAYERS:
+        return 415, "MANIFEST_INVALID"
+    told = json.loads(handler.double.blobs[handler.repo, config["digest"]])
+    whole = len(told["history"]) == len(told["rootfs"]["diff_ids"]) == len(value["layers"]) > 0
+    return None if whole and told["architecture"] and told["os"] else (400, "MANIFEST_INVALID")
+
+
+def _ecr(handler: Handler, value: dict[str, Any]) -> No | None:
+    """No words of OCI 1.1."""
+    return (405, "UNSUPPORTED") if {"artifactType", "subject"} & value.keys() else None
+
+
+def _artifactory(handler: Handler, value: dict[str, Any]) -> No | None:
+    """Docker's own types alone."""
+    types = {handler.headers["Content-Type"], value.get("mediaType")}
+    if types - {DOCKER_IMAGE} or any("oci" in x["mediaType"] for x in [value["config"], *value["layers"]]):
+        return 400, "MANIFEST_INVALID"
+    return None
+
+
+VENDORS: dict[str, Callable[[Handler, dict[str, Any]], No | None]] = {
+    "gitlab": _gitlab,
+    "quay": _quay,
+    "ecr": _ecr,
+    "ecr 2024": lambda handler, value: None,  # says OCI-Subject and lists nothing
+    "artifactory 6": _artifactory,
+    "harbor 2.7": lambda handler, value: None,
+    "takes nothing": lambda handler, value: (400, "MANIFEST_INVALID"),
+}
 
 
 def digest_of(data: bytes) -> str:

@@ -14,9 +14,10 @@ VARIABLES = {
     "MLSHIP_REGISTRY": "URL of the default registry (a folder in MLSHIP_HOME)",
     "MLSHIP_PROJECT": "folder of the project (here or a folder above)",
     "MLSHIP_PYTHON": "the project's interpreter, where [project] python is not set (the active environment)",
-    "MLSHIP_KEY_PASSPHRASE": "passphrase of the private key, for `key generate` and `sign` (none)",
+    "MLSHIP_KEY_PASSPHRASE": "passphrase of the private key, for `key generate`, `sign` and `promote` (none)",
     "MLSHIP_PYTHON_LINUX_ARM64": "command that runs a Python for linux/arm64 here, to try builds with",
     "MLSHIP_PYTHON_LINUX_AMD64": "command that runs a Python for linux/amd64 here, to try builds with",
+    "MLSHIP_OCI_PROFILES": "what registries take, HOST=PROFILE between commas (found out)",
     "MLSHIP_CA_FILE": "certificates that registries may show, too: a PEM file (those of the system)",
     "MLSHIP_TIMEOUT": "seconds, like --timeout",
     "MLSHIP_JSON": "1 is --json",
@@ -37,6 +38,14 @@ def emulated_python(platform: str) -> list[str]:
 def default_registry_url() -> str:
     """Where `push` goes when nothing else is said."""
     return os.environ.get("MLSHIP_REGISTRY") or f"dir://{data_dir() / 'registry'}"
+
+
+def oci_profiles() -> dict[str, str]:
+    """The name of a registry's profile by its host."""
+    entries = os.environ.get("MLSHIP_OCI_PROFILES", "").split(",")
+    return {
+        host.strip(): name.strip() for host, _, name in (entry.partition("=") for entry in entries) if host
+    }
 
 
 def ca_file() -> str | None:

@@ -71,7 +71,7 @@ class Authority:
             wanted = {x.scheme: x for x in reversed(challenges)}
             challenge = wanted.get("bearer") or wanted.get("basic")
             if challenge is None:
-                raise RegistryError(
+                raise NotLetIn(
                     f"{self.address.url} asks for credentials in a way that is not known here",
                     cause=", ".join(sorted(wanted)) or "it does not say which",
                 )

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from mlship.bundle.fault import as_bundle_error
 from mlship.digest import sha256
 from mlship.errors import BundleError, RegistryError
+from mlship.reference import TAG
 from mlship.registry.oci.client import Client
 from mlship.registry.oci.trouble import Refused
 from mlship.registry.oci.uploading import push_scopes
@@ -28,6 +29,7 @@ _ACCEPTED = (
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NEXT = re.compile(r'<([^<>]{1,2000})>\s*;\s*rel="?next"?', re.IGNORECASE)
 _MAX_PAGES = 10_000
+_PAGE = 1000
 
 
 class Documents:
@@ -101,6 +103,23 @@ class Documents:
                 )
             )
         )
+
+    def repositories(self) -> list[str]:
+        """All that one may see; Refused or NotLetIn where they are not listed."""
+        path = f"/v2/_catalog?n={_PAGE}"
+        listed = self.listed("list the bundles", path, "repositories", ("registry:catalog:*",))
+        return [name for name in listed if isinstance(name, str)]
+
+    def tags(self, repository: str) -> set[str]:
+        """Those that can be tags; none where there is no such repository."""
+        path, scopes = f"/v2/{repository}/tags/list?n={_PAGE}", (f"repository:{repository}:pull",)
+        try:
+            listed = [*self.listed(f"list the tags of {repository}", path, "tags", scopes)]
+        except Refused as refusal:
+            if is_unknown(refusal):
+                return set()
+            raise
+        return {tag for tag in listed if isinstance(tag, str) and TAG.fullmatch(tag)}
 
     def listed(self, doing: str, path: str, key: str, scopes: tuple[str, ...]) -> Iterator[Any]:
         """The members of the list `key` over all pages; Refused (404) if there is no such thing."""

@@ -16,7 +16,7 @@ from mlship.bundle.source import MAX_ATTACHMENT, Attachment
 from mlship.digest import hex_of, sha256
 from mlship.errors import RegistryError
 from mlship.registry.oci.documents import INDEX_TYPE, Documents
-from mlship.registry.oci.trouble import Refused
+from mlship.registry.oci.trouble import NotLetIn, Refused
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.fields import Fields
 from mlship_runtime.bundle.manifest import MANIFEST_TYPE
@@ -24,10 +24,10 @@ from mlship_runtime.errors import InvalidBundle
 
 EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
-# The fallback's own tag, and those that cosign keeps beside it.
-FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z]+)?")
+# The fallback's own tag, and those that cosign and carriers have beside it.
+FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z]+(-[0-9a-f]{40})?)?")
 _MERGES = 8
-_MOST = 1000  # attachments of one bundle that are looked at
+MOST_ATTACHED = 1000  # attachments of one bundle that are looked at
 
 
 def attached_manifest(media_type: str, data: bytes, subject: bytes) -> bytes:
@@ -52,17 +52,18 @@ class Referrers:
 
     def add(self, repository: str, digest: str, manifest: bytes, media_type: str) -> None:
         """Store a manifest that refers to the bundle `digest`, and see to it that it is found."""
-        seen = self.documents.write(repository, sha256(manifest), manifest, MANIFEST_TYPE)
-        if not seen:
+        stored = sha256(manifest)
+        seen = self.documents.write(repository, stored, manifest, MANIFEST_TYPE)
+        if not seen or stored not in self._entries(repository, digest):  # some say so, and list nothing
             self._add_to_fallback(repository, digest, manifest, media_type)
 
     def of(self, repository: str, digest: str) -> list[Attachment]:
         """What is attached in our form. What other tools attach in theirs is theirs, and left out."""
         found = set()
         for number, entry in enumerate(self._entries(repository, digest)):
-            if number >= _MOST:
+            if number >= MOST_ATTACHED:
                 raise RegistryError(
-                    f"more than {_MOST} things are attached to {repository}@{digest[:19]}… "
+                    f"more than {MOST_ATTACHED} things are attached to {repository}@{digest[:19]}… "
                     f"in {self.documents.client.address.url}"
                 )
             attachment = self._read(repository, digest, entry)
@@ -77,6 +78,8 @@ class Referrers:
         listed = self.documents.listed(f"list what is attached to {repository}", path, "manifests", scopes)
         try:
             entries = [*listed]
+        except NotLetIn:  # an older Harbor's way to say that it has no such list
+            entries = self._fallback(repository, digest)
         except Refused as refusal:
             if refusal.status not in (400, 404, 405, 501) and "UNSUPPORTED" not in refusal.codes:
                 raise

@@ -13,15 +13,18 @@ from mlship.bundle.fault import as_bundle_error
 from mlship.bundle.source import MAX_ATTACHMENT, Attachment, BundleSource
 from mlship.digest import checked, sha256
 from mlship.errors import BundleError, RegistryError
-from mlship.reference import NAME, TAG, Reference, check_name, check_tag
+from mlship.reference import NAME, Reference, check_name, check_tag
 from mlship.registry import unknown
 from mlship.registry.attached import whole
 from mlship.registry.flow import Flow
 from mlship.registry.oci import seen_blobs
 from mlship.registry.oci.address import Address, parse_address
+from mlship.registry.oci.carrier import carried_bundle
 from mlship.registry.oci.client import Client
-from mlship.registry.oci.documents import Documents, is_unknown
+from mlship.registry.oci.documents import Documents
+from mlship.registry.oci.kept import Found, Kept
 from mlship.registry.oci.patience import Patience
+from mlship.registry.oci.profiles import profile_of
 from mlship.registry.oci.reading import BlobReading
 from mlship.registry.oci.referrers import EMPTY, FALLBACK_TAG, Referrers, attached_manifest
 from mlship.registry.oci.trouble import NotLetIn, Refused
@@ -29,10 +32,8 @@ from mlship.registry.oci.uploading import Uploading, mount
 from mlship.registry.protocol import BlobsMissingError, Listed, Tagged
 from mlship.registry.tags import moved
 from mlship_runtime.bundle import canonical
-from mlship_runtime.bundle.manifest import ARTIFACT_TYPE, MANIFEST_TYPE, read_manifest
+from mlship_runtime.bundle.manifest import ARTIFACT_TYPE, read_manifest
 from mlship_runtime.errors import InvalidBundle
-
-_PAGE = 1000
 
 
 def open_oci(url: str) -> OciRegistry:
@@ -48,6 +49,7 @@ class OciRegistry:
         self.client = Client(address, patience)
         self.documents = Documents(self.client)
         self.referrers = Referrers(self.documents)
+        self.kept = Kept(self.documents, self, profile_of(address.host), self._repository)
         # The length of each (repository, blob) that this process has seen there; -1 where it was not said.
         self._there: dict[tuple[str, str], int] = {}
 
@@ -57,11 +59,8 @@ class OciRegistry:
 
     def names(self) -> list[str]:
         before = self.address.prefix + "/" if self.address.prefix else ""
-        listed = self._listed(
-            "list the bundles", f"/v2/_catalog?n={_PAGE}", "repositories", "registry:catalog:*"
-        )
         try:
-            repositories = [x for x in listed if isinstance(x, str)]
+            repositories = self.documents.repositories()
         except (Refused, NotLetIn) as no:
             raise RegistryError(
                 f"{self.url} does not list what it has",
@@ -90,26 +89,29 @@ class OciRegistry:
         return sorted(set(self.tags(name).values()))
 
     def has_manifest(self, name: str, digest: str) -> bool:
-        return self.documents.digest_of(self._repository(name), digest) is not None
+        return self.kept.digest_of(name, digest) is not None
 
     def resolve(self, reference: Reference) -> str:
         name, wanted = reference.name, reference.digest or reference.tag_or_latest
-        digest = self.documents.digest_of(self._repository(name), wanted)
+        digest = self.kept.digest_of(name, wanted)
         if digest is None:
             raise self._unknown(reference)
         return reference.digest or digest
 
     def read_manifest(self, name: str, digest: str) -> bytes:
-        data = self.documents.read(self._repository(name), digest)
-        if data is None:
+        return self._found(name, digest).manifest
+
+    def _found(self, name: str, digest: str) -> Found:
+        found = self.kept.find(name, digest)
+        if found is None:
             raise self._unknown(Reference(name, digest=digest))
-        if sha256(data) != digest:
+        if sha256(found.manifest) != digest:
             raise BundleError(
                 f"the manifest {digest[:19]}… of {name} in {self.url} is not what its digest says",
                 cause="it was damaged or exchanged there",
                 fix="Use another registry that has it whole",
             )
-        return data
+        return found
 
     def write_manifest(self, name: str, data: bytes) -> str:
         with as_bundle_error():
@@ -127,7 +129,7 @@ class OciRegistry:
                 )
         digest = sha256(data)
         try:
-            self.documents.write(self._repository(name), digest, data, MANIFEST_TYPE)
+            self.kept.write(name, data)
         except Refused as refusal:
             if "MANIFEST_BLOB_UNKNOWN" not in refusal.codes and "BLOB_UNKNOWN" not in refusal.codes:
                 raise
@@ -181,18 +183,24 @@ class OciRegistry:
         for blob in (data, EMPTY):
             self.write_blob(name, sha256(blob), len(blob), [blob])
         manifest = attached_manifest(media_type, data, subject)
-        self.referrers.add(self._repository(name), digest, manifest, media_type)
-        return Attachment(media_type, sha256(data), len(data))
+        attachment = Attachment(media_type, sha256(data), len(data))
+        try:
+            self.referrers.add(self._repository(name), digest, manifest, media_type)
+        except Refused as refusal:
+            self.kept.attach_instead(name, digest, attachment, refusal)
+        return attachment
 
     def attachments(self, name: str, digest: str) -> list[Attachment]:
-        return self.referrers.of(self._repository(name), digest)
+        return sorted(
+            {*self.referrers.of(self._repository(name), digest), *self.kept.attachments(name, digest)}
+        )
 
     def read_attachment(self, name: str, attachment: Attachment) -> bytes:
         stored = self.read_blob(name, attachment.digest, attachment.size)
         return whole(stored, name, attachment, self.url)
 
     def read_tag(self, name: str, tag: str) -> Tagged | None:
-        digest = self.documents.digest_of(self._repository(name), check_tag(tag))
+        digest = self.kept.digest_of(name, check_tag(tag))
         return Tagged(digest, digest) if digest else None
 
     def set_tag(
@@ -200,9 +208,9 @@ class OciRegistry:
     ) -> Tagged:
         """TagMovedError also if the tag names something else right after it was written. Not seen is who
         writes it, and finds it right, all between our look and our writing: a window of one request."""
-        data = self.read_manifest(name, digest)
+        found = self._found(name, digest)
         self._must_be(name, tag, expected.digest if expected else None)
-        self.documents.write(self._repository(name), check_tag(tag), data, MANIFEST_TYPE)
+        self.kept.tag(name, check_tag(tag), found)
         self._must_be(name, tag, digest)
         return Tagged(digest, digest)
 
@@ -235,15 +243,7 @@ class OciRegistry:
         seen_blobs.remember(self.address.root, repository, digest)
 
     def _tag_names(self, name: str) -> list[str]:
-        repository = self._repository(name)
-        path = f"/v2/{repository}/tags/list?n={_PAGE}"
-        listed = self._listed(f"list the tags of {name}", path, "tags", f"repository:{repository}:pull")
-        try:
-            tags = {tag for tag in listed if isinstance(tag, str) and TAG.fullmatch(tag)}
-        except Refused as refusal:
-            if is_unknown(refusal):
-                return []
-            raise
+        tags = self.documents.tags(self._repository(name))
         return sorted(tag for tag in tags if not FALLBACK_TAG.fullmatch(tag))
 
     def _bundle_named(self, name: str, tag: str) -> str | None:
@@ -253,11 +253,12 @@ class OciRegistry:
             value = canonical.decode(data or b"null")
         except InvalidBundle:
             return None
-        ours = isinstance(value, dict) and value.get("artifactType") == ARTIFACT_TYPE
-        return sha256(data) if data and ours else None
-
-    def _listed(self, doing: str, path: str, key: str, scope: str) -> Iterator[object]:
-        return self.documents.listed(doing, path, key, (scope,))
+        if not isinstance(value, dict) or data is None:
+            return None
+        if value.get("artifactType") == ARTIFACT_TYPE:
+            return sha256(data)
+        carried = carried_bundle(data)
+        return carried[0] if carried else None
 
     def _repository(self, name: str) -> str:
         return self.address.repository(check_name(name))
