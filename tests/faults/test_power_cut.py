@@ -1,0 +1,294 @@
+"""The plug is pulled anywhere in a registry's life: what was acknowledged is there, what is seen is whole.
+
+Every fsync is needed: with any one of them left out, some state shows damage.
+"""
+
+from __future__ import annotations
+
+import ast
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from power_cut import SYNCS, State, read_state, recorded, states_of, write_state
+from sample_bundle import make_bundle
+from sample_kills import Streaming, all_named
+
+import mlship.store.disk
+import mlship.store.folder
+from mlship.errors import MlshipError
+from mlship.registry.collect import collect
+from mlship.registry.over_store import StoreRegistry, open_folder
+from mlship.registry.transfer import copy, move_tag
+from mlship.store.folder import FolderStore
+from mlship_runtime.bundle.manifest import read_manifest
+
+pytestmark = pytest.mark.faults
+
+Step = Callable[[Path], object]
+Look = Callable[[Path], dict[str, Any]]
+
+
+class NothingDone(Exception):
+    """There was nothing to do, which is an error to who asked for it: nothing is acknowledged."""
+
+
+class OfRegistry:
+    """The life of a registry, and of a project's own."""
+
+    def __init__(self, source: StoreRegistry) -> None:
+        self.source = source
+        self.first, self.second, self.third = (make_bundle(source, model=b"%d" % n) for n in range(3))
+        source.attach("churn", self.second, "application/x", b"signed")
+        self.steps: tuple[Step, ...] = (
+            self.push,
+            self.push_files,
+            self.take_what_lies_here,
+            self.pull,
+            self.promote,
+            self.untag,
+            self.collect,
+        )
+
+    def push(self, root: Path) -> None:
+        source: Any = Streaming(self.source)
+        copy(source, registry_in(root), "churn", self.first, tag="1.0")
+
+    def push_files(self, root: Path) -> None:
+        copy(self.source, registry_in(root), "churn", self.second, tag="1.0")
+
+    def take_what_lies_here(self, root: Path) -> None:
+        """A layer that was just written, and that nobody has brought to the disk."""
+        blob = read_manifest(self.source.read_manifest("churn", self.third)).layers[0]
+        registry = registry_in(root)
+        if not registry.has_blob("churn", blob.digest):
+            data = b"".join(self.source.read_blob("churn", blob.digest, blob.size))
+            registry.adopt_blob("churn", blob.digest, blob.size, just_written(root / "layer", data))
+        copy(self.source, registry, "churn", self.third, tag="2.0")
+
+    def pull(self, root: Path) -> None:
+        own = open_folder(f"dir://{root}/own")
+        copy(registry_in(root), own, "churn", self.second, tag="1.0", platforms=("linux/amd64",), partial=own)
+
+    def promote(self, root: Path) -> None:
+        registry = registry_in(root)
+        move_tag(registry, "churn", "prod", self.second, registry.read_tag("churn", "prod"), "churn:1.0")
+
+    def untag(self, root: Path) -> None:
+        registry = registry_in(root)
+        tagged = registry.read_tag("churn", "2.0")
+        if tagged is None:
+            raise NothingDone
+        registry.delete_tag("churn", "2.0", tagged)
+
+    def collect(self, root: Path) -> None:
+        collect(registry_in(root))
+
+    def look(self, root: Path) -> dict[str, Any]:
+        """Tags with what is attached to what they name; everything visible is read."""
+        return dict(all_named(root, ("registry", "own")))
+
+
+class OfStore:
+    """Each call of a Store, one after the other."""
+
+    def __init__(self) -> None:
+        self.steps: tuple[Step, ...] = (
+            lambda root: store_in(root).write_if_absent("a/x", [b"1"]),
+            self.overtaken,
+            self.without_links,
+            lambda root: store_in(root).adopt("b/y", just_written(root / "file", b"4")),
+            self.replace,
+            lambda root: store_in(root).delete_if_match("a/x", version_of(root, "a/x")),
+        )
+
+    def overtaken(self, root: Path) -> None:
+        """By somebody who is killed between giving the value its name and waiting for the disk."""
+
+        def chunks() -> Iterator[bytes]:
+            yield b"2"
+            if not (root / "store" / "a" / "two").exists():
+                with mlship.store.disk.temporary(root / "store" / ".tmp", [b"2"]) as (made, _):
+                    (root / "store" / "a" / "two").hardlink_to(made)
+
+        store_in(root).write_if_absent("a/two", chunks())
+
+    def without_links(self, root: Path) -> None:
+        """On a file system that knows none."""
+
+        def none(*_: object) -> None:
+            raise OSError(errno.EPERM, "no links here")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "link", none)
+            store_in(root).write_if_absent("b/x", [b"3"])
+
+    def replace(self, root: Path) -> None:
+        if version := version_of(root, "b/x"):
+            store_in(root).write_if_match("b/x", b"5", version)
+
+    def look(self, root: Path) -> dict[str, Any]:
+        store = store_in(root)
+        return {key: b"".join(store.read(key)) for key in store.list("")}
+
+
+def registry_in(root: Path) -> StoreRegistry:
+    return open_folder(f"dir://{root}/registry")
+
+
+def store_in(root: Path) -> FolderStore:
+    return FolderStore(f"dir://{root}/store")
+
+
+def version_of(root: Path, key: str) -> str:
+    found = store_in(root).stat(key)
+    return found.version if found else ""
+
+
+def just_written(file: Path, data: bytes) -> Path:
+    """A file for good, but not on the disk yet."""
+    file.unlink(missing_ok=True)
+    made = os.open(file, os.O_WRONLY | os.O_CREAT, 0o444)
+    os.write(made, data)
+    os.close(made)
+    return file
+
+
+class Lived:
+    """A recorded life, the states that a power cut may leave of it, and what each step may rely on."""
+
+    def __init__(self, root: Path, life: OfRegistry | OfStore) -> None:
+        root.mkdir()
+        self.steps, self.look, self.expected = life.steps, life.look, [life.look(root)]
+        self.good: set[tuple[int, str]] = set()
+        self.scratch = root.with_name("scratch")
+        with recorded(root) as self.record:
+            for step in self.steps:
+                step(root)
+                self.expected.append(self.look(root))
+                self.record.done()
+        everything = self.record.state(len(self.record.events))
+        assert everything.keys() == read_state(root).keys(), "not all is recorded"
+
+    def cut(self, without: str = "") -> int:
+        """Cut the power anywhere; how many states that left."""
+        seen = set()
+        for done, upto in self.places():
+            for state in states_of(self.record, upto, without):
+                seen.add(self.check(done, state))
+        return len(seen)
+
+    def killed_and_cut(self, without: str = "") -> int:
+        """Kill each step anywhere, repeat it, and cut the power when the repeat is acknowledged; how many
+        kills."""
+        kills = 0
+        for done, upto in self.places():
+            if done == len(self.steps) or not self.record.pending(upto, without):
+                continue
+            kills += 1
+            root = write_state(self.record.state(upto), self.scratch)
+            with recorded(root, self.record, upto) as record:
+                acknowledged = self.repeat(done, root)
+            shutil.rmtree(root)
+            for state in states_of(record, len(record.events), without):
+                self.check(done + acknowledged, state)
+        return kills
+
+    def repeat(self, done: int, root: Path) -> bool:
+        """Whether it was acknowledged."""
+        try:
+            self.steps[done](root)
+        except NothingDone:
+            return False
+        return True
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """How many steps were acknowledged, and how much had happened."""
+        done = 0
+        for upto, event in enumerate(self.record.events, 1):
+            done += event.kind == "done"
+            yield done, upto
+
+    def check(self, done: int, state: State) -> tuple[int, str]:
+        """What was acknowledged is there, what is visible is whole, and the broken step can be repeated."""
+        seen = (done, repr({path: data for path, data in state.items() if "/.tmp/" not in path}))
+        if seen in self.good:
+            return seen
+        root = write_state(state, self.scratch)
+        try:
+            before, after = (self.expected[min(done + more, len(self.steps))] for more in (0, 1))
+            found = self.look(root)
+            for name in before | after | found:
+                assert found.get(name) in (before.get(name), after.get(name)), name
+            if done < len(self.steps):
+                self.repeat(done, root)
+                assert self.look(root) == after
+        finally:
+            shutil.rmtree(root)
+        self.good.add(seen)
+        return seen
+
+
+@pytest.fixture(scope="module")
+def lives() -> Iterator[list[Lived]]:
+    """In memory, where that is to be had; nobody who was cut off gives a sign of life."""
+    memory = Path("/dev/shm")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
+    ):
+        patch.setattr("mlship.registry.intents.PATIENCE", 0.02)
+        patch.setattr("mlship.registry.collect._PAUSE", 0.005)
+        place = Path(folder)
+        registry = OfRegistry(open_folder(f"dir://{place}/source"))
+        yield [Lived(place / "of-store", OfStore()), Lived(place / "of-registry", registry)]
+
+
+def test_anywhere(lives: list[Lived]) -> None:
+    states = sum(life.cut() for life in lives)
+    print(f"{states} states")
+    assert states > 100
+
+
+def test_what_a_killed_writer_left_lasts_once_somebody_relies_on_it(lives: list[Lived]) -> None:
+    kills = sum(life.killed_and_cut() for life in lives)
+    print(f"{kills} kills")
+    assert kills > 100
+
+
+def places_that_wait(module: Path) -> list[str]:
+    """The calls in `module` that wait for the disk."""
+    found: set[str] = set()
+    functions = [
+        node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.FunctionDef)
+    ]
+    for function in functions:
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and function.name not in SYNCS:
+                called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                if called in (*SYNCS, "fsync"):
+                    found.add(f"{module.name}:{node.lineno}")
+    return sorted(found)
+
+
+SITES = [
+    site
+    for module in (mlship.store.disk, mlship.store.folder)
+    for site in places_that_wait(Path(module.__file__))
+]
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_without_one_fsync_something_is_lost(lives: list[Lived], site: str) -> None:
+    def everything() -> None:
+        for life in lives:
+            life.cut(site)
+            life.killed_and_cut(site)
+
+    with pytest.raises((AssertionError, MlshipError)):
+        everything()
