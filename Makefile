@@ -14,6 +14,7 @@ READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
 TESTBED_PACKAGES := mount openssl docker-registry skopeo
 AZURITE := azurite@3.35.0
+MLFLOW := mlflow>=3,<3.18
 TEST_CACHE := $(or $(MLSHIP_TEST_CACHE),$(HOME)/.cache/mlship-tests)
 
 # Only the lock decides what is installed: no user's uv settings, no other Python fetched behind our back.
@@ -70,7 +71,7 @@ evidence: $(READY) ## run the faults and the bench in full and keep what they sa
 packaging: $(READY) ## wheel, sdist and editable install, each in an environment of its own
 	$(BIN)/pytest -m packaging $(ARGS)
 
-testbed: ## the real servers and tools that tests drive (Debian packages, Azurite from npm; needs root)
+testbed: ## the real servers and tools that tests drive (Debian packages, Azurite from npm, MLflow; needs root)
 	@[ "$$(id -u)" = 0 ] || { echo "make testbed installs Debian packages ($(TESTBED_PACKAGES)): run it as root" >&2; exit 1; }
 	@missing=(); command -v node >/dev/null || missing+=(nodejs); command -v npm >/dev/null || missing+=(npm); \
 	for name in $(TESTBED_PACKAGES); do dpkg -s "$$name" >/dev/null 2>&1 || missing+=("$$name"); done; \
@@ -79,7 +80,10 @@ testbed: ## the real servers and tools that tests drive (Debian packages, Azurit
 	fi
 	@[ -x "$(TEST_CACHE)/azurite/node_modules/.bin/azurite-blob" ] || \
 	  npm install --silent --no-audit --no-fund --no-update-notifier --prefix "$(TEST_CACHE)/azurite" $(AZURITE)
-	@echo "testbed: $(TESTBED_PACKAGES) $(AZURITE) ready"
+	@[ -e "$(TEST_CACHE)/mlflow/.ready" ] || { \
+	  $(PY) -m venv --clear "$(TEST_CACHE)/mlflow" && "$(TEST_CACHE)/mlflow/bin/pip" install --quiet '$(MLFLOW)' && \
+	  touch "$(TEST_CACHE)/mlflow/.ready"; }
+	@echo "testbed: $(TESTBED_PACKAGES) $(AZURITE) $(MLFLOW) ready"
 
 docs: $(READY) ## write docs/reference anew from the code
 	$(BIN)/python docs/generate.py

@@ -63,7 +63,7 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if name.startswith("MLSHIP_") and name not in OURS:
                 patch.delenv(name)
         patch.setenv("DOCKER_CONFIG", str(tmp_path_factory.mktemp("docker")))
-        for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_"))]:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "MLFLOW_"))]:
             patch.delenv(name)
         for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
             patch.setenv(name, os.devnull)
@@ -134,11 +134,18 @@ def _azurite() -> bool:
     return azurite() is not None
 
 
+def _mlflow() -> bool:
+    from mlflow_servers import mlflow_python
+
+    return mlflow_python() is not None
+
+
 # Name -> is it here, and what to do when it is not.
 TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
     "docker-registry": (lambda: shutil.which("docker-registry") is not None, "make testbed"),
     "skopeo": (lambda: shutil.which("skopeo") is not None, "make testbed"),
     "azurite": (_azurite, "make testbed (npm installs it into the tests' cache)"),
+    "mlflow": (_mlflow, "make testbed (pip installs it into an environment in the tests' cache)"),
     "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),
     "arm64": (
         lambda: bool(os.environ.get("MLSHIP_TEST_PYTHON_ARM64")),
@@ -187,6 +194,35 @@ def cloud_of(require: Callable[[str], None], tmp_path_factory: pytest.TempPathFa
             return running[scheme]
 
         yield of
+
+
+@pytest.fixture(scope="session")
+def mlflow_of_all(
+    require: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Any]]:
+    """`mlflow_of_all()`: the running server (mlflow_servers.MlflowServer), one for all tests."""
+    from mlflow_servers import MlflowServer, mlflow_server
+
+    with ExitStack() as stack:
+        running: list[MlflowServer] = []
+
+        def of() -> MlflowServer:
+            require("mlflow")
+            if not running:
+                running.append(stack.enter_context(mlflow_server(tmp_path_factory.mktemp("mlflow"))))
+            return running[0]
+
+        yield of
+
+
+@pytest.fixture
+def mlflow(mlflow_of_all: Callable[[], Any]) -> Iterator[Any]:
+    """The MLflow server; its proxy cuts nothing, and has seen nothing."""
+    server = mlflow_of_all()
+    server.proxy.cuts.clear()
+    server.proxy.seen.clear()
+    yield server
+    server.proxy.cuts.clear()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ import pytest
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
+MLFLOW = "127.0.0.1:5932"  # where the docs have an MLflow server
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 _BLOCK = re.compile(
@@ -80,6 +81,7 @@ def test_every_command_works(
     running: Callable[[Path], dict[int, str]],
     require: Callable[[str], None],
     cloud_of: Any,
+    mlflow_of_all: Callable[[], Any],
 ) -> None:
     if "openssl " in script(page):
         require("openssl")
@@ -89,11 +91,14 @@ def test_every_command_works(
     for scheme in ("s3", "azblob"):
         if f" {scheme}://" in script(page):
             environment |= cloud_of(scheme).for_docs()
+    shown = script(page)
+    if MLFLOW in shown:
+        shown = shown.replace(MLFLOW, f"127.0.0.1:{mlflow_of_all().port}")
     folder = tmp_path / "reader"
     folder.mkdir()
     try:
         done = subprocess.run(
-            ["bash", "-c", script(page)],
+            ["bash", "-c", shown],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -5,45 +5,32 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from email.utils import parsedate_to_datetime
-from time import time
-from typing import TypeVar
 
 from mlship.errors import RegistryError
 from mlship.registry.oci.address import Address
 from mlship.registry.oci.authority import Authority, Scopes
 from mlship.registry.oci.docker_config import Credentials
 from mlship.registry.oci.patience import Patience
-from mlship.registry.oci.transport import Response, Transport, origin
+from mlship.registry.oci.speaker import PASSING, Speaker, retry_after
+from mlship.registry.oci.transport import Response, origin
 from mlship.registry.oci.trouble import Passing, Refused
 
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
 _MAX_ERROR = 64 << 10
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,60}")
 _SHOWN = 200
-_AGAIN = "Run it again; what arrived whole is kept"
 
 Body = Callable[[], Iterable[bytes] | bytes]
-T = TypeVar("T")
 
 
-class Client:
+class Client(Speaker):
     """Speaks for one registry."""
 
     def __init__(
         self, address: Address, patience: Patience | None = None, given: Credentials | None = None
     ) -> None:
+        super().__init__(address, patience)
         self.address = address
-        self.patience = patience or Patience()
-        self.transport = Transport(address, self.patience)
         self.authority = Authority(address, self.transport, given)
-
-    def repeat(self, work: Callable[[], T]) -> T:
-        """`work` until it is done or there is no hope. A RegistryError that comes out is final."""
-        try:
-            return self.patience.repeat(work)
-        except Passing as trouble:
-            raise RegistryError(trouble.what, cause=trouble.cause, fix=trouble.fix or _AGAIN) from None
 
     def once(
         self,
@@ -102,8 +89,8 @@ class Client:
         what = f"cannot {doing} in {self.address.url}"
         shown = self.authority.redacted(said)
         cause = f"it answers {status} {' '.join(codes[:1])}".rstrip() + (f": {shown}" if shown else "")
-        if status in _PASSING:
-            return Passing(what, cause=cause, fix="Try again later", pause=_retry_after(response))
+        if status in PASSING:
+            return Passing(what, cause=cause, fix="Try again later", pause=retry_after(response))
         fix = ""
         if status == 403 or "DENIED" in codes:
             fix = "Ask for the right to do this, or log in as somebody who has it (mlship login)"
@@ -125,14 +112,3 @@ def _errors(data: bytes) -> tuple[list[str], str]:
         return [], ""
     line = " ".join(f"{said} {detail}".split())
     return codes, "".join(x if x.isprintable() else "?" for x in line)[:_SHOWN]
-
-
-def _retry_after(response: Response) -> float | None:
-    """Seconds that the server asks for, as a number or as a date."""
-    text = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time()) if text else None
-    except (ValueError, TypeError):
-        return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from mlship.errors import BundleError, RegistryError
-from mlship.registry.oci.client import Client
+from mlship.registry.oci.speaker import Speaker
 from mlship.registry.oci.transport import Response
 from mlship.registry.oci.trouble import Passing, Refused, TooSlow
+
+Ask = Callable[[Mapping[str, str]], Response]
 
 _MOST_CUTS = 100
 _MOST_SLOW = 3
@@ -16,10 +18,13 @@ _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
 
 
 class BlobReading:
-    """One blob of `size` bytes. What comes is not yet compared with its digest, but never more."""
+    """One blob of `size` bytes. What comes is not yet compared with its digest, but never more.
 
-    def __init__(self, client: Client, repository: str, digest: str, size: int) -> None:
-        self.client, self.repository, self.digest, self.size = client, repository, digest, size
+    `ask` asks for it with the headers that it is given; an answer is 200 or 206.
+    """
+
+    def __init__(self, speaker: Speaker, digest: str, size: int, ask: Ask) -> None:
+        self.speaker, self.digest, self.size, self.ask = speaker, digest, size, ask
         self._got = 0
 
     def pieces(self) -> Iterator[bytes]:
@@ -28,7 +33,7 @@ class BlobReading:
         for number in range(_MOST_CUTS):
             if number and self._got == self.size:
                 return
-            first = self.client.repeat(self._next)
+            first = self.speaker.repeat(self._next)
             if first is None:
                 return
             rest, piece = first
@@ -47,16 +52,16 @@ class BlobReading:
                 raise self._lie(f"{self._got} bytes")
             return
         raise RegistryError(
-            f"the connection to {self.client.address.url} broke {_MOST_CUTS} times in one blob",
+            f"the connection to {self.speaker.url} broke {_MOST_CUTS} times in one blob",
             fix="Try again on a better line; what arrived whole is kept",
         )
 
     def _next(self) -> tuple[Iterator[bytes], bytes] | None:
         """The pieces of an answer that goes on where we are, after its first one; None for an empty blob."""
-        response = self._asked()
+        response = self.ask({"Range": f"bytes={self._got}-"} if self._got else {})
         try:
             skip = self._begins_at(response)
-            pieces = self.client.transport.pieces(response)
+            pieces = self.speaker.transport.pieces(response)
             for piece in pieces:
                 new = piece[skip:] if skip < len(piece) else b""
                 skip -= len(piece) - len(new)
@@ -69,18 +74,6 @@ class BlobReading:
             raise self._lie(f"{self._got} bytes")
         return None
 
-    def _asked(self) -> Response:
-        path = f"/v2/{self.repository}/blobs/{self.digest}"
-        headers = {"Range": f"bytes={self._got}-"} if self._got else {}
-        return self.client.once(
-            f"read the blob {self.digest[:19]}…",
-            "GET",
-            path,
-            scopes=(f"repository:{self.repository}:pull",),
-            headers=headers,
-            good=(200, 206),
-        )
-
     def _begins_at(self, response: Response) -> int:
         """How many bytes of the answer are known already. BundleError if it is not of this blob."""
         length = response.headers.get("Content-Length")
@@ -91,7 +84,7 @@ class BlobReading:
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if not found or int(found[1]) != self._got or found[3] not in (str(self.size), "*"):
             raise Refused(
-                f"cannot go on reading {self.digest[:19]}… in {self.client.address.url}",
+                f"cannot go on reading {self.digest[:19]}… in {self.speaker.url}",
                 cause="it sends another part than it was asked for",
                 status=206,
             )
@@ -105,6 +98,6 @@ class BlobReading:
 
     def _lie(self, found: str) -> BundleError:
         return BundleError(
-            f"the blob {self.digest[:19]}… in {self.client.address.url} has {found}, not {self.size} bytes",
+            f"the blob {self.digest[:19]}… in {self.speaker.url} has {found}, not {self.size} bytes",
             cause="it was damaged or exchanged there",
         )

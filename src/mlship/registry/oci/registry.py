@@ -6,7 +6,8 @@ manifests without a tag.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from urllib.parse import quote
 
 from mlship.bundle.fault import as_bundle_error
@@ -15,6 +16,7 @@ from mlship.digest import checked, sha256
 from mlship.errors import BundleError, RegistryError
 from mlship.reference import NAME, Reference, check_name, check_tag
 from mlship.registry import unknown
+from mlship.registry.again import again
 from mlship.registry.attached import whole
 from mlship.registry.flow import Flow
 from mlship.registry.oci import seen_blobs
@@ -27,6 +29,7 @@ from mlship.registry.oci.patience import Patience
 from mlship.registry.oci.profiles import profile_of
 from mlship.registry.oci.reading import BlobReading
 from mlship.registry.oci.referrers import EMPTY, FALLBACK_TAG, Referrers, attached_manifest
+from mlship.registry.oci.transport import Response
 from mlship.registry.oci.trouble import NotLetIn, Refused
 from mlship.registry.oci.uploading import Uploading, mount
 from mlship.registry.protocol import BlobsMissingError, Listed, Tagged
@@ -158,11 +161,12 @@ class OciRegistry:
         return response.status == 200
 
     def read_blob(self, name: str, digest: str, size: int) -> Iterator[bytes]:
-        return BlobReading(self.client, self._repository(name), digest, size).pieces()
+        ask = partial(self._ask_for_blob, self._repository(name), digest)
+        return BlobReading(self.client, digest, size, ask).pieces()
 
     def write_blob(self, name: str, digest: str, size: int, chunks: Iterable[bytes]) -> bool:
         """`chunks` that can be gone through again (a list, not an iterator) are sent again after a cut."""
-        return self._upload(name, digest, size, _again(chunks))
+        return self._upload(name, digest, size, again(chunks))
 
     def mount_blob(self, name: str, digest: str, source: BundleSource) -> bool:
         repository = self._repository(name)
@@ -242,6 +246,16 @@ class OciRegistry:
         self._there[repository, digest] = length
         seen_blobs.remember(self.address.root, repository, digest)
 
+    def _ask_for_blob(self, repository: str, digest: str, headers: Mapping[str, str]) -> Response:
+        return self.client.once(
+            f"read the blob {digest[:19]}…",
+            "GET",
+            f"/v2/{repository}/blobs/{digest}",
+            scopes=(f"repository:{repository}:pull",),
+            headers=headers,
+            good=(200, 206),
+        )
+
     def _tag_names(self, name: str) -> list[str]:
         tags = self.documents.tags(self._repository(name))
         return sorted(tag for tag in tags if not FALLBACK_TAG.fullmatch(tag))
@@ -298,17 +312,3 @@ class _Known:
 
     def digests(self, name: str) -> list[str]:
         return []
-
-
-def _again(chunks: Iterable[bytes]) -> Callable[[], Iterable[bytes]]:
-    """A call that gives the chunks anew, or fails in words the second time if they cannot be had again."""
-    calls = iter(range(1 << 30))
-
-    def given() -> Iterable[bytes]:
-        if next(calls) and iter(chunks) is chunks:
-            raise RegistryError(
-                "the connection broke, and what was being sent cannot be read again", fix="Run it again"
-            )
-        return chunks
-
-    return given

@@ -5,12 +5,14 @@ Only this module knows urllib3.
 
 from __future__ import annotations
 
+import re
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from threading import Lock
+from typing import Protocol
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import urllib3
@@ -24,7 +26,7 @@ from urllib3.exceptions import (
 )
 
 from mlship.errors import RegistryError
-from mlship.registry.oci.address import Address, is_loopback
+from mlship.registry.oci.address import is_loopback
 from mlship.registry.oci.certificates import tls
 from mlship.registry.oci.patience import Patience
 from mlship.registry.oci.trouble import Passing, TooSlow
@@ -37,10 +39,22 @@ _CONNECTIONS = 8
 _PIECE = 1 << 20
 
 
+class Server(Protocol):
+    """Where a server is: its URL as the user writes it, what the paths of its interface are added to, and
+    whether it is spoken to without TLS."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def plain(self) -> bool: ...
+
+
 class Transport:
     """Speaks to the registry at `address` and to where that sends us. Safe for several threads."""
 
-    def __init__(self, address: Address, patience: Patience) -> None:
+    def __init__(self, address: Server, patience: Patience) -> None:
         self.address, self.patience = address, patience
         self._answered = False  # whether anybody ever did
         self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
@@ -226,7 +240,7 @@ def _no_tls(where: str, error: SSLError, *, reached: bool) -> RegistryError:
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
         return RegistryError(
             f"{where} does not speak TLS",
-            fix="If the way to it is safe without, write oci+http:// in its URL",
+            fix=f"If the way to it is safe without, write {re.split('[:+]', where)[0]}+http:// in its URL",
         )
     return Passing(f"no TLS connection with {where}", cause=_reason(error), reached=reached)
 

@@ -1,0 +1,266 @@
+"""The registry of a real MLflow server: bundles in and out, tags, and what people do to it by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow_servers import MlflowServer, at
+from sample_bundle import make_bundle, make_layers, make_spec, write_bundle
+
+from mlship.bundle.open import open_bundle, verify_bundle
+from mlship.digest import hex_of, sha256
+from mlship.errors import BundleError, RegistryError, TagMovedError, UsageError
+from mlship.ops.context import Context
+from mlship.ops.gc import gc
+from mlship.reference import parse_reference
+from mlship.registry.mlflow.registry import MlflowRegistry
+from mlship.registry.over_store import StoreRegistry, open_folder
+from mlship.registry.protocol import Tagged
+from mlship.registry.transfer import copy
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+
+TYPE = "application/vnd.example+json"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> StoreRegistry:
+    return open_folder(f"dir://{tmp_path}/source")
+
+
+def reopened(registry: MlflowRegistry) -> MlflowRegistry:
+    """As another process has it: nothing is remembered."""
+    return at(registry.url)
+
+
+def uploads(server: MlflowServer) -> list[str]:
+    assert server.proxy
+    return [x.target for x in server.proxy.of("PUT", "/blobs/sha256/")]
+
+
+def on_disk(server: MlflowServer, digest: str) -> Path:
+    """The file that the server keeps a blob in, of the bundle that has it alone."""
+    (found,) = server.artifacts.rglob(hex_of(digest))
+    return found
+
+
+def test_there_and_back(mlflow: MlflowServer, source: StoreRegistry, tmp_path: Path) -> None:
+    digest = make_bundle(source)
+    kept = source.attach("churn", digest, TYPE, b"a signature")
+    registry = mlflow.fresh()
+    done = copy(source, registry, "churn", digest, tag="1.0")
+    assert (done.sent_blobs, done.present_blobs, done.sent_attachments) == (8, 0, 1)
+    there = reopened(registry)
+    assert there.names() == ["churn"]
+    assert there.digests("churn") == [digest]
+    assert there.tags("churn") == {"1.0": digest}
+    assert {(x.tag, x.digest) for x in there.listed()} == {("", digest), ("1.0", digest)}
+    assert there.listed("churn") == there.listed()
+    assert there.resolve(parse_reference("churn:1")) == digest, "the number of a version"
+    assert there.read_manifest("churn", digest) == source.read_manifest("churn", digest)
+    assert there.attachments("churn", digest) == [kept]
+    assert verify_bundle(open_bundle(there, parse_reference("churn:1.0"))).files == 7
+    back = open_folder(f"dir://{tmp_path}/back")
+    assert copy(there, back, "churn", digest, tag="1.0").sent_attachments == 1
+    verify_bundle(open_bundle(back, parse_reference("churn:1.0")))
+    assert back.read_attachment("churn", kept) == b"a signature"
+
+
+def test_the_second_push_sends_nothing(mlflow: MlflowServer, source: StoreRegistry) -> None:
+    digest, registry = make_bundle(source), mlflow.fresh()
+    copy(source, registry, "churn", digest, tag="1.0")
+    assert mlflow.proxy
+    mlflow.proxy.seen.clear()
+    again = copy(source, reopened(registry), "churn", digest, tag="prod")
+    assert (again.sent_blobs, again.present_blobs) == (0, 8)
+    assert mlflow.proxy.of("PUT", "") == []
+    versions = registry.catalogue.versions(registry.address.model)
+    assert [version.number for version in versions] == [1]
+    assert reopened(registry).tags("churn") == {"1.0": digest, "prod": digest}
+
+
+def test_what_mlflow_shows(mlflow: MlflowServer, source: StoreRegistry) -> None:
+    digest, registry = make_bundle(source), mlflow.fresh()
+    copy(source, registry, "churn", digest, tag="prod")
+    model = registry.address.model
+    found = mlflow.call("GET", f"model-versions/get?name={model}&version=1")["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in found["tags"]}
+    assert tags["mlship.digest"] == digest
+    assert tags["mlship.name"] == "churn"
+    assert tags["mlship.version"] == "1.0"
+    assert tags["mlship.parity.decisions_equal"] == "true"
+    assert tags["mlship.parity.rows"] == "2"
+    registered = mlflow.call("GET", f"registered-models/get?name={model}")["registered_model"]
+    assert registered["aliases"] == [{"alias": "prod", "version": "1"}]
+    folder = on_disk(mlflow, digest).parents[2]
+    assert json.loads((folder / "index.json").read_bytes())["manifests"][0]["digest"] == digest
+    assert not [x for x in folder.rglob("*") if x.suffix in (".pkl", ".pickle", ".joblib")]
+
+
+def test_every_tag_is_set_moved_and_removed(mlflow: MlflowServer, source: StoreRegistry) -> None:
+    first, second = make_bundle(source), make_bundle(source, version="2.0")
+    registry = mlflow.fresh()
+    for digest in (first, second):
+        copy(source, registry, "churn", digest)
+    for tag in ("prod", "1.4.0", "latest", "v3", "20261121"):
+        set_moved_and_removed(registry, tag, first, second)
+
+
+def set_moved_and_removed(registry: MlflowRegistry, tag: str, first: str, second: str) -> None:
+    tagged = registry.set_tag("churn", tag, first, None)
+    assert registry.tags("churn") == {tag: first}
+    assert registry.read_tag("churn", tag) == tagged == Tagged(first, "1")
+    with pytest.raises(TagMovedError):
+        registry.set_tag("churn", tag, second, None)
+    moved = registry.set_tag("churn", tag, second, tagged)
+    assert registry.resolve(parse_reference(f"churn:{tag}")) == second
+    with pytest.raises(TagMovedError):
+        registry.delete_tag("churn", tag, tagged)
+    registry.delete_tag("churn", tag, moved)
+    assert registry.tags("churn") == {}
+    assert registry.read_tag("churn", tag) is None
+
+
+def test_an_alias_that_somebody_moves_by_hand(mlflow: MlflowServer, source: StoreRegistry) -> None:
+    first, second = make_bundle(source), make_bundle(source, version="2.0")
+    registry = mlflow.fresh()
+    for digest in (first, second):
+        copy(source, registry, "churn", digest)
+    seen = registry.set_tag("churn", "prod", first, None)
+    model = registry.address.model
+    mlflow.call("POST", "registered-models/alias", name=model, alias="prod", version="2")
+    assert registry.resolve(parse_reference("churn:prod")) == second
+    with pytest.raises(TagMovedError, match="was moved by somebody else meanwhile"):
+        registry.set_tag("churn", "prod", first, seen)
+    mlflow.call("DELETE", "registered-models/alias", name=model, alias="prod")
+    with pytest.raises(RegistryError, match="has no churn:prod"):
+        registry.resolve(parse_reference("churn:prod"))
+    # one that names what MLflow itself has logged
+    logged = mlflow.call("POST", "model-versions/create", name=model, source="s3://elsewhere/model")
+    number = logged["model_version"]["version"]
+    mlflow.call("POST", "registered-models/alias", name=model, alias="prod", version=number)
+    assert registry.read_tag("churn", "prod") is None
+    assert registry.tags("churn") == {}
+    with pytest.raises(RegistryError, match=f"prod names version {number} of .* is no bundle"):
+        registry.resolve(parse_reference("churn:prod"))
+    with pytest.raises(RegistryError, match="remove the alias in MLflow first"):
+        registry.set_tag("churn", "prod", first, None)
+    assert registry.digests("churn") == sorted([first, second])
+
+
+def test_a_tag_that_moves_between_look_and_writing(
+    mlflow: MlflowServer, source: StoreRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow has no compare-and-set: who wrote last is seen, and the other is told."""
+    first, second = make_bundle(source), make_bundle(source, version="2.0")
+    registry, other = mlflow.fresh(), None
+    for digest in (first, second):
+        copy(source, registry, "churn", digest)
+    other = reopened(registry)
+    write = registry.catalogue.set_tag
+
+    def late(model: str, tag: str, number: int) -> None:
+        write(model, tag, number)
+        other.catalogue.set_tag(model, tag, 2)
+
+    monkeypatch.setattr(registry.catalogue, "set_tag", late)
+    with pytest.raises(TagMovedError):
+        registry.set_tag("churn", "prod", first, None)
+    assert other.resolve(parse_reference("churn:prod")) == second
+
+
+def test_a_version_that_somebody_deletes(mlflow: MlflowServer, source: StoreRegistry) -> None:
+    digest, registry = make_bundle(source), mlflow.fresh()
+    copy(source, registry, "churn", digest, tag="1.0")
+    registry.set_tag("churn", "prod", digest, None)
+    mlflow.call("DELETE", "model-versions/delete", name=registry.address.model, version="1")
+    gone = reopened(registry)
+    assert gone.names() == []
+    assert gone.tags("churn") == {}
+    with pytest.raises(RegistryError, match="has no bundle churn"):
+        gone.resolve(parse_reference(f"churn@{digest}"))
+    assert mlflow.proxy
+    mlflow.proxy.seen.clear()
+    assert copy(source, gone, "churn", digest, tag="1.0").sent_blobs == 0, "its artifacts are there still"
+    assert uploads(mlflow) == [x for x in uploads(mlflow) if x.endswith(hex_of(digest))]
+    assert gone.read_tag("churn", "1.0") == Tagged(digest, "2")
+
+
+def test_a_damaged_blob_is_refused(mlflow: MlflowServer, source: StoreRegistry, tmp_path: Path) -> None:
+    digest, registry = make_bundle(source, model=b"one of its kind"), mlflow.fresh()
+    copy(source, registry, "churn", digest, tag="1.0")
+    bundle = open_bundle(reopened(registry), parse_reference("churn:1.0"))
+    layer = bundle.manifest.layers[0]
+    file = on_disk(mlflow, layer.digest)
+    whole = file.read_bytes()
+    back = open_folder(f"dir://{tmp_path}/back")
+    for damaged in (bytes([whole[0] ^ 1]) + whole[1:], whole[:-1], whole + b"\0", b""):
+        file.write_bytes(damaged)
+        with pytest.raises(BundleError, match=r"model.tar in mlflow://.* is damaged"):
+            verify_bundle(open_bundle(reopened(registry), parse_reference("churn:1.0")))
+        with pytest.raises(BundleError):
+            copy(reopened(registry), back, "churn", digest, tag="1.0")
+        assert back.names() == []
+    file.write_bytes(whole[:-1])  # as a server leaves it that was killed while it copied
+    mended = copy(source, reopened(registry), "churn", digest)
+    assert mended.sent_blobs == 1, "the damaged one"
+    verify_bundle(open_bundle(reopened(registry), parse_reference("churn:1.0")))
+    file.unlink()
+    with pytest.raises(RegistryError):
+        verify_bundle(open_bundle(reopened(registry), parse_reference("churn:1.0")))
+
+
+def test_a_digest_that_is_not_what_lies_there(mlflow: MlflowServer, source: StoreRegistry) -> None:
+    first, second = make_bundle(source), make_bundle(source, version="2.0")
+    registry = mlflow.fresh()
+    copy(source, registry, "churn", first, tag="1.0")
+    set_tag: dict[str, Any] = {"name": registry.address.model, "version": "1", "key": "mlship.digest"}
+    mlflow.call("POST", "model-versions/set-tag", **set_tag, value=second)
+    with pytest.raises(BundleError, match=r"version 1 of .* is not the bundle sha256:.* set by hand"):
+        open_bundle(reopened(registry), parse_reference("churn:1.0"))
+    copy(source, registry, "churn", second, tag="2.0")
+    assert verify_bundle(open_bundle(reopened(registry), parse_reference("churn:2.0")))
+    assert registry.read_tag("churn", "2.0") == Tagged(second, "2"), "the version that is it"
+    mlflow.call("POST", "model-versions/set-tag", **set_tag, value="nonsense")
+    assert reopened(registry).tags("churn") == {"2.0": second}
+    with pytest.raises(RegistryError, match=r"1\.0 names version 1 of .* is no bundle"):
+        registry.resolve(parse_reference("churn:1.0"))
+
+
+def test_wrong_content_is_never_stored(mlflow: MlflowServer) -> None:
+    registry, content = mlflow.fresh(), [b"x" * (1 << 20), b"y" * (1 << 20)]
+    digest = sha256(b"".join(content))
+    for wrong in ([content[0], b"z" * (1 << 20)], content[:1], [*content, b"z"]):
+        with registry.announced("churn", sha256(b"m"), [digest]), pytest.raises(BundleError):
+            registry.write_blob("churn", digest, 2 << 20, wrong)
+        with registry.announced("churn", sha256(b"m"), [digest]):
+            assert not registry.has_blob("churn", digest)
+    with registry.announced("churn", sha256(b"m"), [digest]):
+        assert registry.write_blob("churn", digest, 2 << 20, content)
+    assert b"".join(content) == on_disk(mlflow, digest).read_bytes()
+
+
+def test_two_bundles_in_one_registered_model(
+    mlflow: MlflowServer, source: StoreRegistry, tmp_path: Path
+) -> None:
+    registry, layers = mlflow.fresh(), make_layers(tmp_path)
+    copy(source, registry, "churn", make_bundle(source), tag="1.0")
+    other = write_bundle(source, layers, make_spec(layers, name="other"), name="other")
+    with pytest.raises(RegistryError, match="its versions are the bundle churn"):
+        copy(source, registry, "other", other, tag="1.0")
+    assert registry.names() == ["churn"]
+
+
+def test_what_it_does_not_do(mlflow: MlflowServer) -> None:
+    registry = mlflow.fresh()
+    with pytest.raises(UsageError, match="takes whole bundles only"):
+        registry.write_blob("churn", sha256(b"x"), 1, [b"x"])
+    with pytest.raises(UsageError, match="keeps its content by its own means"):
+        gc(Context(), registry.url)
+    for reference in ("churn:1.0", "churn:7", f"churn@{sha256(b'x')}"):
+        with pytest.raises(RegistryError, match="has no bundle churn: it is empty"):
+            registry.resolve(parse_reference(reference))
+    assert registry.attachments("churn", sha256(b"x")) == []
