@@ -12,7 +12,7 @@ JOBS ?= auto
 BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
-TESTBED_PACKAGES := mount openssl docker-registry skopeo
+TESTBED_PACKAGES := mount e2fsprogs strace openssl docker-registry skopeo
 AZURITE := azurite@3.35.0
 MLFLOW := mlflow>=3,<3.18
 TEST_CACHE := $(or $(MLSHIP_TEST_CACHE),$(HOME)/.cache/mlship-tests)

@@ -1,12 +1,12 @@
 """What every test starts from: folders of its own, no settings of the user, and servers found or asked for.
 
-`--sample N --seed S` runs N of the chosen tests, the same ones for the same seed (CI samples the faults so).
+`--sample N --seed S` runs one of every kind of the chosen tests, and in it N points at most, the same ones
+for the same seed (CI samples the faults so; see sampling.py).
 """
 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -30,25 +30,37 @@ OURS = ("MLSHIP_REQUIRE", "MLSHIP_TEST_CACHE", "MLSHIP_TEST_PYTHON_ARM64")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--sample", type=int, default=0, help="run only so many of the chosen tests")
+    parser.addoption(
+        "--sample", type=int, default=0, help="run some of every kind of test, with so many points at most"
+    )
     parser.addoption("--seed", default="0", help="which ones --sample takes")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep a sample, in the order of the files. After -m and -k, which is why it comes last."""
-    wanted = config.getoption("sample")
-    if not wanted or len(items) <= wanted:
+    if not config.getoption("sample"):
         return
-    kept = set(random.Random(config.getoption("seed")).sample(range(len(items)), wanted))
-    config.hook.pytest_deselected(items=[item for index, item in enumerate(items) if index not in kept])
-    items[:] = [item for index, item in enumerate(items) if index in kept]
+    from sampling import one_of_each
+
+    kept = one_of_each(items, config.getoption("seed"))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     if wanted := config.getoption("sample"):
-        return f"sample: {wanted} tests, --seed {config.getoption('seed')}"
+        return f"sample: of every kind, {wanted} points at most, --seed {config.getoption('seed')}"
     return None
+
+
+@pytest.fixture
+def some(request: pytest.FixtureRequest) -> Any:
+    """How much of its table a test takes (sampling.Some)."""
+    from sampling import Some
+
+    seed = f"{request.config.getoption('seed')} {request.node.nodeid}"
+    return Some(request.config.getoption("sample"), seed)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -92,16 +104,31 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
-def _can_mount() -> bool:
+def _can_mount(*words: str) -> bool:
     if os.geteuid() != 0 or not shutil.which("mount"):
         return False
     with tempfile.TemporaryDirectory() as folder:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1M", "none", folder], capture_output=True
-        )
+        mounted = subprocess.run(["mount", *words, folder], capture_output=True)
         if mounted.returncode == 0:
             subprocess.run(["umount", folder], check=True)
         return mounted.returncode == 0
+
+
+def _ext4() -> bool:
+    if not shutil.which("mkfs.ext4"):
+        return False
+    with tempfile.NamedTemporaryFile() as image:
+        image.truncate(4 << 20)
+        subprocess.run(["mkfs.ext4", "-q", image.name], check=True)
+        return _can_mount("-o", "loop", image.name)
+
+
+def _strace() -> bool:
+    """It is here, and may look at processes."""
+    return (
+        bool(shutil.which("strace"))
+        and subprocess.run(["strace", "-qq", "-o", os.devnull, "true"]).returncode == 0
+    )
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +178,12 @@ TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: bool(os.environ.get("MLSHIP_TEST_PYTHON_ARM64")),
         "name a Python of this one's version: MLSHIP_TEST_PYTHON_ARM64='qemu-aarch64-static -L ROOT PYTHON'",
     ),
-    "tmpfs": (_can_mount, "make testbed, and run the tests as root where mounting is allowed"),
+    "tmpfs": (
+        lambda: _can_mount("-t", "tmpfs", "-o", "size=1M", "none"),
+        "make testbed, and run the tests as root where mounting is allowed",
+    ),
+    "ext4": (_ext4, "make testbed, and run the tests as root where loop devices can be mounted"),
+    "strace": (_strace, "make testbed, where processes may be traced"),
 }
 
 

@@ -9,25 +9,13 @@ from typing import Any
 
 import pytest
 from sample_bundle import make_bundle
-from sample_kills import check_everything_published, killed_at
+from sample_kills import Streaming, check_everything_published, killed_at
 
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.protocol import Registry
 from mlship.registry.transfer import copy
 
 pytestmark = pytest.mark.faults
-
-
-class Streaming:
-    """A registry that hides that its blobs are files here, so that bytes are written."""
-
-    def __init__(self, inner: StoreRegistry) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> object:
-        if name in ("file_of_blob", "adopt_blob"):
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
 
 @pytest.fixture

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from mlship.bundle.open import open_bundle, verify_bundle
+from mlship.bundle.source import Attachment
 from mlship.reference import Reference
-from mlship.registry.over_store import StoreRegistry
+from mlship.registry.check import check
+from mlship.registry.over_store import StoreRegistry, open_folder
 
 CHANGING = ("open", "write", "link", "rename", "replace", "unlink", "fsync", "fchmod", "mkdir")
 
 
 def killed_at(point: int, work: Callable[[], object]) -> bool:
     """Run `work` in a child that kills itself before its `point`-th changing call; False if it completed."""
-    child = os.fork()
-    if child == 0:
+
+    def armed() -> None:
         _arm(point)
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
+        work()
+
+    child = in_child(armed)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
         return True
     assert os.waitstatus_to_exitcode(status) == 0
     return False
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """The number of a new process, as warm as this one, that does `work` and nothing else."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
 
 
 def _arm(point: int) -> None:
@@ -53,6 +66,18 @@ def _arm(point: int) -> None:
         wrap(name)
 
 
+class Streaming:
+    """A registry that hides that its blobs are files here, so that bytes are written."""
+
+    def __init__(self, inner: StoreRegistry) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        if name in ("file_of_blob", "adopt_blob"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+
 def check_everything_published(registry: StoreRegistry) -> None:
     """Every digest that can be found can be read to its last byte, and every tag names one."""
     for name in registry.names():
@@ -62,3 +87,17 @@ def check_everything_published(registry: StoreRegistry) -> None:
                 registry.read_attachment(name, attachment)
         for tag in registry.tags(name):
             verify_bundle(open_bundle(registry, Reference(name, tag=tag)))
+
+
+def all_named(root: Path, places: Sequence[str]) -> dict[str, tuple[str, list[Attachment]]]:
+    """By PLACE/TAG, what every tag in the registries below `root` names, and what is attached to that. All
+    that can be seen there was read, and is whole."""
+    found = {}
+    for place in places:
+        registry = open_folder(f"dir://{root}/{place}")
+        check_everything_published(registry)
+        assert check(registry).damage == ()
+        for tag in registry.tags("churn"):
+            digest = registry.resolve(Reference("churn", tag=tag))
+            found[f"{place}/{tag}"] = (digest, registry.attachments("churn", digest))
+    return found

@@ -53,14 +53,15 @@ def promote(
     UsageError for an unknown gate or key, PolicyError or BundleError if a gate does not let the bundle
     through (the tag stays), TagMovedError if somebody moves the tag meanwhile.
     """
+    from mlship.registry.transfer import move_tag
+
     rules = _Rules(_known(require, ("signature", *GATES), "gate"), _keys(ctx, signed_by), tuple(scan_except))
     key = _key(require, key_file, passphrase_file)
     registry, reference = ctx.locate(ref)
     before = registry.read_tag(reference.name, check_tag(tag))
     bundle = ctx.open_bundle(ref)
     passed = check_gates(ctx, rules, bundle, {"quality": _measuring(registry, key)}).passed
-    if before is None or before.digest != bundle.digest:
-        registry.set_tag(reference.name, tag, bundle.digest, before, source=str(reference))
+    move_tag(registry, reference.name, tag, bundle.digest, before, str(reference))
     return Promoted(
         reference=str(Reference(reference.name, tag=tag)),
         digest=bundle.digest,

@@ -18,12 +18,13 @@ class Tagged(Result, frozen=True, kw_only=True):
 
 def tag(ctx: Context, ref: str, new_tag: str) -> Tagged:
     """Let `new_tag` name what `ref` stands for. Raises TagMovedError if somebody else moves it."""
+    from mlship.registry.transfer import move_tag
+
     registry, reference = ctx.locate(ref)
     digest = registry.resolve(reference)
     name = reference.name
     expected = registry.read_tag(name, check_tag(new_tag))
-    if expected is None or expected.digest != digest:
-        registry.set_tag(name, new_tag, digest, expected, source=str(reference))
+    move_tag(registry, name, new_tag, digest, expected, str(reference))
     return Tagged(
         reference=str(Reference(name, tag=new_tag)),
         digest=digest,

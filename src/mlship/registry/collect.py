@@ -19,7 +19,7 @@ from mlship.registry import keys
 from mlship.registry.intents import Removal, Watch, needed, read_removal
 from mlship.registry.over_store import StoreRegistry
 from mlship.result import Result, to_json
-from mlship.store.protocol import Store
+from mlship.store.protocol import Store, settle
 from mlship.store.records import whoami
 from mlship_runtime.bundle.manifest import read_manifest
 
@@ -166,6 +166,8 @@ def _remove(store: Store, key: str) -> None:
     stat = store.stat(key)
     if stat is not None:
         store.delete_if_match(key, stat.version)
+    else:  # perhaps by somebody who was killed right after, and what comes next relies on it
+        settle(store, [key])
 
 
 def _said(store: Store, doomed: Sequence[str]) -> Collected:

@@ -20,7 +20,7 @@ from mlship.registry.attached import whole
 from mlship.registry.protocol import Listed, Move, Tagged
 from mlship.registry.tags import Tags
 from mlship.store.folder import FolderStore
-from mlship.store.protocol import Store
+from mlship.store.protocol import Store, settle
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.fields import Fields
 from mlship_runtime.bundle.manifest import Descriptor, read_manifest
@@ -96,6 +96,7 @@ class StoreRegistry:
         with as_bundle_error():
             manifest = read_manifest(data)
         self._check_blobs(name, manifest.blobs)
+        settle(self.store, [keys.blob(blob.digest) for blob in manifest.blobs])
         digest = sha256(data)
         self.store.write_if_absent(keys.manifest(name, digest), [data], len(data))
         return digest
@@ -106,8 +107,12 @@ class StoreRegistry:
         with as_bundle_error():
             manifest = read_manifest(data)
         digest = sha256(data)
-        if self.store.stat(keys.manifest(name, digest)) is None:
-            self._check_blobs(name, [blob for blob in manifest.blobs if blob.digest not in absent])
+        if self.store.stat(keys.manifest(name, digest)) is not None:
+            settle(self.store, [keys.manifest(name, digest)])
+        else:
+            here = [blob for blob in manifest.blobs if blob.digest not in absent]
+            self._check_blobs(name, here)
+            settle(self.store, [keys.blob(blob.digest) for blob in here])
             self._remember(name, digest, {x.digest: x.title for x in manifest.blobs if x.digest in absent})
             self.store.write_if_absent(keys.manifest(name, digest), [data], len(data))
         return digest
@@ -188,6 +193,10 @@ class StoreRegistry:
             self.named.delete(name, tag, tagged)
             raise unknown.digest(self, name, digest)
         return tagged
+
+    def settle(self, name: str, digest: str, tag: str | None) -> None:
+        attached = self.store.list(keys.attachments(name, digest))
+        settle(self.store, [*attached, *([keys.tag(name, tag)] if tag else [])])
 
     def delete_tag(self, name: str, tag: str, expected: Tagged) -> None:
         self.named.delete(name, tag, expected)

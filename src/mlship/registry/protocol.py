@@ -98,6 +98,15 @@ class KeepsMoves(Protocol):
 
 
 @runtime_checkable
+class Settles(Protocol):
+    """A registry in which one may see what a crash would still take back (see store.protocol.Settles)."""
+
+    def settle(self, name: str, digest: str, tag: str | None) -> None:
+        """From here on a crash leaves the tag and what is attached to the bundle as they are now."""
+        ...
+
+
+@runtime_checkable
 class HasFiles(Protocol):
     """A registry whose blobs are files of this machine."""
 

@@ -14,7 +14,15 @@ from mlship.bundle.source import KeepsParts, PartialSink, announced
 from mlship.errors import RegistryError, TagMovedError, UsageError
 from mlship.progress import SILENT, Progress
 from mlship.registry.flow import Flow
-from mlship.registry.protocol import BlobsMissingError, HasFiles, Mounts, Registry, Tagged, TakesFiles
+from mlship.registry.protocol import (
+    BlobsMissingError,
+    HasFiles,
+    Mounts,
+    Registry,
+    Settles,
+    Tagged,
+    TakesFiles,
+)
 from mlship.result import Result
 from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 
@@ -153,6 +161,8 @@ def _copy_attachments(source: Registry, destination: Registry, name: str, digest
     for attachment in missing:
         data = source.read_attachment(name, attachment)
         destination.attach(name, digest, attachment.media_type, data)
+    if isinstance(destination, Settles):
+        destination.settle(name, digest, None)
     return len(missing)
 
 
@@ -173,6 +183,8 @@ def move_tag(
     """Let `tag` name `digest`, which came from `source`, unless it does so already; TagMovedError if it names
     something else by now."""
     if before and before.digest == digest:
+        if isinstance(registry, Settles):
+            registry.settle(name, digest, tag)
         return
     try:
         registry.set_tag(name, tag, digest, before, source=source)

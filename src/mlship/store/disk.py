@@ -28,10 +28,21 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 def make_folders(folder: Path) -> None:
     """Make `folder` and what is missing above it, durably."""
     if folder.is_dir():
+        with contextlib.suppress(PermissionError):  # then it is not ours, and was there before us
+            sync(folder.parent)  # whoever made it may have been killed before its own fsync
         return
     make_folders(folder.parent)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(0o700 if folder == data_dir() else 0o777)  # ledgers and services are the user's alone
+    make_folder(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` where its parent is there, durably, also if somebody has made it who did not come to his
+    own fsync."""
+    if not folder.is_dir():
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(
+                0o700 if folder == data_dir() else 0o777
+            )  # ledgers and services are the user's alone
     sync(folder.parent)
 
 
@@ -87,9 +98,11 @@ def publish(temporary: Path, final: Path, lock: Path) -> bool:
         if error.errno not in _NO_LINKS:
             raise
         with locked(lock):
-            if final.exists():
-                return False
-            temporary.rename(final)
+            free = not final.exists()
+            if free:
+                temporary.rename(final)
+        sync(final.parent)
+        return free
     sync(final.parent)
     return True
 

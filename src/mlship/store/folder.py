@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mlship.digest import CHUNK, chunks_of
@@ -36,7 +36,7 @@ class FolderStore:
                 f"{url!r} is not the URL of a folder", fix="Write dir:///its/path or dir://./path"
             )
         self.root = Path(path)
-        self._ready = False
+        self._lasting: set[Path] = set()  # folders that were brought to the disk
 
     @property
     def url(self) -> str:
@@ -79,6 +79,7 @@ class FolderStore:
         path = self._path(key)
         with told(self.root, "write to"):
             if path.exists():
+                self.settle([key])
                 return False
             self._prepare(path)
             with disk.temporary(self._tmp, chunks) as (temporary, written):
@@ -108,12 +109,21 @@ class FolderStore:
         path = self._path(key)
         with told(self.root, "write to"):
             if not path.exists():
+                self.settle([key])
                 return False
             with disk.locked(self._lock):
                 if self._current(key) != version:
                     return False
                 disk.remove(path)
         return True
+
+    def settle(self, keys: Collection[str]) -> None:
+        """See Settles."""
+        with told(self.root, "write to"):
+            for folder in sorted({self._path(key).parent for key in keys}):
+                if folder.is_dir():
+                    self._make(folder)
+                    disk.sync(folder)
 
     def list(self, prefix: str) -> Iterator[str]:
         """See Store; a key that comes or goes meanwhile may be in the list or not."""
@@ -135,6 +145,7 @@ class FolderStore:
         path = self._path(key)
         with told(self.root, "write to"):
             if path.exists():
+                self.settle([key])
                 return False
             self._prepare(path)
             if not source.stat().st_mode & _WRITABLE and disk.link(source, path):
@@ -153,11 +164,21 @@ class FolderStore:
         return self.root / check_key(key)
 
     def _prepare(self, path: Path) -> None:
-        if not self._ready:
-            disk.make_folders(self._tmp)
+        if self._tmp not in self._lasting:
+            self._make(self._tmp)
             disk.sweep(self._tmp)
-            self._ready = True
-        disk.make_folders(path.parent)
+        self._make(path.parent)
+
+    def _make(self, folder: Path) -> None:
+        """Make sure that `folder` is there, and lasts."""
+        if folder in self._lasting and folder.is_dir():
+            return
+        if folder == self.root:
+            disk.make_folders(folder)
+        else:
+            self._make(folder.parent)
+            disk.make_folder(folder)
+        self._lasting.add(folder)
 
     def _current(self, key: str) -> str | None:
         found = self.stat(key)

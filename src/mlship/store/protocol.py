@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,18 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """The keys that begin with `prefix`, sorted."""
         ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A Store in which one may see what a crash would still take away, its writer having been killed."""
+
+    def settle(self, keys: Collection[str]) -> None:
+        """From here on a crash leaves these keys as they are now, there or not."""
+        ...
+
+
+def settle(store: Store, keys: Collection[str]) -> None:
+    """`Settles.settle`, where that is needed: before something is written, or said, that relies on `keys`."""
+    if isinstance(store, Settles):
+        store.settle(keys)

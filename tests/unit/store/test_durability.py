@@ -42,7 +42,7 @@ def test_new_value(tmp_path: Path, calls: list[str]) -> None:
     store = FolderStore(f"dir://{tmp_path}/store")
     store.write_if_absent("a/b", [b"x"])
     assert calls == [
-        "mkdir store", "sync folder", "mkdir .tmp", "sync folder", "mkdir a", "sync folder",
+        "sync folder", "mkdir store", "sync folder", "mkdir .tmp", "sync folder", "mkdir a", "sync folder",
         "write", "sync file", "link", "sync folder", "unlink",
     ]  # fmt: skip
 
@@ -86,3 +86,27 @@ def test_whoever_comes_second_may_rely_on_the_first(tmp_path: Path, calls: list[
 
     assert not store.write_if_absent("a", overtaken())
     assert calls == ["sync file", "link", "sync folder", "unlink"]
+
+
+def test_what_a_killed_writer_left_is_brought_to_the_disk(tmp_path: Path, calls: list[str]) -> None:
+    """It may have died right before its fsync: who relies on what it sees makes it last."""
+    FolderStore(f"dir://{tmp_path}/store").write_if_absent("a/b", [b"x"])
+    (tmp_path / "file").write_bytes(b"x")
+
+    def now() -> FolderStore:
+        calls.clear()
+        return FolderStore(f"dir://{tmp_path}/store")
+
+    chain = ["sync folder"] * 3  # the store's own, a and b
+    assert not now().write_if_absent("a/b", [b"x"])
+    assert calls == chain
+    assert not now().adopt("a/b", tmp_path / "file")
+    assert calls == chain
+    assert not now().delete_if_match("a/gone", "1")
+    assert calls == chain
+    store = now()
+    store.settle(["a/b", "a/c", "none/d"])
+    assert calls == chain
+    calls.clear()
+    store.settle(["a/b"])
+    assert calls == ["sync folder"]
