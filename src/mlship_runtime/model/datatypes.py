@@ -47,6 +47,14 @@ def is_whole(datatype: str) -> bool:
     return datatype.startswith(("INT", "UINT"))
 
 
+def limits_of(datatype: str) -> tuple[Any, Any]:
+    """The least and the largest number of a datatype."""
+    dtype = NUMPY_TYPES[datatype]
+    if is_float(datatype):
+        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+
 def column_type(spec: TensorSpec) -> np.dtype[Any]:
     """The numpy type in which columns of `spec` travel through the pipeline."""
     if spec.nullable and (is_whole(spec.datatype) or spec.datatype == "BOOL"):

@@ -18,7 +18,7 @@ from mlship_runtime.model.datatypes import Array
 from mlship_runtime.model.engine import ModelFailed
 from mlship_runtime.model.pipeline import Pipeline
 from mlship_runtime.model.reduction import ReductionFailed
-from mlship_runtime.serving import invocations
+from mlship_runtime.serving import invocations, openapi
 from mlship_runtime.serving.answer import Answer, error_answer
 from mlship_runtime.serving.counters import Counters
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
@@ -115,6 +115,7 @@ class Application:
             ("/healthz", "live", {b"GET": _fixed({"live": True})}),
             ("/readyz", "ready", {b"GET": self._ready}),
             ("/metrics", "metrics", {b"GET": self._show_metrics}),
+            ("/openapi.json", "openapi", {b"GET": self._describe}),
         ):
             routes[path.encode()] = _Route(self._metrics.route(label), handlers)
         return routes
@@ -155,6 +156,9 @@ class Application:
     def _model_ready(self, headers: _Headers, body: bytes) -> Answer:
         document = {"name": self._pipeline.spec.name, "ready": self.ready}
         return Answer(200 if self.ready else 503, orjson.dumps(document))
+
+    def _describe(self, headers: _Headers, body: bytes) -> Answer:
+        return Answer(200, orjson.dumps(openapi.document(self._pipeline.spec, self._pipeline.digest)))
 
     def _show_metrics(self, headers: _Headers, body: bytes) -> Answer:
         return Answer(200, self._metrics.render(), CONTENT_TYPE)

@@ -8,8 +8,11 @@ import hashlib
 import itertools
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +228,41 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RunningServe
     yield make
     for each in running:
         each.stop()
+
+
+class Served:
+    """A bundle served by another process at `url`; `ended` is its exit code, None while it lives."""
+
+    def __init__(self, tree: BundleTree) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("served_tree.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        spec = canonical.encode(tree.spec.document).decode()
+        given = {"manifest": tree.manifest_bytes.decode(), "spec": spec, "roots": tree.roots}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(given).encode() + b"\n")
+        self._process.stdin.flush()
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    @property
+    def ended(self) -> int | None:
+        return self._process.poll()
+
+    def stop(self) -> None:
+        self._process.communicate(timeout=20)
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[BundleTree], Served]]:
+    """served(tree) -> Served"""
+    with ExitStack() as stack:
+
+        def serve(tree: BundleTree) -> Served:
+            found = Served(tree)
+            stack.callback(found.stop)
+            return found
+
+        yield serve
 
 
 class Asked:
