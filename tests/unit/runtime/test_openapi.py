@@ -20,7 +20,7 @@ from mlship_runtime.model.pipeline import Pipeline
 from mlship_runtime.serving import openapi
 from mlship_runtime.serving.application import Application
 
-EXAMPLES = 8  # of each operation, of good data and of bad
+EXAMPLES = 5  # of each operation, of good data and of bad
 
 REDUCE = "import numpy as np\ndef reduce(c):\n    return {'X': np.ones((len(c['age']), 2), 'f4')}"
 COLUMNS = (
