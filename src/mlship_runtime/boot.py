@@ -1,14 +1,15 @@
 """The only file that is started by its path: `python -I -S -B -u boot.py VERB --OPTION VALUE`.
 
 It puts its own package first on the search path (isolated Python puts nothing there) and imports only what
-the verb needs. Verbs: launch, work, supervise, host, record, serve.
+the verb needs. Verbs: launch, work, supervise, host, record, serve, score, scorer.
 """
 
 import os
 import sys
 
 OLDEST = (3, 9)
-_VERBS = ("launch", "work", "supervise", "host", "record", "serve")
+_VERBS = ("launch", "work", "supervise", "host", "record", "serve", "score", "scorer")
+_FROM_BUNDLES = ("work", "record", "serve", "score", "scorer")
 
 
 def main(arguments):  # written so that Pythons too old for the rest can read it and say so
@@ -22,7 +23,7 @@ def main(arguments):  # written so that Pythons too old for the rest can read it
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     verb = arguments[0] if arguments else ""
     # -B keeps byte code out of bundles. Beside the tools, and in a cache of its own, it is wanted.
-    sys.dont_write_bytecode = verb in ("work", "record", "serve") and not sys.pycache_prefix
+    sys.dont_write_bytecode = verb in _FROM_BUNDLES and not sys.pycache_prefix
     from mlship_runtime import errors
 
     try:
@@ -59,6 +60,16 @@ def _run(verb, arguments):
 
         verified = options.get("verified", "")
         return foreground.main(options["release"], options["host"], int(options["port"]), verified)
+    if verb == "score":
+        from mlship_runtime.scoring import command
+
+        return command.main(
+            options["release"], options["job"], options.get("say", ""), options.get("verified", "")
+        )
+    if verb == "scorer":
+        from mlship_runtime.scoring import command
+
+        return command.work(options["release"], options["job"], options["verified"])
     from mlship_runtime.model import record
 
     return record.main(options["job"])

@@ -14,7 +14,7 @@ from mlship.reference import Reference
 from mlship.registry.check import check
 from mlship.registry.over_store import StoreRegistry, open_folder
 
-CHANGING = ("open", "write", "link", "rename", "replace", "unlink", "fsync", "fchmod", "mkdir")
+CHANGING = ("open", "write", "link", "rename", "replace", "unlink", "fsync", "ftruncate", "fchmod", "mkdir")
 
 
 def killed_at(point: int, work: Callable[[], object]) -> bool:

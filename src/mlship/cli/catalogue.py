@@ -69,6 +69,7 @@ SECTIONS = (
         "mlship.cli.here",
         {
             "serve": "Serve a bundle in the foreground, on this machine.",
+            "score": "Score a file of rows with a bundle, on this machine.",
             "doctor": "Check this machine, or a target and what runs there.",
         },
     ),
@@ -83,6 +84,7 @@ def function_of(verb: str) -> str:
 
 MODULES = {verb: section.module for section in SECTIONS for verb in section.verbs} | {
     "invoke": "mlship.cli.invoke",
+    "score": "mlship.cli.score",
     "sign": "mlship.cli.trust",
     "key": "mlship.cli.trust",
     "export": "mlship.cli.exchange",

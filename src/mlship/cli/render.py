@@ -43,6 +43,7 @@ VIEWS: dict[str, str] = {
     "Status": "target_views:state",
     "History": "target_views:told",
     "Answer": "target_views:answered",
+    "Scored": "score_views:scored",
     "Logs": "target_views:lines",
     "Unlocked": "target_views:unlocked",
     "Destroyed": "target_views:destroyed",

@@ -53,7 +53,7 @@ def _run(command: list[str], ready: Callable[[str], None]) -> int:
     )
     assert server.stdout is not None  # noqa: S101 - it is a pipe
     try:
-        with _passed_on(server) as asked:
+        with passed_on(server) as asked:
             said = _first_word(server.stdout)
             if said is None:
                 code = server.wait()
@@ -61,7 +61,7 @@ def _run(command: list[str], ready: Callable[[str], None]) -> int:
                     raise KeyboardInterrupt
                 raise TargetError("the server ended before it was ready", cause=f"exit code {code}")
             if not said["ok"]:
-                raise _as_error(fault_of(said["error"]))
+                raise as_error(fault_of(said["error"]))
             ready(f"http://{said['host']}:{said['port']}")
             for line in server.stdout:
                 sys.stderr.write(line)
@@ -87,13 +87,14 @@ def _first_word(lines: Iterable[str]) -> dict[str, Any] | None:
     return None
 
 
-def _as_error(fault: RuntimeFault) -> MlshipError:
+def as_error(fault: RuntimeFault) -> MlshipError:
+    """What a child process reports, as an error of this one."""
     kind = BundleError if isinstance(fault, InvalidBundle) else TargetError
     return kind(fault.what, cause=fault.cause, fix=fault.fix)
 
 
 @contextmanager
-def _passed_on(server: subprocess.Popen[str]) -> Iterator[list[int]]:
+def passed_on(server: subprocess.Popen[Any]) -> Iterator[list[int]]:
     """SIGINT, SIGTERM and SIGHUP end the server, which then ends this; gives the signals that came."""
     asked: list[int] = []
 

@@ -212,12 +212,12 @@ def _cells(spec: TensorSpec, column: str, cells: Iterable[tuple[int, str]]) -> I
     """The values of text fields, given with their lines."""
     for line, text in cells:
         try:
-            yield _parse(spec, text)
+            yield parse_field(spec, text)
         except ValueError as error:
             raise BadInput(f"line {line}, {column}: {text[:40]!r} {error}", field=column) from None
 
 
-def _parse(spec: TensorSpec, text: str) -> Any:
+def parse_field(spec: TensorSpec, text: str) -> Any:
     """One field; raises ValueError with the second half of a sentence."""
     if spec.datatype == "BYTES":
         return None if text == "" and spec.nullable else text

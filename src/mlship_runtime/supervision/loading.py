@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # numpy and all that comes with it are the bundle's: not befo
     from mlship_runtime.model.pipeline import Pipeline
 
 
-def load(record: Mapping[str, Any], verified: str = "") -> Pipeline:
+def load(record: Mapping[str, Any], verified: str = "", threads: int = 1) -> Pipeline:
     """The pipeline of a release. `verified` is the digest of a tree that need not be verified again.
 
     Raises InvalidBundle for files that are not as indexed, NotReady if it answers differently than at
@@ -30,7 +30,7 @@ def load(record: Mapping[str, Any], verified: str = "") -> Pipeline:
     sys.path[:0] = tree.search_path(record["platform"])
     from mlship_runtime.model.pipeline import Pipeline
 
-    pipeline = Pipeline(tree, threads=1)
+    pipeline = Pipeline(tree, threads)
     check_golden(pipeline, tree)
     return pipeline
 

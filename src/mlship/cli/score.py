@@ -1,0 +1,114 @@
+"""The verb that scores files of rows."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mlship.cli.run import Run
+from mlship.cli.verb import verb
+from mlship.cli.words import Bundle
+from mlship.errors import UsageError
+from mlship.result import Result
+
+_Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="csv, jsonl or parquet, where a suffix does not tell.",
+        show_default=False,
+    ),
+]
+
+
+@verb("""
+    mlship score --in rows.csv --out scores.csv
+    mlship score churn:1.4 --in rows.csv --out scores.csv --keep id,region
+    mlship score churn:1.4 --in rows.jsonl --out scores.csv --bad bad.jsonl --max-bad 100
+    cat rows.csv | mlship score churn:1.4 --in - --out - --format csv > scores.csv
+""")
+def score(
+    run: Run,
+    bundle: Bundle = None,
+    rows: Annotated[
+        str, typer.Option("--in", metavar="FILE|-", help="Rows: .csv, .tsv, .jsonl, .parquet; - is stdin.")
+    ] = "",
+    answers: Annotated[
+        str, typer.Option("--out", metavar="FILE|-", help="Where the answers go; - is stdout.")
+    ] = "",
+    form: _Format = None,
+    keep: Annotated[
+        str,
+        typer.Option("--keep", metavar="COLUMNS", help="Copy these columns to the output, e.g. id,region."),
+    ] = "",
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line of a CSV file is a row already.")
+    ] = False,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--delimiter",
+            metavar="CHAR",
+            help="Of CSV; a tab in .tsv, else a comma.",
+            show_default=False,
+        ),
+    ] = None,
+    bad: Annotated[
+        str, typer.Option("--bad", metavar="FILE", help="Write bad rows there, with line and reason.")
+    ] = "",
+    max_bad: Annotated[
+        int,
+        typer.Option("--max-bad", metavar="N", min=0, help="So many may be bad; 0 stops at the first."),
+    ] = 0,
+    report: Annotated[
+        str, typer.Option("--report", metavar="FILE", help="Write counts, sums and checksums there, as JSON.")
+    ] = "",
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=0, help="Processes; 0 is one for each core.")
+    ] = 0,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", min=1, help="Of each process, for a large model.")
+    ] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew where a run was interrupted.")] = False,
+) -> Result | None:
+    """Score a file of rows with a bundle, on this machine.
+
+    The first line of CSV names the columns; those that the model does not read are let be. A run that was
+    interrupted, killed even, goes on where it stopped when the same command is given again: no row is missing
+    or there twice. Answers stand in the order of their rows, one column for each output.
+    """
+    from mlship.ops import score as op
+    from mlship_runtime.scoring.job import Job
+
+    for name, value in (("--in", rows), ("--out", answers)):
+        if not value:
+            raise UsageError(f"{name} is missing", fix="Name a file, or - for a stream")
+    if answers == "-" and run.json:
+        raise UsageError("--json and --out - both write to stdout", fix="Add --report FILE instead of --json")
+    tabs = rows.endswith(".tsv") or (rows == "-" and answers.endswith(".tsv"))
+    job = Job(
+        input=rows,
+        output=answers,
+        inputFormat=form or "",
+        outputFormat=form or "",
+        keep=tuple(name.strip() for name in keep.split(",") if name.strip()),
+        header=not no_header,
+        delimiter=delimiter or ("\t" if tabs else ","),
+        bad=bad,
+        maxBad=max_bad,
+        report=report,
+        workers=workers,
+        threads=threads,
+        force=force,
+        fresh=fresh,
+    )
+    done = op.score(run.context, bundle, job)
+    if answers != "-":
+        return done
+    run.close()
+    sys.stderr.write(f"{done.rows_out} rows scored, {done.rows_bad} bad\n")
+    return None

@@ -1,0 +1,156 @@
+"""A chunk of CSV (RFC 4180; line ends LF or CRLF) to rows, in three ways that agree. Where all is numbers
+they are read at once; where no quotes are, fields are split; else each record is read by Python's reader."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import numpy as np
+
+from mlship_runtime.bundle.spec import TensorSpec
+from mlship_runtime.model.datatypes import Array
+from mlship_runtime.scoring import records
+from mlship_runtime.scoring.cells import cast, floats, read_cells
+from mlship_runtime.scoring.layout import Layout
+from mlship_runtime.scoring.rows import Rows, bad_row, without
+
+
+class CsvRows:
+    """Reads chunks that begin and end with a record."""
+
+    def __init__(self, layout: Layout, delimiter: str) -> None:
+        self._layout, self._delimiter = layout, delimiter
+        self._width = len(layout.header)
+        self._numbers = all(spec.datatype not in ("BYTES", "BOOL") for spec, _ in layout.inputs)
+        used = [place for _, places in layout.inputs for place in places]
+        self._plain = used == list(range(self._width)) and len(layout.inputs) == 1
+
+    def __call__(self, data: bytes, first_line: int) -> Rows:
+        if b'"' not in data and b"\0" not in data:
+            plain = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+            plain = plain if plain.endswith(b"\n") else plain + b"\n"
+            count = self._rectangular(plain) if b"\r" not in plain else 0
+            if count:
+                found = self._all_numbers(plain, count, first_line) or self._split(plain, count, first_line)
+                if found is not None:
+                    return found
+        return self._thorough(data, first_line)
+
+    def _rectangular(self, data: bytes) -> int:
+        """The number of rows, if each line has as many fields as the header; else 0."""
+        count = data.count(b"\n")
+        codes = np.frombuffer(data, np.uint8)
+        ends = codes[np.flatnonzero((codes == ord(self._delimiter)) | (codes == 10))]
+        if len(ends) != count * self._width or not (ends[self._width - 1 :: self._width] == 10).all():
+            return 0
+        return count
+
+    def _all_numbers(self, data: bytes, count: int, first_line: int) -> Optional[Rows]:
+        if not self._numbers:
+            return None
+        flat = data[:-1].replace(b"\n", b",")
+        if self._delimiter != ",":
+            if b"," in data:
+                return None
+            flat = flat.replace(self._delimiter.encode(), b",")
+        array = floats(flat)
+        if array is None:
+            return None
+        table = array.reshape(count, self._width)
+        columns = self._cast(table)
+        if columns is None:
+            return None
+        kept: list[Sequence[Any]] = []
+        if self._layout.kept:
+            cells = flat.decode("ascii").split(",")
+            kept = [cells[place :: self._width] for place in self._layout.kept]
+        return Rows(count, columns, kept, range(first_line, first_line + count), _lines_of(data))
+
+    def _cast(self, table: Array) -> Optional[dict[str, Array]]:
+        complete = not np.isnan(table).any()
+        turned = None if self._plain else np.ascontiguousarray(table.T)
+        columns = {}
+        for spec, places in self._layout.inputs:
+            if turned is None:
+                part = table
+            elif len(places) == 1:
+                part = turned[places[0]]
+            else:
+                part = np.ascontiguousarray(turned[list(places)].T)
+            array = cast(spec, part, complete)
+            if array is None:
+                return None
+            columns[spec.name] = shaped(spec, array, len(table))
+        return columns
+
+    def _split(self, data: bytes, count: int, first_line: int) -> Optional[Rows]:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        cells = text[:-1].replace("\n", self._delimiter).split(self._delimiter)
+        columns = [cells[place :: self._width] for place in range(self._width)]
+        lines = range(first_line, first_line + count)
+        return self._rows(columns, Rows(count, {}, [], lines, _lines_of(data)))
+
+    def _thorough(self, data: bytes, first_line: int) -> Rows:
+        good: list[list[str]] = []
+        lines, texts, bad = [], [], []
+        for at, record in records.split(data):
+            if not record and self._width > 1:
+                continue
+            text = record.decode("utf-8", "replace")
+            try:
+                good.append(self._fields(record))
+                lines.append(first_line + at)
+                texts.append(text)
+            except ValueError as error:
+                bad.append(bad_row(first_line + at, "", str(error), text))
+        columns = [[row[place] for row in good] for place in range(self._width)]
+        seen = len(good) + len(bad)
+        return self._rows(columns, Rows(seen, {}, [], lines, texts.__getitem__, bad))
+
+    def _fields(self, record: bytes) -> list[str]:
+        """The fields of one record; raises ValueError that says what is wrong with it."""
+        if b"\0" in record:
+            raise ValueError("it holds a NUL character")
+        try:
+            text = record.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError("it is not UTF-8") from None
+        try:
+            rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
+        except csv.Error as error:
+            raise ValueError(f"it is not well formed: {error}") from None
+        fields = rows[0] or [""]
+        if len(fields) != self._width:
+            raise ValueError(f"it has {len(fields)} fields, the header {self._width}")
+        return fields
+
+    def _rows(self, columns: list[list[str]], rows: Rows) -> Rows:
+        """`rows` with the columns that the cells give, and without those whose cells are bad."""
+        rows.kept = [columns[place] for place in self._layout.kept]
+        wrong: dict[int, tuple[str, str]] = {}
+        if not len(rows.lines):
+            return rows
+        for spec, places in self._layout.inputs:
+            parts = []
+            for place in places:
+                part, faults = read_cells(spec, columns[place])
+                parts.append(part)
+                for at, reason in faults.items():
+                    wrong.setdefault(at, (self._layout.header[place], reason))
+            array = parts[0] if len(parts) == 1 else np.stack(parts, axis=1)
+            rows.columns[spec.name] = shaped(spec, array, len(rows.lines))
+        return without(rows, wrong)
+
+
+def shaped(spec: TensorSpec, array: Array, count: int) -> Array:
+    """`array` with `count` rows in the rank of `spec`; an open size is what is there."""
+    return array.reshape((count, *spec.shape[1:]))
+
+
+def _lines_of(data: bytes) -> Any:
+    return lambda at: data.split(b"\n")[at].decode("utf-8", "replace")

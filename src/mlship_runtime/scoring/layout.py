@@ -1,0 +1,102 @@
+"""Which column of a file feeds which input, which is kept and which is let be; and what the output's columns
+are called. Standard library only: it is settled before anything of the model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from mlship_runtime.bundle.spec import TensorSpec
+from mlship_runtime.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`header` names all columns of the file; `inputs` has the places of each input's columns among them,
+    `kept` those of the columns that go to the output."""
+
+    header: tuple[str, ...]
+    inputs: tuple[tuple[TensorSpec, tuple[int, ...]], ...]
+    kept: tuple[int, ...]
+
+    @property
+    def ignored(self) -> list[str]:
+        used = {place for _, places in self.inputs for place in places} | set(self.kept)
+        return [name for place, name in enumerate(self.header) if place not in used]
+
+
+def lay_out(header: Sequence[str], inputs: Sequence[TensorSpec], keep: Sequence[str]) -> Layout:
+    """Raises BadInput for a column that is missing, or there twice."""
+    names = tuple(name.strip() for name in header)
+    for name in (*keep, *(column for spec in inputs for column in names_of(spec))):
+        if names.count(name) > 1:
+            raise BadInput(f"the input names {name} twice", field=name)
+    kept = tuple(_place(names, name, "kept") for name in keep)
+    if len(inputs) == 1 and len(inputs[0].shape) == 2 and not _all_there(names, inputs[0]):
+        return Layout(names, ((inputs[0], _in_order(names, inputs[0], kept)),), kept)
+    places = tuple((spec, tuple(_place(names, name, "read") for name in names_of(spec))) for spec in inputs)
+    return Layout(names, places, kept)
+
+
+def without_header(inputs: Sequence[TensorSpec]) -> list[str]:
+    """The columns of a file that does not name them: those of the schema, in its order."""
+    return [name for spec in inputs for name in names_of(spec)]
+
+
+def names_of(spec: TensorSpec) -> list[str]:
+    """What the columns of a tensor are called in a table: its name, or NAME_0, NAME_1, … of several; none if
+    the schema leaves their number open."""
+    sizes = spec.shape[1:]
+    if -1 in sizes:
+        return []
+    if all(size == 1 for size in sizes):
+        return [spec.name]
+    return ["_".join([spec.name, *map(str, place)]) for place in product(*map(range, sizes))]
+
+
+def check_outputs(outputs: Sequence[TensorSpec], keep: Sequence[str], table: bool) -> list[str]:
+    """The names of the output's columns, or of its fields if it is no `table`; raises BadInput if two are
+    alike, or their number is open."""
+    names = list(keep)
+    for spec in outputs:
+        if not table:
+            names.append(spec.name)
+            continue
+        if -1 in spec.shape[1:]:
+            cause = f"its shape is {list(spec.shape)}"
+            raise BadInput(
+                f"{spec.name} has no fixed number of columns",
+                field=spec.name,
+                cause=cause,
+                fix="Write .jsonl",
+            )
+        names += names_of(spec)
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"{name} would stand twice in the output", field=name, fix="Do not keep it")
+    return names
+
+
+def _all_there(names: Sequence[str], spec: TensorSpec) -> bool:
+    return bool(names_of(spec)) and set(names_of(spec)) <= set(names)
+
+
+def _place(names: tuple[str, ...], name: str, verb: str) -> int:
+    if name not in names:
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise BadInput(
+            f"the input has no column {name}, which is {verb}", field=name, cause=f"it has {shown}"
+        )
+    return names.index(name)
+
+
+def _in_order(names: tuple[str, ...], spec: TensorSpec, kept: tuple[int, ...]) -> tuple[int, ...]:
+    """A matrix takes all columns that are not kept, whatever their names."""
+    places = tuple(place for place in range(len(names)) if place not in kept)
+    if spec.shape[1] not in (-1, len(places)):
+        what = f"the input has {len(places)} columns that are not kept, {spec.name} has {spec.shape[1]}"
+        first = names_of(spec)
+        fix = f"Keep or remove the others, or name those of the model {first[0]} to {first[-1]}"
+        raise BadInput(what, field=spec.name, fix=fix)
+    return places

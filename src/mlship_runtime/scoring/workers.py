@@ -1,0 +1,117 @@
+"""Who scores the chunks: this process, or several worker processes. The results come in the chunks' order."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, Protocol
+
+from mlship_runtime.errors import SiteError
+from mlship_runtime.scoring import frames
+from mlship_runtime.scoring.rows import Scored
+from mlship_runtime.scoring.source import Chunk
+from mlship_runtime.supervision.control import fault_of
+
+Result = tuple[Chunk, Scored]
+_AHEAD = 2  # chunks under way for each worker
+
+
+class Scorers(Protocol):
+    """Made before anything is written: that a model does not load is known by then."""
+
+    def score(self, chunks: Iterable[Chunk]) -> Iterator[Result]: ...
+
+    def close(self) -> None: ...
+
+
+class Alone:
+    """This process scores each chunk when it is asked for."""
+
+    def __init__(self, scorer: Callable[[bytes, int], Scored]) -> None:
+        self._scorer = scorer
+
+    def score(self, chunks: Iterable[Chunk]) -> Iterator[Result]:
+        for chunk in chunks:
+            yield chunk, self._scorer(chunk.data, chunk.first_line)
+
+    def close(self) -> None:
+        """Nothing to be ended."""
+
+
+class Pool:
+    """`count` processes of `command`, each told the columns of the input; a thread for each passes chunks to
+    it. Raises what a worker says of its start, and SiteError for one that ends by itself."""
+
+    def __init__(self, command: Sequence[str], count: int, header: Sequence[str]) -> None:
+        self._threads = ThreadPoolExecutor(count)
+        self._all: list[subprocess.Popen[bytes]] = []
+        self._free: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+        self._count = count
+        try:
+            for _ in range(count):
+                self._all.append(
+                    subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
+                )
+            for worker in self._all:
+                _ask(worker, {"header": list(header)})
+                self._free.put(worker)
+        except BaseException:
+            self.close()
+            raise
+
+    def score(self, chunks: Iterable[Chunk]) -> Iterator[Result]:
+        waiting: deque[tuple[Chunk, Future[Scored]]] = deque()
+        for chunk in chunks:
+            waiting.append((chunk, self._threads.submit(self._one, chunk)))
+            if len(waiting) > _AHEAD * self._count:
+                first, result = waiting.popleft()
+                yield first, result.result()
+        while waiting:
+            first, result = waiting.popleft()
+            yield first, result.result()
+
+    def close(self) -> None:
+        """End the workers, whatever they are at."""
+        for worker in self._all:
+            worker.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for worker in self._all:
+            worker.wait()
+            for stream in (worker.stdin, worker.stdout):
+                if stream is not None:
+                    _shut(stream)
+
+    def _one(self, chunk: Chunk) -> Scored:
+        worker = self._free.get()
+        message, data = _ask(worker, {"line": chunk.first_line}, chunk.data)
+        self._free.put(worker)
+        return frames.understood(message, data)
+
+
+def _ask(
+    worker: subprocess.Popen[bytes], message: dict[str, Any], data: bytes = b""
+) -> tuple[dict[str, Any], bytes]:
+    assert worker.stdin is not None  # noqa: S101 - both are pipes
+    assert worker.stdout is not None  # noqa: S101
+    try:
+        frames.send(worker.stdin, message, data)
+        answer = frames.receive(worker.stdout)
+    except OSError:
+        answer = None
+    if answer is None:
+        code = worker.wait()
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        raise SiteError("a worker process ended", cause=f"{how}; of 9, too little memory may be the cause")
+    if "error" in answer[0]:
+        raise fault_of(answer[0]["error"])
+    return answer
+
+
+def _shut(stream: Any) -> None:
+    try:
+        stream.close()
+    except OSError:
+        return  # what was still to be written has nobody to read it
