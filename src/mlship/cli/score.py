@@ -28,7 +28,7 @@ _Format = Annotated[
     mlship score --in rows.csv --out scores.csv
     mlship score churn:1.4 --in rows.csv --out scores.csv --keep id,region
     mlship score churn:1.4 --in rows.jsonl --out scores.csv --bad bad.jsonl --max-bad 100
-    cat rows.csv | mlship score churn:1.4 --in - --out - --format csv > scores.csv
+    cat rows.csv | mlship score churn:1.4 --in - --out - --format csv
 """)
 def score(
     run: Run,
