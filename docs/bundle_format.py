@@ -118,6 +118,10 @@ def _manifest() -> list[tuple[str, ...]]:
             f"`annotations` `{manifest.FORM}`",
             "`pickle` or `skops` where the model is no ONNX graph; left out otherwise",
         ),
+        (
+            f"`annotations` `{manifest.LABELLED}`",
+            "`true` where `mlship.json` has labels, of the bundle or of its rows; left out otherwise",
+        ),
     ]
 
 

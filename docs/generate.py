@@ -1,4 +1,5 @@
-"""Write docs/reference/ from the code: the command line, mlship.toml, exit codes, and the bundle format.
+"""Write docs/reference/ from the code: the command line, mlship.toml, policy.toml, exit codes, and the
+bundle format.
 
 python docs/generate.py            writes the pages
 python docs/generate.py --check    ends with 1, and names them, if pages are not what it would write
@@ -23,10 +24,11 @@ import msgspec
 from mlship import errors
 from mlship.bundle.spec_form import json_schema
 from mlship.cli.catalogue import SECTIONS
-from mlship.cli.group import application, load
+from mlship.cli.group import application, load, parts_of
 from mlship.config.load import NAMED, SINGLE
 from mlship.config.sections import Section, TargetSection, Tolerance
 from mlship.config.settings import VARIABLES
+from mlship.trust.policy import RULES, Head
 
 REFERENCE = Path(__file__).parent / "reference"
 WIDTH = "80"
@@ -60,6 +62,9 @@ def cli_page() -> str:
         parts.append(f"## {section.title}\n")
         for verb in section.verbs:
             parts += [f"### mlship {verb}\n", _help(load(verb), f"mlship {verb}")]
+            for name in parts_of(verb):
+                inner = load(verb).commands[name]
+                parts += [f"#### mlship {verb} {name}\n", _help(inner, f"mlship {verb} {name}")]
     return _page(parts)
 
 
@@ -87,6 +92,21 @@ def config_page() -> str:
         "Each setting of the user is a variable.\n",
         _table(("variable", "what"), rows),
     ]
+    return _page(parts)
+
+
+def policy_page() -> str:
+    """policy.toml: the commented example, and its keys."""
+    text = (files("mlship.trust") / "example_policy.toml").read_text(encoding="utf-8")
+    parts = [
+        "# policy.toml\n",
+        "One example of everything that can be said; [how to use it](../how-to/domains.md).\n",
+        f"```toml\n{text.strip()}\n```\n",
+        "## At the top\n",
+        _keys(Head),
+    ]
+    for name, shape in RULES.items():
+        parts += [f"## [{name}.NAME]\n", _keys(shape)]
     return _page(parts)
 
 
@@ -201,6 +221,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "config.md": config_page,
     "exit-codes.md": exit_codes_page,
     "mlship.schema.json": bundle_schema,
+    "policy.md": policy_page,
 }
 
 

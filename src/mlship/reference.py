@@ -11,6 +11,7 @@ from mlship.errors import UsageError
 NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 MAX_NAME = 63
+FILE_DOMAIN = "file"  # where a bundle is that lies in a file, outside of every registry
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ def check_name(text: str) -> str:
             fix=f"A name has at most {MAX_NAME} of a-z and 0-9, with single . _ - between them",
         )
     return text
+
+
+def check_domain(text: str) -> str:
+    """`text` if it can name a domain; raises UsageError otherwise."""
+    if text == FILE_DOMAIN:
+        raise UsageError(
+            f"{text} is no domain of one's own", fix="In a policy it means a file outside of every registry"
+        )
+    return check_name(text)
 
 
 def check_tag(text: str) -> str:

@@ -12,23 +12,27 @@ from pathlib import Path
 import pytest
 
 from mlship.cli.catalogue import MODULES, SECTIONS, function_of
+from mlship.cli.group import load, parts_of
 
+GROUPS = {verb: parts_of(verb) for verb in MODULES if parts_of(verb)}
+PARTS = [f"{verb} {name}" for verb, parts in GROUPS.items() for name in parts]
 EXPECTED = Path(__file__).parent / "expected"
 LINES = {verb: line for section in SECTIONS for verb, line in section.verbs.items()}
 
 
-@pytest.mark.parametrize("verb", ["", *MODULES])
+@pytest.mark.parametrize("verb", ["", *MODULES, *PARTS])
 def test_help(verb: str, run) -> None:
     ended = run(*verb.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
-    file = EXPECTED / f"{verb or 'mlship'}.txt"
+    file = EXPECTED / f"{verb.replace(' ', '-') or 'mlship'}.txt"
     if os.environ.get("WRITE_EXPECTED"):
         file.write_text(ended.out)
     assert ended.out == file.read_text()
 
 
 def test_every_expected_file_is_of_a_verb() -> None:
-    assert {path.stem for path in EXPECTED.iterdir()} == {"mlship", *MODULES}
+    parts = {part.replace(" ", "-") for part in PARTS}
+    assert {path.stem for path in EXPECTED.iterdir()} == {"mlship", *MODULES, *parts}
 
 
 def test_no_words_show_the_help(run) -> None:
@@ -42,21 +46,24 @@ def test_the_line_in_the_overview_begins_the_help_of_the_verb(verb: str) -> None
     assert inspect.getdoc(function).splitlines()[0] == LINES[verb]
 
 
-@pytest.mark.parametrize("verb", MODULES)
+@pytest.mark.parametrize("verb", [*MODULES, *PARTS])
 def test_examples_are_right(verb: str, run) -> None:
     """Each example names its verb, and the command line understands its words."""
-    from mlship.cli.group import load
-
-    text = (EXPECTED / f"{verb}.txt").read_text().partition("Examples:\n")[2]
+    name, *part = verb.split()
+    text = (EXPECTED / f"{verb.replace(' ', '-')}.txt").read_text().partition("Examples:\n")[2]
     lines = [re.split(r"\s{3,}", line.strip())[0] for line in text.splitlines()]
     assert lines
     for line in lines:
         words = shlex.split(line.rpartition("| ")[2])
-        assert words[:2] == ["mlship", verb]
-        load(verb).make_context(verb, words[2:]).close()
+        assert words[: 2 + len(part)] == ["mlship", name, *part]
+        if name in GROUPS:
+            assert words[2] in GROUPS[name]
+            load(name).commands[words[2]].make_context(words[2], words[3:]).close()
+        else:
+            load(name).make_context(name, words[2:]).close()
 
 
 def test_every_verb_has_the_common_switches() -> None:
-    for verb in MODULES:
-        text = (EXPECTED / f"{verb}.txt").read_text()
+    for verb in {*MODULES, *PARTS} - {*GROUPS}:
+        text = (EXPECTED / f"{verb.replace(' ', '-')}.txt").read_text()
         assert all(switch in text for switch in ("--json", "--quiet", "--debug", "--timeout SECONDS")), verb

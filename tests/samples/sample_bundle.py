@@ -97,13 +97,25 @@ def write_bundle(
         sink.write_blob(name, sha256(data), len(data), [data])
     for layer in layers:
         sink.write_blob(name, layer.digest, layer.size, [layer.path.read_bytes()])
-    return sink.write_manifest(
-        name, build_manifest(document["name"], document["version"], descriptors, config)
-    )
+    labelled = bool(document["labels"] or document["golden"].get("labels"))
+    manifest = build_manifest(document["name"], document["version"], descriptors, config, labelled=labelled)
+    return sink.write_manifest(name, manifest)
 
 
-def make_bundle(sink: BundleSink, *, version: str = "1.0", model: bytes = b"a model") -> str:
+def make_bundle(
+    sink: BundleSink,
+    *,
+    version: str = "1.0",
+    model: bytes = b"a model",
+    labels: dict[str, str] | None = None,
+    row_labels: dict[str, str] | None = None,
+) -> str:
     """A good bundle `churn` in `sink`; its digest."""
     with tempfile.TemporaryDirectory() as folder:
         layers = make_layers(Path(folder), model=model)
-        return write_bundle(sink, layers, make_spec(layers, version=version))
+        document = make_spec(layers, version=version)
+        if labels is not None:
+            document["labels"] = labels
+        if row_labels:
+            document["golden"]["labels"] = row_labels
+        return write_bundle(sink, layers, document)

@@ -61,7 +61,9 @@ def write_documents(content: Content, layers: Iterable[Layer]) -> Documents:
     unconverted = content.converted.unconverted
     form = unconverted.found.serialization if unconverted else "onnx"
     config = build_config(name, version, descriptors, form)
-    return Documents(spec, config, build_manifest(name, version, descriptors, config, form))
+    labelled = bool(content.project.bundle.labels or row_labels(content.project))
+    manifest = build_manifest(name, version, descriptors, config, form, labelled=labelled)
+    return Documents(spec, config, manifest)
 
 
 def _spec(content: Content) -> dict[str, Any]:
@@ -87,10 +89,16 @@ def _spec(content: Content) -> dict[str, Any]:
             "path": GOLDEN_PATH,
             "rows": content.golden_rows,
             "tolerance": tolerances(project, content.outputs),
+            **({"labels": row_labels(project)} if row_labels(project) else {}),
         },
         "parity": _parity(content),
         "runtime": _runtime(content),
     }
+
+
+def row_labels(project: Project) -> dict[str, str]:
+    """The labels of the rows that travel, and of the ranges seen in them; rows that were made have none."""
+    return {} if project.golden.synthetic else dict(project.golden.labels)
 
 
 def _model(converted: Converted) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from mlship_runtime.bundle.manifest import (
     CONFIG_TYPE,
     FILEPATH,
     FORM,
+    LABELLED,
     LAYER_TYPES,
     MANIFEST_TYPE,
     PLATFORM,
@@ -66,10 +67,17 @@ def build_config(name: str, version: str, layers: Iterable[Json], form: str = "o
 
 
 def build_manifest(
-    name: str, version: str, layers: Iterable[Json], config: bytes, form: str = "onnx"
+    name: str,
+    version: str,
+    layers: Iterable[Json],
+    config: bytes,
+    form: str = "onnx",
+    *,
+    labelled: bool = False,
 ) -> bytes:
     """The manifest's bytes; their sha256 is the bundle's digest. `config` is what `build_config` returned for
-    these layers and `form`. Raises BundleError if they make no bundle."""
+    these layers and `form`; `labelled` says that the spec has labels. Raises BundleError if they make no
+    bundle."""
     data = canonical.encode(
         {
             "schemaVersion": 2,
@@ -77,7 +85,12 @@ def build_manifest(
             "artifactType": ARTIFACT_TYPE,
             "config": {"mediaType": CONFIG_TYPE, "digest": sha256(config), "size": len(config)},
             "layers": in_order(layers),
-            "annotations": {TITLE: name, VERSION: version, **({} if form == "onnx" else {FORM: form})},
+            "annotations": {
+                TITLE: name,
+                VERSION: version,
+                **({} if form == "onnx" else {FORM: form}),
+                **({LABELLED: "true"} if labelled else {}),
+            },
         }
     )
     with as_bundle_error():

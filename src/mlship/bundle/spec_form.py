@@ -104,11 +104,13 @@ class Schema(_Form, frozen=True, kw_only=True):
 
 
 class Golden(_Form, frozen=True, kw_only=True):
-    """Where the golden examples are, how many, and the tolerance by float output (others must be equal)."""
+    """Where the golden examples are, how many, and the tolerance by float output (others must be equal).
+    `labels` are those of the rows, and of what was seen in them; left out if they have none."""
 
     path: Path
     rows: Count
     tolerance: dict[str, Tolerance]
+    labels: dict[str, str] = {}
 
 
 class Parity(_Form, frozen=True, kw_only=True):

@@ -42,6 +42,7 @@ SECTIONS = (
             "promote": "Move a tag to a bundle that passes what is required.",
             "tag": "Give a bundle another tag.",
             "untag": "Take a tag away.",
+            "policy": "What may cross between domains, and what did.",
             "gc": "Remove what no tag reaches.",
             "fsck": "Read a registry to its last byte; mend it.",
             "login": "Keep credentials for an OCI registry.",
@@ -89,6 +90,7 @@ MODULES = {verb: section.module for section in SECTIONS for verb in section.verb
     "key": "mlship.cli.trust",
     "export": "mlship.cli.exchange",
     "import": "mlship.cli.exchange",
+    "policy": "mlship.cli.policy",
     "login": "mlship.cli.login",
     "logout": "mlship.cli.login",
 }

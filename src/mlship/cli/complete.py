@@ -30,6 +30,11 @@ def places(incomplete: str) -> list[str]:
     return sorted({*registries(incomplete), *_starting({str(name)} if name else set(), incomplete)})
 
 
+def policed(incomplete: str) -> list[str]:
+    """What can have a policy: registries and targets."""
+    return sorted({*registries(incomplete), *targets(incomplete)})
+
+
 def _starting(words: set[str], incomplete: str) -> list[str]:
     return sorted(word for word in words if word.startswith(incomplete))
 

@@ -39,12 +39,28 @@ class Verbs(TyperGroup):
 
 
 def load(verb: str) -> Any:
-    """The command of one verb, with its examples below the options."""
-    function = getattr(importlib.import_module(MODULES[verb]), function_of(verb))
+    """The command of one verb, with its examples below the options; of a group, that of all its verbs."""
+    function, parts = _function(verb), parts_of(verb)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    examples = "\n".join("  " + line for line in function.examples.splitlines())
-    app.command(verb, epilog=f"\b\nExamples:\n{examples}")(function)
+    for name, part in (parts or {verb: function}).items():
+        app.command(name, epilog=_epilog(part))(part)
+    if parts:
+        app.callback(epilog=_epilog(function))(function)
     return typer.main.get_command(app)
+
+
+def parts_of(verb: str) -> dict[str, Any]:
+    """The verbs of a group by their names; empty for any other verb."""
+    return getattr(_function(verb), "verbs", {})
+
+
+def _function(verb: str) -> Any:
+    return getattr(importlib.import_module(MODULES[verb]), function_of(verb))
+
+
+def _epilog(function: Any) -> str:
+    examples = "\n".join("  " + line for line in function.examples.splitlines())
+    return f"\b\nExamples:\n{examples}"
 
 
 def application() -> typer.Typer:

@@ -44,7 +44,7 @@ def verb(examples: str) -> Callable[[Verb], Callable[..., Call]]:
 
         def command(context: typer.Context, **values: Any) -> Call:
             run: Run = context.obj
-            run.command = str(context.info_name)
+            run.command = context.command_path.partition(" ")[2]
             run.json, run.quiet = values.pop("as_json"), values.pop("quiet")
             run.debug, run.timeout = values.pop("debug"), values.pop("timeout")
             if run.timeout is not None and not run.timeout > 0:
@@ -68,5 +68,16 @@ def verb(examples: str) -> Callable[[Verb], Callable[..., Call]]:
         command.__doc__ = function.__doc__
         command.examples = inspect.cleandoc(examples)  # type: ignore[attr-defined]
         return command
+
+    return decorate
+
+
+def group(examples: str, **verbs: Callable[..., Call]) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Make `function()`, which does nothing itself, a group of `verbs` by their names."""
+
+    def decorate(function: Callable[[], None]) -> Callable[[], None]:
+        function.examples = inspect.cleandoc(examples)  # type: ignore[attr-defined]
+        function.verbs = verbs  # type: ignore[attr-defined]
+        return function
 
     return decorate

@@ -27,7 +27,7 @@ from mlship.config.sections import (
     TrustSection,
 )
 from mlship.errors import ConfigError, UsageError
-from mlship.reference import check_name, check_tag
+from mlship.reference import check_domain, check_name, check_tag
 
 SINGLE: dict[str, type[Section]] = {
     "project": ProjectSection,
@@ -128,6 +128,7 @@ def _check_words(project: Project) -> None:
     for kind, names in (("registries", project.registries), ("targets", project.targets)):
         for name in names:
             _word(project, check_name, name, kind, name)
+    _check_domains(project)
     for name, target in project.targets.items():
         if target.service is not None:
             _word(project, check_name, target.service, "targets", name, "service")
@@ -160,6 +161,18 @@ def _check_quality(project: Project, quality: QualitySection) -> None:
         raise project.error("quality", key, what="stands alone", fix=fix)
     if other is not None:
         _word(project, check_tag, other, "quality", "not_worse_than")
+
+
+def _check_domains(project: Project) -> None:
+    if project.project.domain is not None:
+        _word(project, check_domain, project.project.domain, "project", "domain")
+    for kind, sections in (("registries", project.registries), ("targets", project.targets)):
+        for name, place in sections.items():
+            if place.domain is not None:
+                _word(project, check_domain, place.domain, kind, name, "domain")
+    for name in project.trust.policy_by:
+        if name not in project.trust.keys:
+            raise project.error("trust", "policy_by", what=f"names {name!r}, which is no key of [trust]")
 
 
 def _check_reduction(project: Project, reduction: ReductionSection) -> None:

@@ -26,6 +26,7 @@ Platform = Literal["linux/amd64", "linux/arm64", "macos/amd64", "macos/arm64"]
 Callable = Annotated[str, msgspec.Meta(pattern="^" + _CALLABLE.pattern + "$", title="module:function")]
 KeyId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", title="64 hexadecimal digits")]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
+Version = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -44,6 +45,7 @@ class ProjectSection(Section, frozen=True, kw_only=True):
     name: Text
     version: Text = "0.1.0"
     python: Text | None = None
+    domain: Text | None = None
 
 
 class BundleSection(Section, frozen=True, kw_only=True):
@@ -101,6 +103,7 @@ class GoldenSection(Section, frozen=True, kw_only=True):
     tolerance: Tolerance = Tolerance()
     seed: int = 0
     seen: bool = True
+    labels: dict[str, str] = {}
 
     @property
     def synthetic(self) -> bool:
@@ -128,10 +131,12 @@ class RuntimeSection(Section, frozen=True, kw_only=True):
 
 
 class TrustSection(Section, frozen=True, kw_only=True):
-    """`keys` are files of public keys by a name of one's own."""
+    """`keys` are files of public keys by a name of one's own; `policy_by` are those that may sign policies
+    (empty: all)."""
 
     keys: dict[str, Text] = {}
     revoked: tuple[KeyId, ...] = ()
+    policy_by: tuple[Text, ...] = ()
 
 
 class QualitySection(Section, frozen=True, kw_only=True):
@@ -154,7 +159,11 @@ class QualitySection(Section, frozen=True, kw_only=True):
 
 
 class RegistrySection(Section, frozen=True, kw_only=True):
+    """`policy` is the least version that the registry's own policy must have."""
+
     url: Text
+    domain: Text | None = None
+    policy: Version | None = None
 
 
 class TargetSection(Section, frozen=True, kw_only=True):
@@ -165,6 +174,8 @@ class TargetSection(Section, frozen=True, kw_only=True):
     ledger: Text | None = None
     keep: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
     labels: dict[str, str] = {}
+    domain: Text | None = None
+    policy: Version | None = None
     require: tuple[Gate, ...] = ()
     signed_by: tuple[Text, ...] = ()
     scan_except: tuple[Text, ...] = ()

@@ -32,13 +32,16 @@ def build(ctx: Context, *, locked: bool = False, allow_pickle: bool = False) -> 
     """Build the project. `locked` refuses to change mlship.lock; `allow_pickle` lets a model travel that is
     not converted.
 
-    Raises ConfigError for missing files, BuildError for whatever cannot become a bundle.
+    Raises ConfigError for missing files, PolicyError for labels that may go nowhere, BuildError for whatever
+    cannot become a bundle.
     """
     from mlship.bundle.audit.materials import materials_of
     from mlship.bundle.build import build_bundle
+    from mlship.ops.labels import check_labels
 
     project = ctx.project_or_error()
     check_files(project)
+    check_labels(ctx)
     materials = materials_of(project)
     built = build_bundle(
         project, ctx.build_registry(), locked=locked, allow_pickle=allow_pickle, progress=ctx.progress

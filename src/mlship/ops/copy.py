@@ -34,13 +34,16 @@ def copy_bundle(
     destination: Registry,
     *,
     tag: str | None,
+    verb: str = "copy",
     platforms: Sequence[str] = (),
     rate: float | None = None,
 ) -> Copied:
     """Copy what is missing (with `platforms`, of these only), then the manifest, then set `tag` (None: none),
     with at most `rate` bytes per second.
 
-    Raises RegistryError, and UsageError for a platform that the bundle has not."""
+    Raises RegistryError, UsageError for a platform that the bundle has not, and PolicyError where `verb` may
+    not take it there."""
+    from mlship.ops.crossing import registry_passage
     from mlship.registry.over_store import StoreRegistry
     from mlship.registry.transfer import copy
 
@@ -55,6 +58,9 @@ def copy_bundle(
         partial=destination if platforms and isinstance(destination, StoreRegistry) else None,
         progress=ctx.progress,
         rate=rate,
+        passing=lambda manifest: registry_passage(
+            ctx, verb, source, destination, reference.name, digest, manifest
+        ).open(),
     )
     named = Reference(reference.name, tag=tag) if tag else Reference(reference.name, digest=digest)
     return Copied(

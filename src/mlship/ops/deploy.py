@@ -10,6 +10,7 @@ import msgspec
 from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
+from mlship.ops.crossing import passage_of
 from mlship.ops.forbidden import refuse_forbidden
 from mlship.ops.gates import check_gates
 from mlship.ops.service import Service, find_target, open_service
@@ -63,13 +64,20 @@ def roll_to(
     wanted = service.adapter.wanted(bundle)
     if saved and saved.wanted:  # opened by its digest, but called as it was when it was planned
         wanted = msgspec.structs.replace(wanted, reference=saved.wanted.reference)
+    passage = passage_of(ctx, "deploy", bundle, lambda places: places.target(service))
+
+    def gate() -> Demand | None:
+        passage.check()
+        return _let_in(ctx, service.target, bundle)
+
     rollout = Rollout(
         service.adapter,
         service.ledger,
         wanted,
         why="deploy",
         bundle=bundle,
-        gate=lambda: _let_in(ctx, service.target, bundle),
+        gate=gate,
+        passing=passage.open,
         check=lambda: refuse(service.adapter.check(bundle)),
         progress=ctx.progress,
         lock_wait=lock_wait,

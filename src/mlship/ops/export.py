@@ -40,14 +40,18 @@ def export(
     ctx: Context, ref: str, file: Path, *, platforms: Sequence[str] = (), form: str = BUNDLE
 ) -> Exported:
     """Write what `ref` stands for to `file` (a folder, for some forms), with the runtime of `platforms`
-    (none: of all). Raises UsageError, RegistryError or BundleError; then `file` is as it was.
+    (none: of all). Raises UsageError, RegistryError or BundleError, and PolicyError where it may not leave;
+    then `file` is as it was.
     """
+    from mlship.ops.crossing import passage_of
+
     if form not in FORMATS:
         raise UsageError(f"there is no format {form!r}", fix=f"Formats are {', '.join(FORMATS)}")
     module, _, name = FORMATS[form].partition(":")
     write = getattr(importlib.import_module(f"mlship.bundle.exchange.{module}"), name)
     bundle = ctx.open_bundle(ref)
-    written = write(bundle, file, platforms, ctx.progress)
+    with passage_of(ctx, "export", bundle, lambda places: places.file(file)).open():
+        written = write(bundle, file, platforms, ctx.progress)
     return Exported(
         reference=str(bundle.reference),
         digest=bundle.digest,

@@ -32,10 +32,11 @@ def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Impo
     """Take the bundle in `file` to `registry`; None is this project's own store, or outside of a project the
     default registry. A file of some platforms can go to a project's own store only.
 
-    Raises BundleError for a file that is not whole and right, UsageError, RegistryError; nothing is
-    published then.
+    Raises BundleError for a file that is not whole and right, PolicyError where the registry may not have it,
+    UsageError, RegistryError; nothing is published then.
     """
     from mlship.bundle.exchange.import_file import Taken, import_file
+    from mlship.ops.crossing import import_passage
     from mlship.registry.over_store import StoreRegistry
     from mlship.registry.transfer import move_tag
 
@@ -50,7 +51,14 @@ def import_bundle(ctx: Context, file: Path, registry: str | None = None) -> Impo
     try:
         with file.open("rb") as stream:
             partial = sink if own and isinstance(sink, StoreRegistry) else None
-            taken = import_file(stream, sink, partial_sink=partial, published=let_tag, progress=ctx.progress)
+            taken = import_file(
+                stream,
+                sink,
+                partial_sink=partial,
+                passing=lambda *read: import_passage(ctx, file, sink, *read).open(),
+                published=let_tag,
+                progress=ctx.progress,
+            )
     except OSError as error:
         raise RegistryError(f"{file} cannot be read", cause=error.strerror or str(error)) from error
     except (InvalidBundle, BundleError) as error:

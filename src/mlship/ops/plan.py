@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlship.ops.context import Context
+from mlship.ops.crossing import passage_of
 from mlship.ops.forbidden import refuse_forbidden
 from mlship.ops.gates import Passed, check_gates
 from mlship.ops.service import find_target, open_service
@@ -37,8 +38,9 @@ def plan(
     target, section = find_target(ctx, target)
     bundle = ctx.open_bundle(ref)
     refuse_forbidden(section, bundle)
-    gates = check_gates(ctx, section, bundle).passed
     service = open_service(ctx, target, bundle_name=bundle.reference.name)
+    passed = passage_of(ctx, "deploy", bundle, lambda places: places.target(service)).passed()
+    gates = (*passed, *check_gates(ctx, section, bundle).passed)
     problems = service.adapter.check(bundle)
     observed = observe(service.adapter, service.ledger)
     made = make_plan(service.adapter, service.adapter.wanted(bundle), observed)

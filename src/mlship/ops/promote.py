@@ -53,6 +53,7 @@ def promote(
     UsageError for an unknown gate or key, PolicyError or BundleError if a gate does not let the bundle
     through (the tag stays), TagMovedError if somebody moves the tag meanwhile.
     """
+    from mlship.ops.crossing import passage_of
     from mlship.registry.transfer import move_tag
 
     rules = _Rules(_known(require, ("signature", *GATES), "gate"), _keys(ctx, signed_by), tuple(scan_except))
@@ -60,6 +61,7 @@ def promote(
     registry, reference = ctx.locate(ref)
     before = registry.read_tag(reference.name, check_tag(tag))
     bundle = ctx.open_bundle(ref)
+    passage_of(ctx, "promote", bundle, lambda places: places.registry(registry)).check()
     passed = check_gates(ctx, rules, bundle, {"quality": _measuring(registry, key)}).passed
     move_tag(registry, reference.name, tag, bundle.digest, before, str(reference))
     return Promoted(

@@ -40,4 +40,6 @@ def pull(
             fix="Name a registry: mlship pull REF REGISTRY",
         )
     tag = None if reference.digest else reference.tag_or_latest
-    return copy_bundle(ctx, reference, source, destination, tag=tag, platforms=platforms, rate=rate)
+    return copy_bundle(
+        ctx, reference, source, destination, tag=tag, verb="pull", platforms=platforms, rate=rate
+    )

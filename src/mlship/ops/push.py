@@ -15,4 +15,4 @@ def push(
     """
     source, reference = ctx.locate(ref, own_first=True)
     tag = None if reference.digest else reference.tag_or_latest
-    return copy_bundle(ctx, reference, source, ctx.registry(registry), tag=tag, rate=rate)
+    return copy_bundle(ctx, reference, source, ctx.registry(registry), tag=tag, verb="push", rate=rate)

@@ -27,7 +27,8 @@ LOOPBACK = "127.0.0.1"
 def serve(ctx: Context, ref: str | None = None, *, port: int = 8080) -> int:
     """Serve on the loopback address until SIGINT or SIGTERM; the exit code of the server.
 
-    Raises BundleError for damaged layers, TargetError if the bundle does not run here or the port is taken.
+    Raises PolicyError where it may not come here, BundleError for damaged layers, TargetError if the bundle
+    does not run here or the port is taken.
     """
     bundle = ctx.open_bundle(ref)
     with tempfile.TemporaryDirectory(prefix="mlship-serve-") as scratch:

@@ -14,6 +14,7 @@ from mlship.target.ledger import Ledger
 from mlship.target.loader import load_adapter
 from mlship.target.protocol import Adapter, Place
 
+LOCAL_NAME = "local"
 LOCAL = TargetSection(type="local")
 
 

@@ -14,6 +14,8 @@ from mlship.errors import TargetError
 from mlship.host.local import LocalHost
 from mlship.host.site import Site
 from mlship.ops.context import Context
+from mlship.ops.crossing import passage_of
+from mlship.ops.places import Places
 from mlship.result import to_json
 from mlship.target.hosted_platform import fitting_platform
 from mlship_runtime.bundle.extract import extract_layer
@@ -24,10 +26,12 @@ _SETTINGS: dict[str, Any] = {"workers": 1, "readyTimeout": 60.0, "drainTimeout":
 
 def unpacked_here(ctx: Context, bundle: OpenBundle, folder: Path) -> tuple[dict[str, Any], str]:
     """A release record as a host has it, for a release that is none (its small files in `folder`), and the
-    Python that runs it. Raises BundleError for damaged layers, TargetError if it does not run here."""
+    Python that runs it. Raises PolicyError where it may not come here, BundleError for damaged layers,
+    TargetError if it does not run here."""
     base = getattr(sys, "_base_executable", "") or sys.executable
     platform, python = fitting_platform(Site(LocalHost(), "", bundle.spec.name, base), bundle, "")
-    layers = _unpack(ctx, bundle, platform)
+    with passage_of(ctx, "unpack", bundle, Places.here).open():
+        layers = _unpack(ctx, bundle, platform)
     record = {
         "schemaVersion": 1,
         "number": 1,

@@ -6,6 +6,8 @@ partial/<name>/<hex>                            a manifest of which some layers 
 attachments/<name>/<hex of the bundle>/<hex of its content>
 tags/<name>/<tag>                               what the tag names, and its last moves
 marks/<name>/<tag>/<number>-<nonce>-<hex>       the same as a key, so that listing reads no values
+policy                                          what may cross to and from here, signed
+audit/...                                       what did (trust/audit_log.py)
 intents/<id>                                    what somebody is writing now
 collection                                      what a collection is removing now
 """
@@ -17,6 +19,7 @@ from mlship.reference import check_name, check_tag
 
 COLLECTION = "collection"
 INTENTS = "intents/"
+POLICY = "policy"
 
 
 def blob(digest: str) -> str:

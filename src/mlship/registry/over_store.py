@@ -201,6 +201,12 @@ class StoreRegistry:
     def delete_tag(self, name: str, tag: str, expected: Tagged) -> None:
         self.named.delete(name, tag, expected)
 
+    def read_policy(self) -> tuple[bytes, str] | None:
+        return self.store.get(keys.POLICY)
+
+    def write_policy(self, data: bytes, version: str | None) -> bool:
+        return self.store.write_if_match(keys.POLICY, data, version) is not None
+
     def _check_blobs(self, name: str, blobs: Iterable[Descriptor]) -> None:
         for blob in blobs:
             stat = self.store.stat(keys.blob(blob.digest))

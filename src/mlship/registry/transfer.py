@@ -6,7 +6,8 @@ is whole, what a tag names is signed as it was, and a repeat sends only what is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from mlship.bundle.exchange.layout import carried, chosen
 from mlship.bundle.fault import as_bundle_error, damage_placed
@@ -24,9 +25,17 @@ from mlship.registry.protocol import (
     TakesFiles,
 )
 from mlship.result import Result
-from mlship_runtime.bundle.manifest import Descriptor, read_manifest
+from mlship_runtime.bundle.manifest import Descriptor, Manifest, read_manifest
 
 _PUBLISH_TRIES = 3
+
+# Around the copy of a bundle: may forbid it, and is asked once more before it is published.
+Passing = Callable[[Manifest], AbstractContextManager[Callable[[], object]]]
+
+
+def free(manifest: Manifest) -> AbstractContextManager[Callable[[], object]]:
+    """The passing that nobody watches."""
+    return nullcontext(lambda: None)
 
 
 class Copied(Result, frozen=True, kw_only=True):
@@ -54,11 +63,12 @@ def copy(
     partial: PartialSink | None = None,
     progress: Progress = SILENT,
     rate: float | None = None,
+    passing: Passing = free,
 ) -> Copied:
     """Copy the bundle `digest`, then let `tag` name it.
 
     With `platforms` the runtime layers of others are left out; `partial`, which is the destination, then
-    keeps what is not whole. At most `rate` bytes are sent per second.
+    keeps what is not whole. At most `rate` bytes are sent per second. `passing` may forbid it.
 
     Raises BundleError, with nothing published, if the source is damaged; TagMovedError if somebody moves the
     tag meanwhile; RegistryError for the rest.
@@ -71,13 +81,17 @@ def copy(
         raise UsageError(f"{destination.url} keeps whole bundles only", fix="Leave the platforms out")
     blobs = list({blob.digest: blob for blob in manifest.blobs}.values())
     wanted = {blob.digest for blob in carried(manifest, chosen(manifest, platforms))}
-    with announced(destination, name, digest, [blob.digest for blob in blobs]):
+    with (
+        passing(manifest) as still_may,
+        announced(destination, name, digest, [blob.digest for blob in blobs]),
+    ):
         flow = Flow(progress, rate)
         absent = _absent(destination, name, blobs, flow)
         missing = [blob for blob in absent if blob.digest in wanted]
         left_out = [blob for blob in absent if blob.digest not in wanted]
         _refuse_absent(source, name, digest, missing)
         sent = _copy_blobs(source, destination, name, missing, flow)
+        still_may()
         if left_out and partial is not None:
             partial.write_partial_manifest(name, data, frozenset(blob.digest for blob in left_out))
         else:

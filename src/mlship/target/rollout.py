@@ -8,6 +8,7 @@ killed rollout left behind is part of what the next one observes, so that its pl
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,9 +55,9 @@ class Rollout:
     """One rollout of `wanted` (None = remove) as one service, on behalf of `why`.
 
     `gate` raises if rules forbid `wanted`: it is asked first, whatever there is to do, and may return a
-    signature that the target is to check again. `check` is the
-    pre-flight: it raises what stands in the way. `purge` (of a removal) leaves nothing on the target, and no
-    ledger.
+    signature that the target is to check again. `passing` is around all that a plan does, and may still
+    forbid it: rules may have changed while the lock was waited for. `check` is the pre-flight: it raises what
+    stands in the way. `purge` (of a removal) leaves nothing on the target, and no ledger.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Rollout:
         bundle: OpenBundle | None = None,
         gate: Callable[[], Demand | None] | None = None,
         check: Callable[[], None] | None = None,
+        passing: Callable[[], AbstractContextManager[object]] = nullcontext,
         progress: Progress = SILENT,
         lock_wait: float = 0.0,
         timeout: float | None = None,
@@ -76,6 +78,7 @@ class Rollout:
     ) -> None:
         self.adapter, self.ledger, self.wanted, self.why = adapter, ledger, wanted, why
         self.bundle, self.gate, self.check, self.progress = bundle, gate, check, progress
+        self.passing = passing
         self.lock_wait, self.timeout, self.purge = lock_wait, timeout, purge
         self.proof: Proof | None = None
         self.demand: Demand | None = None
@@ -96,7 +99,11 @@ class Rollout:
             plan = self._plan(before)
             _still_fits(saved, plan)
             close_unfinished(self.ledger, lock, before)
-            done = self._act(plan, before, lock) if plan.actions else self._ended(plan, before)
+            if plan.actions:
+                with self.passing():
+                    done = self._act(plan, before, lock)
+            else:
+                done = self._ended(plan, before)
             if self.purge:
                 lock.check()
                 self.ledger.erase()  # under the lock, so that it is nobody else's new history

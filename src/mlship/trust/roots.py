@@ -49,6 +49,12 @@ def load_roots(project: Project | None) -> Roots:
     return Roots(keys, frozenset(project.trust.revoked))
 
 
+def load_policy_roots(project: Project | None) -> Roots:
+    """The keys that may sign policies: those of `policy_by` in [trust], or all of them."""
+    roots = load_roots(project)
+    return roots.only(project.trust.policy_by) if project and project.trust.policy_by else roots
+
+
 def load_public_key(file: Path) -> PublicKey:
     """The public key in a file; raises UsageError if it is none."""
     try:

@@ -37,6 +37,7 @@ VERSION = "org.opencontainers.image.version"
 FILEPATH = "org.cncf.model.filepath"
 ROLE = "vnd.mlship.role"
 PLATFORM = "vnd.mlship.platform"
+LABELLED = "vnd.mlship.labelled"  # of the manifest: "true" where mlship.json has labels
 FORM = "vnd.mlship.model"  # of the manifest: pickle or skops, where the model is not ONNX
 
 
@@ -89,6 +90,11 @@ class Manifest:
     @property
     def version(self) -> str:
         return self.annotations[VERSION]
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it says that mlship.json has labels, so that nobody needs to fetch that to know."""
+        return LABELLED in self.annotations
 
     @property
     def spec_layer(self) -> Descriptor:

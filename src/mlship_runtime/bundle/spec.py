@@ -89,6 +89,7 @@ def read_spec(data: bytes) -> Spec:
     schema = top.object("schema")
     golden = top.object("golden")
     golden.number("rows")
+    golden.texts("labels")
     engine = _engine(top)
     return Spec(
         document=top.values,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -227,3 +229,43 @@ def test_numbers_go_on_after_destroy(tmp_path: Path, ledger: Ledger) -> None:
 def test_errors_are_one_line() -> None:
     error = MlshipError("a\nb", cause="c\nd.", fix="e")
     assert str(error) == "a b: c d. e"
+
+
+def test_what_watches_the_bytes_is_asked_under_the_lock(tmp_path: Path, ledger: Ledger) -> None:
+    """It is around all actions, sees how they end, and is not there where nothing moves."""
+    adapter, seen = ScriptedAdapter(tmp_path), []
+
+    @contextmanager
+    def passing() -> Iterator[None]:
+        seen.append(("begin", list(adapter.did), ledger.store.stat(f"{ledger.prefix}/lock") is not None))
+        try:
+            yield
+        except MlshipError as error:
+            seen.append(("failed", type(error)))
+            raise
+        seen.append(("done", list(adapter.did)))
+
+    for letter in ("a", "a"):
+        Rollout(adapter, ledger, wanted(letter), why="deploy", passing=passing).run()
+    assert seen == [("begin", [], True), ("done", FULL)]
+    adapter.fail = {"start": TargetError("no")}
+    with pytest.raises(UnhealthyError):
+        Rollout(adapter, ledger, wanted("b"), why="deploy", passing=passing).run()
+    assert seen[2:] == [("begin", FULL, True), ("failed", UnhealthyError)]
+
+
+def test_what_is_forbidden_while_the_lock_was_waited_for_changes_nothing(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    before = len(ledger.entries())
+
+    @contextmanager
+    def passing() -> Iterator[None]:
+        raise PolicyError("no longer")
+        yield
+
+    with pytest.raises(PolicyError):
+        Rollout(adapter, ledger, wanted("b"), why="deploy", passing=passing).run()
+    assert (adapter.did, adapter.live, len(ledger.entries())) == (FULL, 1, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
 from mlship.bundle.exchange.attached import read_attached
@@ -24,11 +25,16 @@ from mlship.reference import check_name, check_tag
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.agreement import check_agreement
 from mlship_runtime.bundle.manifest import Descriptor, Manifest, digest_of, read_manifest
-from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, read_spec
+from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, Spec, read_spec
 from mlship_runtime.bundle.ustar import CHUNK, MemberReader, Stream, members
 from mlship_runtime.errors import InvalidBundle
 
 Members = Iterator[tuple[str, int, MemberReader]]
+Passing = Callable[[str, Manifest, Spec], AbstractContextManager[Callable[[], object]]]
+
+
+def _free(digest: str, manifest: Manifest, spec: Spec) -> AbstractContextManager[Callable[[], object]]:
+    return nullcontext(lambda: None)
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,13 @@ def import_file(
     sink: AttachmentSink,
     *,
     partial_sink: PartialSink | None = None,
+    passing: Passing = _free,
     published: Callable[[Taken], None] = lambda taken: None,
     progress: Progress = SILENT,
 ) -> Taken:
     """Copy the bundle in `stream`, and what is attached to it, to `sink`; a file of some platforms goes to
     `partial_sink` if there is one. `published` is called while nothing of it can be collected yet: it is the
-    time to set the tag.
+    time to set the tag. `passing` may forbid all of it, before anything is stored and before it is published.
 
     Raises InvalidBundle or BundleError for a file that is not, byte for byte, one that `export_file` writes,
     and UsageError if it has some platforms only and the sink cannot keep that. No manifest is published then.
@@ -73,12 +80,14 @@ def import_file(
     name, tag = _named(manifest, index.tag)
     blobs = carried(manifest, index.platforms)
     left_out = _left_out(manifest, blobs, index.platforms)
-    with announced(sink, name, index.digest, [blob.digest for blob in manifest.blobs]):
+    with announced(sink, name, index.digest, [blob.digest for blob in manifest.blobs]), ExitStack() as stack:
         absent = tuple(layer for layer in left_out if not sink.has_blob(name, layer.digest))
         if absent and partial_sink is None:
             raise _only_some(absent)
         progress.phase(f"importing {name}", sum(blob.size for blob in blobs), unit="bytes")
         documents = _documents(entries, manifest)
+        spec = read_spec(documents[manifest.spec_layer.digest])
+        still_may = stack.enter_context(passing(index.digest, manifest, spec))
         sent = [blob for blob in blobs if not sink.has_blob(name, blob.digest)]
         for blob in blobs:
             chunks = _content(entries, blob, documents)
@@ -86,6 +95,7 @@ def import_file(
         attached = read_attached(index, manifest, lambda path, limit: _small(entries, path, limit))
         if next(entries, None) is not None:
             raise InvalidBundle("the file has more than its bundle")
+        still_may()
         if absent and partial_sink is not None:
             partial_sink.write_partial_manifest(name, data, frozenset(layer.digest for layer in absent))
         else:

@@ -19,7 +19,7 @@ from mlship.registry import unknown
 from mlship.registry.again import again
 from mlship.registry.attached import whole
 from mlship.registry.flow import Flow
-from mlship.registry.oci import seen_blobs
+from mlship.registry.oci import policy_artifact, seen_blobs
 from mlship.registry.oci.address import Address, parse_address
 from mlship.registry.oci.carrier import carried_bundle
 from mlship.registry.oci.client import Client
@@ -71,7 +71,7 @@ class OciRegistry:
                 fix="Name a bundle, too, or log in as somebody who may see all",
             ) from None
         found = {x.removeprefix(before) for x in repositories if x.startswith(before)}
-        return sorted(name for name in found if NAME.fullmatch(name))
+        return sorted(name for name in found if NAME.fullmatch(name) and name != policy_artifact.NAME)
 
     def tags(self, name: str) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -228,6 +228,13 @@ class OciRegistry:
                 cause=refusal.cause,
                 fix="Its administrator can, or move the tag",
             ) from None
+
+    def read_policy(self) -> tuple[bytes, str] | None:
+        return policy_artifact.read(self.documents, self._repository(policy_artifact.NAME), self.read_blob)
+
+    def write_policy(self, data: bytes, version: str | None) -> bool:
+        repository = self._repository(policy_artifact.NAME)
+        return policy_artifact.write(self.documents, repository, data, version, self.write_blob)
 
     def _must_be(self, name: str, tag: str, digest: str | None) -> None:
         now = self.read_tag(name, tag)
