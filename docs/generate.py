@@ -25,6 +25,7 @@ from mlship import errors
 from mlship.bundle.spec_form import json_schema
 from mlship.cli.catalogue import SECTIONS
 from mlship.cli.group import application, load, parts_of
+from mlship.config.limits import RequestLimits
 from mlship.config.load import NAMED, SINGLE
 from mlship.config.sections import Section, TargetSection, Tolerance
 from mlship.config.settings import VARIABLES
@@ -135,6 +136,7 @@ _WORDS: dict[Any, str] = {
     bool: "true or false",
     types.NoneType: "",
     Tolerance: "tolerance",
+    RequestLimits: "table of limits",
     Any: "anything",
 }
 
@@ -168,7 +170,7 @@ def _default(field: Any) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if isinstance(value, Tolerance):
         return f"`{{ abs = {value.abs:g}, rel = {value.rel:g} }}`"
-    if value in (None, (), {}):
+    if value in (None, (), {}, RequestLimits()):
         return "-"
     return f"`{json.dumps(value)}`"
 

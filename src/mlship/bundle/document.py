@@ -161,7 +161,7 @@ def _runtime(content: Content) -> dict[str, Any]:
             name: {"requirements": [msgspec.to_builtins(wheel) for wheel in wheels], "trim": runtime.trim}
             for name, wheels in runtime.platforms.items()
         },
-        "limits": {},
+        "limits": content.project.runtime.limits.as_set(),
     }
 
 

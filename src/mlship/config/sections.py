@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from mlship.config.limits import RequestLimits
 from mlship.config.sizes import Size, bytes_of
 
 SYNTHETIC = "synthetic"
@@ -128,6 +129,7 @@ class RuntimeSection(Section, frozen=True, kw_only=True):
     platforms: tuple[Platform, ...] = ()
     requirements: tuple[Text, ...] = ()
     trim: bool = True
+    limits: RequestLimits = RequestLimits()
 
 
 class TrustSection(Section, frozen=True, kw_only=True):

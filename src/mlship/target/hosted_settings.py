@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mlship.config.limits import ServingLimits
 from mlship.digest import sha256
 from mlship.result import to_json
 
@@ -25,6 +26,7 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     python: str = ""
     base: str = ""
     environment: dict[str, str] = {}
+    limits: ServingLimits = ServingLimits()
 
     def of_release(self) -> dict[str, Any]:
         """What a release is started with, and by which two releases of one bundle differ. It goes into plans
@@ -36,6 +38,7 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "drainTimeout": self.drain_timeout,
             "environment": sorted(self.environment),
             "environmentDigest": self.environment_digest,
+            **({"limits": self.limits.as_set()} if self.limits.as_set() else {}),
         }
 
     @property

@@ -23,19 +23,29 @@ class Acceptor:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._watching = False
         self._watch()
 
     def stop(self) -> None:
+        """Accept no more, for good or until `resume`: clients wait in the kernel's queue."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._loop.remove_reader(self.listener)
+        self._watching = False
+
+    def resume(self) -> None:
+        if not self._watching and self._timer is None:
+            self._watch()
 
     def _watch(self) -> None:
-        self._timer = None
+        self._timer, self._watching = None, True
         self._loop.add_reader(self.listener, self._accept)
 
     def _accept(self) -> None:
         for _ in range(_PER_TURN):
+            if not self._watching:  # stopped by what was accepted last
+                return
             try:
                 connection, _address = self.listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -44,7 +54,7 @@ class Acceptor:
                 continue
             except OSError as error:  # EMFILE, ENFILE, ENOBUFS: clients wait in the queue meanwhile
                 sys.stderr.write(f"cannot accept: {error}\n")
-                self._loop.remove_reader(self.listener)
+                self.stop()
                 self._timer = self._loop.call_later(_PAUSE, self._watch)
                 return
             connection.setblocking(False)

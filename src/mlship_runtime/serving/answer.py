@@ -62,4 +62,8 @@ class Renderer:
 
 
 def error_answer(status: int, message: str, headers: bytes = b"") -> Answer:
+    """A problem in the form that the Open Inference Protocol gives it. What is too much now (503) may be
+    asked again in a second."""
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers += b"Retry-After: 1\r\n"
     return Answer(status, json.dumps({"error": message}, ensure_ascii=False).encode(), JSON, headers)

@@ -21,6 +21,8 @@ from mlship_runtime.model.reduction import ReductionFailed
 from mlship_runtime.serving import invocations, openapi
 from mlship_runtime.serving.answer import Answer, error_answer
 from mlship_runtime.serving.counters import Counters
+from mlship_runtime.serving.depth import is_deeper
+from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
 from mlship_runtime.serving.v2 import InferCodec
 from mlship_runtime.serving.v2_binary import LENGTH_HEADER
@@ -43,10 +45,17 @@ class _Route:
 class Application:
     """Answers for one release, which is number `release` of its service. `ready` is what the health routes
     say; set it to False before a drain so that a load balancer goes elsewhere. `counters` is the folder in
-    which the release's workers count together; without one this worker counts alone."""
+    which the release's workers count together; without one this worker counts alone. Of `limits`, rows and
+    depth are kept here."""
 
     def __init__(
-        self, pipeline: Pipeline, release: int = 0, *, ready: bool = True, counters: str = ""
+        self,
+        pipeline: Pipeline,
+        release: int = 0,
+        *,
+        ready: bool = True,
+        counters: str = "",
+        limits: Limits | None = None,
     ) -> None:
         spec, digest = pipeline.spec, pipeline.digest
         self.ready = ready
@@ -55,6 +64,8 @@ class Application:
             f"X-Amzn-SageMaker-Custom-Attributes: mlship-bundle={digest}\r\n"
         ).encode("latin-1")
         self._pipeline = pipeline
+        limits = limits or Limits()
+        self._rows, self._depth = limits.rows, limits.depth
         codec = InferCodec(spec.name, digest, spec.inputs, spec.outputs, writable=_runs_python(spec))
         self._codec = codec
         build = {"digest": digest, "release": str(release), "runtime": __version__}
@@ -132,19 +143,34 @@ class Application:
 
     def _infer(self, headers: _Headers, body: bytes) -> Answer:
         codec = self._codec
-        request, columns = codec.read(body, headers.get(LENGTH_HEADER))
+        length = headers.get(LENGTH_HEADER)
+        self._check_depth(body if length is None else body[: int(length)] if length.isdigit() else b"")
+        request, columns = codec.read(body, length)
         return codec.write(request, self._predict(columns))
 
     def _invoke(self, headers: _Headers, body: bytes) -> Answer:
         spec = self._pipeline.spec
         try:
             kind = invocations.answer_type(headers.get(b"accept"), spec.outputs)
-            columns = invocations.read(headers.get(b"content-type", b""), body, spec.inputs)
+            content_type = headers.get(b"content-type", b"")
+            if b"json" in content_type.lower() or not content_type:
+                self._check_depth(body)
+            columns = invocations.read(content_type, body, spec.inputs)
         except invocations.WrongType as wrong:
             return wrong.answer
         return invocations.write(self._predict(columns), kind)
 
+    def _check_depth(self, document: bytes) -> None:
+        if is_deeper(document, self._depth):
+            cause = f"more than {self._depth} brackets lie in one another"
+            raise BadInput("the body is nested too deeply", cause=cause)
+
     def _predict(self, columns: dict[str, Array]) -> dict[str, Array]:
+        rows = max(map(len, columns.values()), default=0)
+        if rows > self._rows:
+            raise BadInput(
+                f"the request has {rows:,} rows", cause=f"at most {self._rows:,} are taken at a time"
+            )
         started = perf_counter()
         results = self._pipeline.predict(columns)
         self._metrics.model_durations.observe(perf_counter() - started)

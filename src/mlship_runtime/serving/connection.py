@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: requests are answered at once, in order, with one write per batch.
+"""One HTTP/1.1 connection: what comes is parsed at once, answered in order, with one write per batch.
 
 Between two messages a connection has no state, which is what lets it be handed to another process.
 How keep-alive ends: the newest answer of a batch is kept back until it is known whether it is the last one.
@@ -7,17 +7,22 @@ How keep-alive ends: the newest answer of a batch is kept back until it is known
 from __future__ import annotations
 
 import asyncio
+import collections
 import enum
 import fcntl
 import struct
 import termios
 from typing import Any, Protocol
 
-from mlship_runtime.serving.answer import CLOSE, Answer, Application, Renderer
+from mlship_runtime.serving.answer import CLOSE, KEEP, Answer, Application, Renderer
 from mlship_runtime.serving.limits import Limits
-from mlship_runtime.serving.requests import Refusal, RequestReader
+from mlship_runtime.serving.line import Line, Request
+from mlship_runtime.serving.pace import Doing, Pace
+from mlship_runtime.serving.requests import Admit, Refusal, RequestReader
 
+_INTERIM = b"-"  # in the place of a connection line: what is said is no answer yet
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_HEAD_PIECE, _BODY_PIECE = 4 << 10, 64 << 10  # bytes parsed between two looks at how much waits
 
 
 class Host(Protocol):
@@ -26,6 +31,7 @@ class Host(Protocol):
     application: Application
     limits: Limits
     renderer: Renderer
+    line: Line
     draining: bool
 
     def opened(self, connection: Connection) -> None: ...
@@ -47,74 +53,221 @@ class State(enum.Enum):
 
 
 class Connection(asyncio.Protocol):
-    """`public` connections came over the service's port: only they may be handed over."""
+    """`public` connections came over one of the service's ports; those that are `movable` may be handed over.
+    `admit` decides which requests are taken at all. `gone` once it takes no more answers."""
 
-    def __init__(self, host: Host, *, public: bool) -> None:
-        self.public = public
+    def __init__(self, host: Host, *, public: bool, movable: bool = True, admit: Admit | None = None) -> None:
+        self.public, self.movable = public, public and movable
+        self.gone = False
         self.state = State.OPEN
-        self._host = host
+        self._host, self._line = host, host.line
         self._answer = host.application.answer
         self._render = host.renderer.render
-        self._reader = RequestReader(host.limits, self._take, self._go_on)
+        self._reader = RequestReader(host.limits, self._take, self._go_on, admit)
         self._feed = self._reader.feed
         self._transport: Any = None
         self._out: list[bytes] = []
         self._newest: tuple[Answer, bool, bytes] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._lined = False  # one request stands in the line; what came behind it is in the backlog
+        self._backlog: collections.deque[Request] | None = None
+        self._rest = b""  # read from the socket, not yet parsed: too much waits already
+        self._held = 0  # bytes of an incomplete body
+        self._choked = self._at_end = self._paused = self._special = False
+        self._pace = Pace()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._host.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._let_go()
         self._host.lost(self)
 
     def data_received(self, data: bytes) -> None:
         if self.state is not State.OPEN:
             return
-        try:
-            self._feed(data)
-        except Refusal as refusal:
-            self._put((self._host.application.refuse(refusal.status, refusal.message), False, CLOSE))
-        self._flush()
+        if len(data) > _HEAD_PIECE or self._backlog:
+            self._rest += data
+            self._feed_rest()
+        else:
+            try:
+                self._feed(data)
+                if self._reader.busy or self._held:
+                    self._account()
+            except Refusal as refusal:
+                self._end_with(refusal)
+        if self._newest is not None:
+            self.flush()
         if self._host.draining:
             self.settle()
 
+    def eof_received(self) -> bool:
+        """The client sends no more. What it has asked is answered first."""
+        self._at_end = self._special = True
+        return bool(self._lined or self._backlog) and bool(self._transport.can_write_eof())
+
     def pause_writing(self) -> None:
-        """The client does not take its answers: read no more of its requests."""
+        """The client does not take its answers: read no more of its requests, and answer none."""
+        self._choked = True
+        self._pace.restart()
         if self.state is State.OPEN:
-            self._transport.pause_reading()
+            self._pause()
 
     def resume_writing(self) -> None:
+        self._choked = False
         if self.state is State.OPEN:
-            self._transport.resume_reading()
+            if self._backlog and not self._lined:
+                self._line_up_again()
+            self._read_on()
             if self._host.draining:
                 self.settle()
         elif self.state is State.LINGERING:
             self._transport.resume_reading()
 
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = self._special = True
+            self._transport.pause_reading()
+
+    # Requests: answered at once if that costs nothing and nothing stands before them, else in their turn.
+
     def _take(
         self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, connection: bytes
     ) -> None:
-        self._put((self._answer(method, target, headers, body), method == b"HEAD", connection))
+        if self._lined or self._choked:
+            self._postpone((method, target, headers, body, connection))
+        elif method != b"POST":
+            self._put(self._answer(method, target, headers, body), method == b"HEAD", connection)
+        elif self._line.add(self, (method, target, headers, body, connection)):
+            self._lined = True
+        else:
+            self._put(self._line.too_busy(), False, connection)
 
-    def _put(self, answer: tuple[Answer, bool, bytes]) -> None:
-        if self._newest is not None:
-            self._out.append(self._render(*self._newest))
-        self._newest = answer
+    def _postpone(self, request: Request) -> None:
+        if self._backlog is None:
+            self._backlog = collections.deque()
+        self._backlog.append(request)
+        self._line.held += len(request[3])
+
+    def answered(self, answer: Any, request: Request) -> Request | None:
+        """See `line.Waiter`; an Answer, or bytes that are an interim one."""
+        if request[4] is KEEP and not (self._backlog or self._newest or self._special or self._host.draining):
+            self._lined = False  # one request, its answer, and all as before: nearly always
+            self._transport.write(self._render(answer, request[0] == b"HEAD", KEEP))
+            return None
+        return self._answered_with_care(answer, request)
+
+    def _answered_with_care(self, answer: Answer | bytes, request: Request) -> Request | None:
+        self._put_for(request, answer)
+        if self._backlog:
+            if not self._choked:
+                return self._next()
+            self.flush()
+        self._lined = False
+        self.flush()
+        if self._paused:
+            self._read_on()
+        if self._at_end and not self._backlog:
+            self._transport.close()
+        elif self._host.draining:
+            self.settle()
+        return None
+
+    def _line_up_again(self) -> None:
+        """With what came while the client did not take its answers."""
+        while self._backlog and not self._lined and not self._choked:
+            request = self._next()
+            self._lined = self._line.add(self, request)
+            if not self._lined:
+                self._put_for(request, self._line.too_busy() if request[0] else request[2])
+                self.flush()
+
+    def _next(self) -> Request:
+        assert self._backlog  # noqa: S101  asked before
+        request = self._backlog.popleft()
+        self._line.held -= len(request[3])
+        return request
+
+    def _read_on(self) -> None:
+        """Parse and read what had to wait, now that less does."""
+        if self._rest:
+            self._feed_rest()
+            self.flush()
+        if self._paused and not self._rest and not self._choked and self.state is State.OPEN:
+            self._paused, self._special = False, self._at_end
+            self._transport.resume_reading()
+
+    def _feed_rest(self) -> None:
+        """Parse piece by piece, for as long as not too many requests of this connection wait."""
+        reader, data, start = self._reader, memoryview(self._rest), 0
+        most = self._host.limits.pipeline
+        try:
+            while start < len(data) and len(self._backlog or ()) < most:
+                piece = _BODY_PIECE if reader.busy and not reader.in_head else _HEAD_PIECE
+                self._feed(data[start : start + piece])
+                start += piece
+                self.flush()
+            self._account()
+        except Refusal as refusal:
+            self._end_with(refusal)
+            start = len(data)
+        self._rest = bytes(data[start:])
+        if self._rest:
+            self._pause()
+
+    def _account(self) -> None:
+        """Tell the line what is held of an incomplete body. Raises Refusal if that is too much for all."""
+        line, reader = self._line, self._reader
+        held = reader.body_size if reader.busy else 0
+        line.held += held - self._held
+        more, self._held = held > self._held, held
+        if more and line.held > self._host.limits.buffered:
+            raise Refusal(503, "too much is being sent at once: try again")
 
     def _go_on(self) -> None:
         """Answer what is complete, then ask for the body that the client holds back."""
+        if self._lined or self._choked:
+            self._postpone((None, None, _CONTINUE, b"", _INTERIM))
+        else:
+            self._put_bytes(_CONTINUE)
+            self._write()
+
+    def _end_with(self, refusal: Refusal) -> None:
+        """The last answer of this connection, in its place behind those that are due before."""
+        self._reader.stop()
+        answer = self._host.application.refuse(refusal.status, refusal.message)
+        if refusal.headers:
+            answer = answer._replace(headers=answer.headers + refusal.headers)
+        if self._lined or self._choked:
+            self._postpone((None, None, answer, b"", CLOSE))
+        else:
+            self._put(answer, False, CLOSE)
+
+    # Answers.
+
+    def _put_for(self, request: Request, answer: Answer | bytes) -> None:
+        if isinstance(answer, bytes):
+            self._put_bytes(answer)
+            self.flush()
+        else:
+            self._put(answer, request[0] == b"HEAD", request[4])
+
+    def _put(self, answer: Answer, headless: bool, connection: bytes) -> None:
+        if self._newest is not None:
+            self._out.append(self._render(*self._newest))
+        self._newest = (answer, headless, connection)
+
+    def _put_bytes(self, data: bytes) -> None:
         if self._newest is not None:
             self._out.append(self._render(*self._newest))
             self._newest = None
-        self._out.append(_CONTINUE)
-        self._write()
+        self._out.append(data)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is put, except that in a drain the last answer says that it is the last."""
         if self._newest is None:
+            if self._out:
+                self._write()
             return
         answer, headless, connection = self._newest
         self._newest = None
@@ -132,7 +285,8 @@ class Connection(asyncio.Protocol):
 
     def _must_end(self) -> bool:
         """In a drain: whether this answer is the last request in hand, with none half read behind it."""
-        return not self._host.hands_over(self) and not self._reader.busy and not self._unread()
+        waits = self._lined or self._backlog or self._rest or self._reader.busy
+        return not waits and not self._host.hands_over(self) and not self._unread()
 
     def _unread(self) -> int:
         """Bytes that the kernel has for us."""
@@ -148,6 +302,35 @@ class Connection(asyncio.Protocol):
     def fileno(self) -> int:
         return int(self._transport.get_extra_info("socket").fileno())
 
+    def sweep(self, now: float) -> None:
+        """Called a few times a second: end what takes too long. `now` is the loop's time."""
+        doing = self._doing()
+        late = self._pace.late(now, doing, self._reader, self._host.limits, self._buffered())
+        if not late:
+            return
+        if doing is Doing.SENDING_HEAD or doing is Doing.SENDING_BODY:
+            what = "header" if doing is Doing.SENDING_HEAD else "body"
+            self._end_with(Refusal(408, f"the {what} of the request came too slowly"))
+            self.flush()
+        elif doing is Doing.NOTHING:
+            self.finish()
+        else:
+            self._transport.abort()
+
+    def _doing(self) -> Doing:
+        if self.state is State.LINGERING:
+            return Doing.TAKING if self._buffered() else Doing.ENDING
+        if self.state is not State.OPEN or (self._lined and not self._choked):
+            return Doing.WAITING
+        if self._choked or (self._buffered() and not self._reader.busy):
+            return Doing.TAKING
+        if self._reader.busy:
+            return Doing.SENDING_HEAD if self._reader.in_head else Doing.SENDING_BODY
+        return Doing.NOTHING
+
+    def _buffered(self) -> int:
+        return int(self._transport.get_write_buffer_size())
+
     def begin_drain(self) -> None:
         """From now on be told when the last byte is written, and leave as soon as nothing is under way."""
         self._transport.set_write_buffer_limits(high=0)
@@ -157,6 +340,8 @@ class Connection(asyncio.Protocol):
         """Tell the host if the connection is at rest: nothing parsed, nothing queued, nothing to be
         written."""
         if self.state is not State.OPEN or self._reader.busy or self._newest is not None:
+            return
+        if self._lined or self._backlog or self._rest:
             return
         if self._transport.get_write_buffer_size() == 0 and not self._transport.is_closing():
             self._host.at_rest(self)
@@ -178,20 +363,23 @@ class Connection(asyncio.Protocol):
 
     def finish(self) -> None:
         """No more answers: say so (FIN), throw away what still comes, close when the client does (RFC
-        9112 9.6)."""
-        if self.state is State.LEAVING:
-            self._transport.resume_reading()
-        elif self.state is not State.OPEN:
+        9112 9.6) or, in a sweep, after a while."""
+        if self.state not in (State.OPEN, State.LEAVING):
             return
         self.state = State.LINGERING
-        self._transport.write_eof()
-        self._timer = asyncio.get_running_loop().call_later(self._host.limits.linger, self._end_linger)
-
-    def _end_linger(self) -> None:
-        if self._transport.get_write_buffer_size():  # a slow reader is still at the last answer
-            self._timer = asyncio.get_running_loop().call_later(self._host.limits.linger, self._end_linger)
-        else:
-            self._transport.abort()
+        self._let_go()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            if not self._choked:
+                self._transport.resume_reading()
+        else:  # TLS: its own farewell, with time to answer it
+            self._transport.close()
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def _let_go(self) -> None:
+        """Forget what was to be answered."""
+        self.gone = True
+        self._line.held -= self._held + sum(len(request[3]) for request in self._backlog or ())
+        self._backlog, self._rest, self._held = None, b"", 0

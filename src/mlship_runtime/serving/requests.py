@@ -3,7 +3,8 @@ are here."""
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Optional
+from urllib.parse import urlsplit
 
 import httptools
 
@@ -11,25 +12,32 @@ from mlship_runtime.serving.answer import CLOSE, KEEP, KEEP_1_0
 from mlship_runtime.serving.limits import Limits
 
 Take = Callable[[bytes, bytes, dict[bytes, bytes], bytes, bytes], None]
+Admit = Callable[[bytes, dict[bytes, bytes]], Optional["Refusal"]]
 _OFFER = frozenset((b"upgrade", b"http2-settings", b"expect"))
+# Two of these would leave it to chance which one counts, here or at a proxy in front.
+_ONCE = frozenset((b"host", b"content-type", b"authorization", b"transfer-encoding", b"expect"))
 
 
 class Refusal(Exception):
-    """What came is no proper request, or too large a one: `status` and `message` are the answer, the
-    last one."""
+    """What came is no proper request, too large, too slow or not allowed: `status` and `message` are the
+    answer, the last one, with `headers` as whole lines."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: bytes = b"") -> None:
         super().__init__(message)
-        self.status, self.message = status, message
+        self.status, self.message, self.headers = status, message, headers
 
 
 class RequestReader:
     """Calls `take(method, target, headers, body, connection)` for each request, in order, while
     `feed` runs; `connection` is the answer's header line for it. After a request that asked to close,
-    the rest is ignored. Calls `go_on()` when a client waits for "100 Continue"."""
+    the rest is ignored. Calls `go_on()` when a client waits for "100 Continue". `admit(target, headers)` says
+    before any body is read whether a request is refused."""
 
-    def __init__(self, limits: Limits, take: Take, go_on: Callable[[], None]) -> None:
+    def __init__(
+        self, limits: Limits, take: Take, go_on: Callable[[], None], admit: Admit | None = None
+    ) -> None:
         self.busy = False  # a message has begun and is not complete
+        self._admit = admit
         self._limits = limits
         self._take = take
         self._go_on = go_on
@@ -42,7 +50,26 @@ class RequestReader:
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
 
-    def feed(self, data: bytes) -> None:
+    @property
+    def in_head(self) -> bool:
+        """Of a message that is `busy`: its header is not complete."""
+        return self._in_head
+
+    @property
+    def message(self) -> object:
+        """Another object for each message; the last one's until the next begins."""
+        return self._headers
+
+    @property
+    def body_size(self) -> int:
+        """Bytes of the message's body so far."""
+        return self._body_size
+
+    def stop(self) -> None:
+        """Ignore what still comes."""
+        self._ended, self.busy = True, False
+
+    def feed(self, data: bytes | memoryview) -> None:
         """Take bytes as they come; raises Refusal, after which nothing more may be fed."""
         while data:
             try:
@@ -113,19 +140,22 @@ class RequestReader:
         if not self._in_head:  # behind a chunked body: nothing there counts
             return
         headers, name = self._headers, name.lower()
-        headers[name] = headers[name] + b", " + value if name in headers else value
+        if name in headers:
+            if name in _ONCE:
+                raise self._refuse(400, f"the header {name.decode('latin-1')} is there twice")
+            value = headers[name] + b", " + value
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        parser, headers = self._parser, self._headers
-        if parser.get_method() == b"CONNECT":
-            raise self._refuse(501, "this is no proxy")
-        version = parser.get_http_version()
+        headers, version = self._headers, self._parser.get_http_version()
         if version == "1.1":
             if b"host" not in headers:
                 raise self._refuse(400, "the request names no host")
         elif version != "1.0":
             raise self._refuse(505, "this server speaks HTTP/1.1")
+        if b"transfer-encoding" in headers or self._admit is not None or not self._target.startswith(b"/"):
+            self._check_head(headers, version)
         if int(headers.get(b"content-length", b"0")) > self._limits.body:
             raise self._refuse(413, _too_large(self._limits.body))
         if b"expect" in headers:
@@ -133,6 +163,39 @@ class RequestReader:
                 raise self._refuse(417, "only 100-continue can be expected")
             if version == "1.1":
                 self._go_on()
+
+    def _check_head(self, headers: dict[bytes, bytes], version: str) -> None:
+        if not self._target.startswith(b"/"):
+            self._target = self._path_of(self._target)
+        if b"transfer-encoding" in headers:
+            self._check_coding(headers, version)
+        if self._admit is not None:
+            refusal = self._admit(self._target, headers)
+            if refusal is not None:
+                self._refusal = refusal
+                raise refusal
+
+    def _path_of(self, target: bytes) -> bytes:
+        """The path and query of a target in absolute form (RFC 9112 3.2.2), or the one that has no path."""
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            raise self._refuse(501, "this is no proxy")
+        if target == b"*" and method == b"OPTIONS":
+            return target
+        try:
+            parts = urlsplit(target)
+        except ValueError:
+            parts = urlsplit(b"")
+        if parts.scheme.lower() not in (b"http", b"https") or not parts.netloc:
+            raise self._refuse(400, "the target of the request is no path")
+        return (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+
+    def _check_coding(self, headers: dict[bytes, bytes], version: str) -> None:
+        """What another server in front may understand in another way is not understood at all."""
+        if version == "1.0" or b"content-length" in headers:
+            raise self._refuse(400, "the request has no clear length")
+        if headers[b"transfer-encoding"].lower() != b"chunked":
+            raise self._refuse(501, "the transfer coding is not known here: only chunked is")
 
     def on_body(self, part: bytes) -> None:
         self._body_size += len(part)

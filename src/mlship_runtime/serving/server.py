@@ -9,6 +9,7 @@ to send.
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import gc
 import resource
@@ -19,12 +20,16 @@ from dataclasses import dataclass
 from typing import Any, Callable, TypeVar
 
 from mlship_runtime.serving.acceptor import Acceptor, listen_unix
-from mlship_runtime.serving.answer import Application, Renderer
+from mlship_runtime.serving.answer import CLOSE, Application, Renderer
 from mlship_runtime.serving.connection import Connection, State
 from mlship_runtime.serving.handover import Receiver, Sender, open_channel
 from mlship_runtime.serving.limits import Limits
+from mlship_runtime.serving.line import Line
 
 T = TypeVar("T")
+_SWEEP = 0.25  # seconds between two looks at what takes too long
+_TURNED_AWAY = 64  # connections above the limit that are told so at one time
+_SPARE_FILES = 64  # descriptors that are not for connections
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,12 @@ class Server:
         self.application = application
         self.limits = limits or Limits()
         self.renderer = Renderer(application.headers)
+        self.line = Line(application, self.limits)
         self.draining = False
         self.received = 0
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
+        self._most = min(self.limits.connections, files)
+        self._turned: collections.deque[tuple[float, socket.socket]] = collections.deque()
         self._connections: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._acceptors: list[Acceptor] = []
@@ -53,7 +62,10 @@ class Server:
         self._receivers: list[Receiver] = []
         self._sender: Sender | None = None
         self._handed = self._closed = 0
+        self._is_full = self._closing = False
         self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
 
     async def serve_unix(self, path: str) -> None:
         """Answer on a Unix socket too, for this user's own processes: they can address a release that has no
@@ -101,6 +113,10 @@ class Server:
 
     async def close(self) -> None:
         """Everything at once: listeners and connections, whatever they are doing."""
+        self._closing = True
+        self._sweeping.cancel()
+        while self._turned:
+            _end_turned(self._turned.popleft()[1])
         self.stop_accepting()
         for acceptor in self._internal:
             acceptor.stop()
@@ -111,28 +127,32 @@ class Server:
         self._receivers.clear()
         for connection in tuple(self._connections):
             connection.abort()
-        await self._until(lambda: not self._connections, asyncio.get_running_loop().time() + 1.0)
+        await self._until(lambda: not self._connections and not self._opening, self._loop.time() + 1.0)
 
     # What connections say (connection.Host).
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
         self.application.connections = len(self._connections)
-        if self.draining:
+        if self._closing:
+            connection.abort()
+        elif self.draining:
             asyncio.get_running_loop().call_soon(connection.begin_drain)
 
     def lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self.application.connections = len(self._connections)
+        if self._is_full and len(self._connections) < self._most:
+            self._accept_again()
         if connection.public and connection.state is not State.AWAY:
             self._closed += 1
         self._changed.set()
 
     def hands_over(self, connection: Connection) -> bool:
-        return self._sender is not None and connection.public
+        return self._sender is not None and connection.movable
 
     def at_rest(self, connection: Connection) -> None:
-        if self._sender is not None and connection.public:
+        if self._sender is not None and connection.movable:
             connection.stop_reading()
             self._sender.offer(connection)
 
@@ -140,9 +160,15 @@ class Server:
 
     def _adopt(self, sock: socket.socket) -> None:
         self.received += 1
-        self._take(sock, public=True)
+        self._start(sock, public=True)
 
     def _take(self, sock: socket.socket, *, public: bool) -> None:
+        if public and len(self._connections) + len(self._opening) >= self._most:
+            self._turn_away(sock)
+            return
+        self._start(sock, public=public)
+
+    def _start(self, sock: socket.socket, *, public: bool) -> None:
         task = asyncio.get_running_loop().create_task(self._open(sock, public))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
@@ -155,6 +181,35 @@ class Server:
         except OSError:  # it ended before it began
             sock.close()
         self._changed.set()
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        """One connection too many is told so, as long as there are not too many of those: then clients wait
+        in the kernel's queue."""
+        answer = self.application.refuse(503, "there are too many connections: try again")
+        with contextlib.suppress(OSError):
+            sock.send(self.renderer.render(answer, False, CLOSE))
+            sock.shutdown(socket.SHUT_WR)
+        self._turned.append((self._loop.time() + self.limits.linger, sock))
+        if len(self._turned) >= _TURNED_AWAY:
+            self._is_full = True
+            for acceptor in self._acceptors:
+                acceptor.stop()
+
+    def _accept_again(self) -> None:
+        self._is_full = False
+        for acceptor in self._acceptors:
+            acceptor.resume()
+
+    def _sweep(self) -> None:
+        """End what takes too long."""
+        now = self._loop.time()
+        self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
+        for connection in tuple(self._connections):
+            connection.sweep(now)
+        while self._turned and self._turned[0][0] < now:
+            _end_turned(self._turned.popleft()[1])
+        if self._is_full and len(self._turned) < _TURNED_AWAY:
+            self._accept_again()
 
     def _sent(self, connection: Connection) -> None:
         self._handed += 1
@@ -205,6 +260,13 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(coroutine)
     result: T = uvloop.run(coroutine)
     return result
+
+
+def _end_turned(sock: socket.socket) -> None:
+    """Close with nothing unread, as far as that can be told: a reset could take the answer away."""
+    with contextlib.suppress(OSError):
+        sock.recv(1 << 16)
+    sock.close()
 
 
 def _raise_open_files() -> None:

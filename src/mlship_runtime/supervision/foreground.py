@@ -51,9 +51,11 @@ def main(release: str, host: str, port: int, verified: str = "") -> int:
 
 async def _serve(pipeline: Pipeline, listener: socket.socket, record: dict[str, Any]) -> None:
     from mlship_runtime.serving.application import Application
+    from mlship_runtime.serving.limits import read_limits
     from mlship_runtime.serving.server import Server
 
-    server = Server(Application(pipeline, int(record["number"])))
+    limits = read_limits(pipeline.spec.runtime.get("limits", {}), record["settings"].get("limits", {}))
+    server = Server(Application(pipeline, int(record["number"]), limits=limits), limits)
     finished, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, finished.set)

@@ -69,11 +69,17 @@ class _Worker:
 
     async def _serve(self, pipeline: Pipeline) -> None:
         from mlship_runtime.serving.application import Application
+        from mlship_runtime.serving.limits import read_limits
         from mlship_runtime.serving.server import Server
 
         number = int(self._record["number"])
-        self._application = Application(pipeline, number, counters=str(self._counters))
-        self._server = Server(self._application)
+        limits = read_limits(
+            pipeline.spec.runtime.get("limits", {}), self._record["settings"].get("limits", {})
+        )
+        self._application = Application(pipeline, number, counters=str(self._counters), limits=limits)
+        self._server = Server(
+            self._application, limits.share(int(self._record["settings"].get("workers", 1)))
+        )
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

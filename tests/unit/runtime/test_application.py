@@ -11,6 +11,7 @@ from mlship_runtime import __version__
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.model.pipeline import Pipeline
 from mlship_runtime.serving.application import Application
+from mlship_runtime.serving.limits import Limits
 
 
 def x(data, shape=(1, 2), datatype="FP32", name="X"):
@@ -159,3 +160,31 @@ class TestMetrics:
             if line[0] != "#":
                 metric = line.partition("{")[0]
                 assert metric in described or metric.rpartition("_")[0] in described
+
+
+class TestLimits:
+    @pytest.fixture
+    def bound(self, make_tree):
+        return Application(Pipeline(make_tree()), limits=Limits(rows=3, depth=4))
+
+    def said(self, application, target, document):
+        headers = {b"content-type": b"application/json"}
+        answer = application.answer(b"POST", target, headers, json.dumps(document).encode())
+        return answer.status, json.loads(answer.body)
+
+    @pytest.mark.parametrize("rows", [3, 4])
+    def test_rows(self, bound, rows):
+        values = [1.0] * 2 * rows
+        tensor = {"name": "X", "datatype": "FP32", "shape": [rows, 2], "data": values}
+        for target, document in (
+            (b"/v2/models/tiny/infer", {"inputs": [tensor]}),
+            (b"/invocations", {"inputs": {"X": [[1, 1]] * rows}}),
+        ):
+            status, answer = self.said(bound, target, document)
+            assert status == (200 if rows == 3 else 400)
+            assert rows == 3 or answer["error"].startswith("the request has 4 rows")
+
+    @pytest.mark.parametrize("target", [b"/v2/models/tiny/infer", b"/invocations"])
+    def test_depth(self, bound, target):
+        status, answer = self.said(bound, target, {"inputs": [[[[[1]]]]]})
+        assert (status, answer["error"][:30]) == (400, "the body is nested too deeply:")
