@@ -7,53 +7,32 @@ JSON request per command and reads one JSON answer. `local`, `ssh` and batch's P
 from __future__ import annotations
 
 import json
-import secrets
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import mlship_runtime
-from mlship.digest import sha256
 from mlship.errors import BundleError, LockedError, MlshipError, TargetError
+from mlship.host import ground_floor
 from mlship.host.protocol import Host
 
 _READING = frozenset({"facts", "observe", "path", "logs"})
 _ERRORS: dict[str, type[MlshipError]] = {"bundle": BundleError, "fenced": LockedError}
-
-_MAKE_PRIVATE = "import os, sys; os.umask(0o077); os.makedirs(sys.argv[1], exist_ok=True)"
-
-# Makes a folder that was sent durable and gives it its name; if somebody was faster, theirs stays.
-_PUBLISH = """
-import os, shutil, sys
-part, whole = sys.argv[1:]
-def sync(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
-for folder, _, _ in os.walk(part):
-    sync(folder)
-try:
-    os.rename(part, whole)
-except OSError:
-    if not os.path.isdir(whole):
-        raise
-    shutil.rmtree(part)
-sync(os.path.dirname(whole))
-"""
 
 
 class Site:
     """Commands for one service under one base folder of one host."""
 
     def __init__(self, host: Host, base: str, service: str, python: str) -> None:
-        self.host, self.base, self.service, self.python = host, base, service, python
+        self.host, self.service, self.python = host, service, python
+        self._base = base
         self._boot: str | None = None
 
     def call(self, verb: str, *, within: float = 60.0, **given: Any) -> dict[str, Any]:
         """Run one far-side command `within` seconds; its `ok: false` becomes the error that it names."""
-        request = {"base": self.base, "service": self.service, **given}
-        boot = self.host.ground_floor if verb in _READING else None
-        argv = [self.python, "-I", "-S", "-B", "-u", boot or self.boot(), "host", verb]
-        done = self.host.run(argv, stdin=json.dumps(request).encode(), timeout=within)
+        request = json.dumps({"base": self.base, "service": self.service, **given}).encode()
+        start, before = self._reader() if verb in _READING else ([self.boot()], b"")
+        argv = [self.python, "-I", "-S", "-B", "-u", *start, "host", verb]
+        done = self.host.run(argv, stdin=before + request, timeout=within)
         try:
             answer: dict[str, Any] = json.loads(done.out)
         except ValueError:
@@ -78,47 +57,47 @@ class Site:
         content).
         """
         if self._boot is None:
-            files = ground_floor()
-            name = _content_name(files)
-            folder = PurePosixPath(self.base, "tools", name, "mlship_runtime")
-            self._boot = str(folder / "boot.py")
-            self._send_missing(files, folder)
+            self._boot = self._installed() or self._install()
         return self._boot
 
-    def _send_missing(self, files: list[Path], folder: PurePosixPath) -> None:
-        """Files go into a folder of this sender's own, which gets its name when it is all on the disk."""
-        if self._succeeds("test", "-d", str(folder)):
-            return
-        whole = folder.parent
-        part = whole.with_name(f"{whole.name}.part-{secrets.token_hex(8)}")
-        self._must(self.python, "-I", "-S", "-c", _MAKE_PRIVATE, self.base)
-        root = _package_folder()
-        for path in files:
-            self.host.put(path, str(part / folder.name / path.relative_to(root).as_posix()))
-        self._must(self.python, "-I", "-S", "-c", _PUBLISH, str(part), str(whole))
+    @cached_property
+    def base(self) -> str:
+        """The base folder as the host names it: `~` is the home of the user there."""
+        if not self._base.startswith("~/"):
+            return self._base
+        return str(PurePosixPath(self._must("-c", ground_floor.HOME).decode().strip(), self._base[2:]))
 
-    def _succeeds(self, *argv: str) -> bool:
-        return self.host.run(argv).code == 0
+    def _installed(self) -> str | None:
+        """The start file of these tools, if they are on the host."""
+        boot = self._tools(ground_floor.name()) / ground_floor.BOOT
+        return str(boot) if self.host.run(["test", "-f", str(boot)]).code == 0 else None
 
-    def _must(self, *argv: str) -> None:
-        done = self.host.run(argv)
+    def _install(self) -> str:
+        tools, name = str(self._tools()), ground_floor.name()
+        self._must("-c", ground_floor.INSTALL, self.base, tools, name, stdin=ground_floor.texts())
+        return str(self._tools(name) / ground_floor.BOOT)
+
+    def _tools(self, *name: str) -> PurePosixPath:
+        return PurePosixPath(self.base, "tools", *name)
+
+    def _must(self, *words: str, stdin: bytes = b"") -> bytes:
+        done = self.host.run([self.python, "-I", "-S", *words], stdin=stdin)
         if done.code:
             said = done.err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise TargetError(
-                f"mlship cannot be put on {self.host.name}", cause=said[0], fix=f"Look at {self.base} there"
+                f"mlship cannot be put on {self.host.name}",
+                cause=said[0],
+                fix=f"Look at {self._base} and at {self.python} there",
             )
+        return done.out
 
-
-def _content_name(files: list[Path]) -> str:
-    root = _package_folder()
-    content = (path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() for path in files)
-    return sha256(b"\0".join(content))[7:23]
-
-
-def ground_floor() -> list[Path]:
-    """The source files of the ground-floor package, in a fixed order."""
-    return sorted(_package_folder().rglob("*.py"))
-
-
-def _package_folder() -> Path:
-    return Path(mlship_runtime.__file__).parent
+    def _reader(self) -> tuple[list[str], bytes]:
+        """How a command that reads is started, and what is sent before its request: with the ground floor
+        that is there, or else with one in memory."""
+        if self.host.ground_floor:
+            return [self.host.ground_floor], b""
+        if self._boot is None:
+            self._boot = self._installed()
+        if self._boot:
+            return [self._boot], b""
+        return ["-c", ground_floor.IN_MEMORY], ground_floor.archive()

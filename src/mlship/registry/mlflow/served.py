@@ -15,7 +15,7 @@ from typing import Any
 
 from mlship.bundle.exchange.layout import INDEX_PATH, LAYOUT, LAYOUT_PATH, Index, blob_path, write_index
 from mlship.digest import sha256
-from mlship.host.site import ground_floor
+from mlship.host import ground_floor
 from mlship_runtime.bundle.spec import Spec, TensorSpec
 
 MLMODEL = "MLmodel"
@@ -120,7 +120,7 @@ def tags(spec: Spec) -> dict[str, str]:
 def _floor() -> bytes:
     """The ground floor as one file that Python imports from; the same bytes for the same content."""
     made = io.BytesIO()
-    sources = ground_floor()
+    sources = ground_floor.files()
     root = min(len(path.parents) for path in sources)
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as file:
         for path in sources:
