@@ -158,6 +158,29 @@ def test_plain_progress_overwrites_nothing_and_tells_now_and_then(capsys, monkey
     )
 
 
+def test_the_rate_of_a_phase_is_told_at_its_end(capsys, monkeypatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(shown.time, "monotonic", lambda: now[0])
+    lines = shown.Lines()
+    for name, unit, amount, seconds in (
+        ("checking", "items", 20, 5.0),
+        ("hashing", "bytes", 9_000_000, 0.5),  # too short to say anything
+        ("sending", "bytes", 9_000_000, 3.0),
+        ("nothing", "bytes", 0, 3.0),
+    ):
+        lines.phase(name, amount, unit=unit)
+        lines.advance(amount)
+        now[0] += seconds
+    lines.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "checking ...",
+        "hashing ...",
+        "sending ...",
+        "sending: 9.0 MB, 3.0 MB/s",
+        "nothing ...",
+    ]
+
+
 def test_every_view_is_of_a_result_that_exists() -> None:
     modules = [
         import_module(f"mlship.ops.{module.name}") for module in pkgutil.iter_modules(mlship.ops.__path__)

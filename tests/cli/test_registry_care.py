@@ -28,7 +28,7 @@ def team(tmp_path: Path) -> str:
 
 def test_copy_one(team: str, run, tmp_path: Path) -> None:
     ended = run("copy", "team/churn:1.0", f"dir://{tmp_path}/mirror")
-    assert (ended.code, ended.err) == (0, "copying churn ...\n")
+    assert (ended.code, ended.err) == (0, "checking churn ...\nhashing churn ...\n")
     assert ended.out.splitlines()[0] == f"in dir://{tmp_path}/mirror"
     again = run("copy", "team/churn:1.0", f"dir://{tmp_path}/mirror", "--json").envelope["result"]["bundles"]
     assert [(one["digest"], one["sentBlobs"]) for one in again] == [(team, 0)]

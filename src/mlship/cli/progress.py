@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+WORTH_A_RATE = 1.0  # seconds of a phase after which its end is told
 PAUSE = 10.0  # seconds between two plain lines about the same phase
 MEBI = 1 << 20
 PLAIN_COLUMNS = 4  # of a bar: spinner, name, bar, share; then the rate, where there is one
@@ -47,6 +48,7 @@ class Lines:
         sys.stderr.flush()
 
     def phase(self, name: str, total: int | None = None, *, unit: Unit = "items") -> None:
+        self._end()
         self._name, self._total, self._done, self._told = name, total, 0, time.monotonic()
         self._unit, self._since = unit, self._told
         self.say(f"{name} ...")
@@ -68,8 +70,15 @@ class Lines:
             return ""
         return f", {self._done / (now - self._since) / 1e6:.1f} MB/s"
 
+    def _end(self) -> None:
+        """What took long enough to have a rate is told once more, as a whole."""
+        now = time.monotonic()
+        if self._unit == "bytes" and self._done and now - self._since >= WORTH_A_RATE:
+            self.say(f"{self._name}: {self._done / 1e6:.1f} MB{self._rate(now)}")
+        self._done = 0
+
     def close(self) -> None:
-        """Nothing: every line is complete."""
+        self._end()
 
 
 class Bars:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from mlship.progress import SILENT, Progress
+from mlship.progress import SILENT, Progress, Unit
 
 AT_ONCE = 4  # streams; each holds a few MiB
 _LOOK = 0.2  # seconds between two looks of the thread that waits, so that Ctrl-C gets through
@@ -36,9 +36,9 @@ class Flow:
             yield chunk
             self.advance(len(chunk))
 
-    def begin(self, phase: str, total: int) -> None:
-        """A new phase of so many bytes."""
-        self._progress.phase(phase, total, unit="bytes")
+    def begin(self, phase: str, total: int, *, unit: Unit = "bytes") -> None:
+        """A new phase of so many bytes, or items."""
+        self._progress.phase(phase, total, unit=unit)
 
     def content(self, opened: Callable[[], Iterable[bytes]]) -> Iterable[bytes]:
         """What `opened` gives, `through` this flow: anew each time it is gone through, and counted once."""

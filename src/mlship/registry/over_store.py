@@ -148,6 +148,10 @@ class StoreRegistry:
     def file_of_blob(self, name: str, digest: str) -> Path | None:
         return self.store.file_of(keys.blob(digest)) if isinstance(self.store, FolderStore) else None
 
+    @property
+    def takes_files(self) -> bool:
+        return isinstance(self.store, FolderStore)
+
     def adopt_blob(self, name: str, digest: str, size: int, file: Path) -> bool:
         if not isinstance(self.store, FolderStore):
             return self.write_blob(name, digest, size, chunks_of(file))

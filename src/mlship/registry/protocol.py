@@ -117,7 +117,10 @@ class HasFiles(Protocol):
 
 @runtime_checkable
 class TakesFiles(Protocol):
-    """A registry that can take a file of this machine without copying it."""
+    """A registry that can take a file of this machine without copying it, where `takes_files` says so."""
+
+    @property
+    def takes_files(self) -> bool: ...
 
     def adopt_blob(self, name: str, digest: str, size: int, file: Path) -> bool:
         """`write_blob` of a file, hashed before it is taken."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from mlship.bundle.exchange.layout import carried, chosen
 from mlship.bundle.fault import as_bundle_error, damage_placed
@@ -113,11 +114,13 @@ def copy(
 
 def _absent(destination: Registry, name: str, blobs: Sequence[Descriptor], flow: Flow) -> list[Descriptor]:
     """The blobs that are not there, in their order."""
+    flow.begin(f"checking {name}", len(blobs), unit="items")
     found: set[str] = set()
 
     def ask(blob: Descriptor) -> None:
         if not destination.has_blob(name, blob.digest):
             found.add(blob.digest)
+        flow.advance(1)
 
     flow.each(ask, blobs)
     return [blob for blob in blobs if blob.digest in found]
@@ -144,7 +147,10 @@ def _copy_blobs(
     source: Registry, destination: Registry, name: str, blobs: Sequence[Descriptor], flow: Flow
 ) -> list[Descriptor]:
     """Bring `blobs` over; those that were sent, and not mounted."""
-    flow.begin(f"copying {name}", sum(blob.size for blob in blobs))
+    if not blobs:
+        return []
+    doing = "sending" if _taken(source, destination, name, blobs[0]) is None else "hashing"
+    flow.begin(f"{doing} {name}", sum(blob.size for blob in blobs))
     sent: list[Descriptor] = []
 
     def move(blob: Descriptor) -> None:
@@ -160,13 +166,20 @@ def _copy_blobs(
 
 def _copy_blob(source: Registry, destination: Registry, name: str, blob: Descriptor, flow: Flow) -> None:
     with damage_placed(source.url, blob):
-        file = source.file_of_blob(name, blob.digest) if isinstance(source, HasFiles) else None
+        file = _taken(source, destination, name, blob)
         if file is not None and isinstance(destination, TakesFiles):
             destination.adopt_blob(name, blob.digest, blob.size, file)
             flow.advance(blob.size)
             return
         content = flow.content(lambda: source.read_blob(name, blob.digest, blob.size))
         destination.write_blob(name, blob.digest, blob.size, content)
+
+
+def _taken(source: Registry, destination: Registry, name: str, blob: Descriptor) -> Path | None:
+    """The file of `blob`, if the destination takes it as it is."""
+    if isinstance(source, HasFiles) and isinstance(destination, TakesFiles) and destination.takes_files:
+        return source.file_of_blob(name, blob.digest)
+    return None
 
 
 def _copy_attachments(source: Registry, destination: Registry, name: str, digest: str) -> int:

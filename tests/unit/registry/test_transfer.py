@@ -42,7 +42,7 @@ class Counted:
     def say(self, text: str) -> None: ...
 
     def phase(self, name: str, total: int | None = None, *, unit: Unit = "items") -> None:
-        self.total = total
+        self.total, self.done = total, 0
 
     def advance(self, amount: int = 1) -> None:
         self.done += amount

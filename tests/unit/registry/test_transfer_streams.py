@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sample_bundle import make_bundle
@@ -14,7 +15,8 @@ from mlship.errors import BundleError, RegistryError
 from mlship.progress import Progress, Silent, Unit
 from mlship.registry.flow import AT_ONCE, Flow
 from mlship.registry.over_store import StoreRegistry, open_folder
-from mlship.registry.transfer import _absent, _copy_blobs
+from mlship.registry.transfer import _absent, _copy_blobs, copy
+from mlship.store.protocol import Store
 from mlship_runtime.bundle.manifest import Descriptor, read_manifest
 
 
@@ -144,3 +146,54 @@ def test_ctrl_c_gets_through(source: StoreRegistry, far: Far, blobs: list[Descri
         assert time.monotonic() < end
         time.sleep(0.02)
     assert lacking(far, "churn", blobs) == blobs
+
+
+class Phases(Silent):
+    """Each phase with its total, and in which steps the last of them came on."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int | None, Unit]] = []
+        self.steps: list[int] = []
+
+    def phase(self, name: str, total: int | None = None, *, unit: Unit = "items") -> None:
+        self.seen.append((name, total, unit))
+        self.steps = []
+
+    def advance(self, amount: int = 1) -> None:
+        self.steps.append(amount)
+
+
+class Elsewhere:
+    """A store that is no folder of this machine, for all that one can tell."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_the_phases_of_a_copy(tmp_path: Path) -> None:
+    source, near = open_folder(f"dir://{tmp_path}/one"), open_folder(f"dir://{tmp_path}/two")
+    far = StoreRegistry(Elsewhere(open_folder(f"dir://{tmp_path}/three").store))  # type: ignore[arg-type]
+    digest = make_bundle(source)
+    manifest = read_manifest(source.read_manifest("churn", digest))
+    count, total = len(manifest.blobs), sum(blob.size for blob in manifest.blobs)
+    for destination, doing in ((near, "hashing churn"), (far, "sending churn")):
+        progress = Phases()
+        copy(source, destination, "churn", digest, progress=progress)
+        assert progress.seen == [("checking churn", count, "items"), (doing, total, "bytes")]
+        assert sum(progress.steps) == total
+        again = Phases()
+        copy(source, destination, "churn", digest, progress=again)
+        assert (again.seen, again.steps) == ([("checking churn", count, "items")], [1] * count)
+
+
+def test_what_goes_to_a_store_elsewhere_keeps_to_the_rate(tmp_path: Path) -> None:
+    """Also out of a folder, whose files another folder would take as they are."""
+    source = open_folder(f"dir://{tmp_path}/one")
+    far = StoreRegistry(Elsewhere(open_folder(f"dir://{tmp_path}/two").store))  # type: ignore[arg-type]
+    digest = make_bundle(source, model=b"m" * 40_000)
+    began = time.monotonic()
+    copy(source, far, "churn", digest, rate=80_000)
+    assert time.monotonic() - began > 0.25  # each piece waits for those before it
