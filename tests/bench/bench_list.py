@@ -23,10 +23,11 @@ def main() -> int:
 
     from mlship.registry.listing import listed
     from mlship.registry.over_store import StoreRegistry
+    from mlship.store.asking import Patience
 
     with s3_cloud() as cloud:
         os.environ.update(cloud.environment())
-        registry = StoreRegistry(cloud.store(cloud.fresh()))
+        registry = StoreRegistry(cloud.store(cloud.fresh(), patience=Patience()))
         published(registry)
         requests, seconds = [], []
         for _ in range(ROUNDS):

@@ -10,6 +10,7 @@ from many_bundles import MADE, MOST, published
 
 from mlship.ops.list import _entries
 from mlship.registry.over_store import StoreRegistry
+from mlship.store.asking import Patience
 
 
 class Counted:
@@ -76,7 +77,7 @@ def test_any_store() -> None:
 @pytest.mark.parametrize("cloud", ["s3", "azblob"], indirect=True)
 def test_the_clouds(cloud: Any) -> None:
     """Through a proxy that counts."""
-    registry = StoreRegistry(cloud.store(cloud.fresh()))
+    registry = StoreRegistry(cloud.store(cloud.fresh(), patience=Patience()))
     published(registry)
 
     def requests() -> int:
