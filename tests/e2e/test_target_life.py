@@ -232,11 +232,11 @@ def kill_at(home: Path, verb: str, registry: str, subject: str = "") -> None:
     assert child.returncode == -signal.SIGKILL
 
 
-def test_status_names_a_process_that_hangs(run: Run, own_home: Path) -> None:
+def test_status_names_a_process_that_hangs_and_doctor_one_that_died(run: Run, own_home: Path) -> None:
     deployed(run, "conform:first")
     (log,) = own_home.rglob("supervisor.log")
     events = [json.loads(line) for line in log.read_text().splitlines()]
-    (pid,) = (event["pid"] for event in events if event["event"] == "worker ready")
+    pid = next(event["pid"] for event in events if event["event"] == "worker ready")
     os.kill(pid, signal.SIGSTOP)
     code, said = run("status", "local")
     os.kill(pid, signal.SIGCONT)
@@ -244,6 +244,14 @@ def test_status_names_a_process_that_hangs(run: Run, own_home: Path) -> None:
     (problem,) = said["result"]["problems"]
     assert problem.startswith(f"process {pid} of the live release does not answer")
     assert run("status", "local")[1]["result"]["problems"] == []
+    os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 60
+    while (found := run("doctor", "local"))[0] != 0 and time.monotonic() < end:
+        time.sleep(0.2)
+    checks = {check["name"]: check for check in found[1]["result"]["checks"]}
+    assert checks["restarts"]["detail"].startswith("1 (1 died); ")
+    assert checks["restarts"]["detail"].endswith(f" process {pid} was killed by signal 9")
+    assert {"workers", "memory", "open files", "queue", "golden examples"} <= set(checks)
 
 
 def test_of_two_deploys_at_once_one_names_the_other(

@@ -10,6 +10,7 @@ import msgspec
 _SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(kB|MB|GB)")
 _UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9}
 Size = Annotated[str, msgspec.Meta(pattern="^" + _SIZE.pattern + "$", title="200 MB")]
+SizeOrNone = Annotated[str, msgspec.Meta(pattern=f"^(?:{_SIZE.pattern})?$", title="200 MB, or empty")]
 
 
 def bytes_of(text: str) -> int | None:

@@ -16,8 +16,11 @@ from mlship.errors import MlshipError
 from mlship.ops.context import Context
 from mlship.ops.service import Service, open_service
 from mlship.result import Result
+from mlship.target.deployment import Vitals
 from mlship_runtime.client import Request
 from mlship_runtime.supervision.probe import DIGEST_HEADER
+
+_ENDS = 3  # of workers, that are told
 
 
 class Check(Result, frozen=True, kw_only=True):
@@ -74,9 +77,33 @@ def _target(service: Service) -> list[Check]:
         return [*checks, Check(name="release", ok=False, detail="nothing is live", fix="mlship deploy")]
     state = f"release {live.number} of {live.reference} is {live.state}"
     checks.append(Check(name="release", ok=seen.healthy, detail="; ".join((state, *seen.problems))))
+    if seen.vitals is not None:
+        checks += _vitals(seen.vitals)
     if live.state == "serving":
         checks.append(_tried("digest served", lambda: _served(service, live.digest)))
         checks.append(_tried("golden examples", lambda: _golden(service, live.number)))
+    return checks
+
+
+def _vitals(vitals: Vitals) -> list[Check]:
+    """What the processes hold, and how often they had to be replaced: told, for a person to judge."""
+    serving = sum(worker.state == "serving" for worker in vitals.workers)
+    total = sum(vitals.restarts.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(vitals.restarts.items()))
+    restarts = "; ".join((f"{total} ({reasons})", *vitals.ends[-_ENDS:])) if total else "none"
+    checks = [
+        Check(name="workers", ok=serving > 0, detail=f"{serving} of {len(vitals.workers)} serve"),
+        Check(name="restarts", ok=True, detail=restarts),
+    ]
+    over = f", of at most {_megabytes(vitals.ceiling)} each" if vitals.ceiling else ""
+    held = [_megabytes(worker.memory) for worker in vitals.workers if worker.memory is not None]
+    opened = [str(worker.descriptors) for worker in vitals.workers if worker.descriptors is not None]
+    if held:
+        checks.append(Check(name="memory", ok=True, detail=", ".join(held) + over))
+    if opened:
+        checks.append(Check(name="open files", ok=True, detail=", ".join(opened)))
+    if vitals.waiting is not None:
+        checks.append(Check(name="queue", ok=True, detail=f"{vitals.waiting} connections wait"))
     return checks
 
 
@@ -93,6 +120,10 @@ def _golden(service: Service, release: int) -> str:
     if not proof.holds:
         raise MlshipError(f"{len(proof.differences)} answers differ", cause=proof.differences[0])
     return f"{proof.rows} rows answered as at build, largest error {proof.max_abs:.1e}"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"
 
 
 def _folder(name: str, folder: Path) -> Check:

@@ -69,10 +69,34 @@ class Endpoint(Result, frozen=True, kw_only=True):
     url: str
 
 
+class WorkerState(Result, frozen=True, kw_only=True):
+    """One process of the live release; `memory` (bytes of its own) and `descriptors` (open files and
+    connections) are None where the host does not tell."""
+
+    pid: int
+    state: State
+    memory: int | None = None
+    descriptors: int | None = None
+
+
+class Vitals(Result, frozen=True, kw_only=True):
+    """How the live release fares. `restarts`: workers that had to be replaced, by reason (died, hung, memory,
+    late); `ends` tell of the last ones. `ceiling`: bytes that a worker may hold. `waiting`: connections that
+    no worker has accepted yet.
+    """
+
+    workers: tuple[WorkerState, ...] = ()
+    restarts: dict[str, int] = {}
+    ends: tuple[str, ...] = ()
+    ceiling: int | None = None
+    waiting: int | None = None
+
+
 class Deployment(Result, frozen=True, kw_only=True):
     """What a target runs now, as observed there; nothing of it is remembered on this side.
 
     `left`: something that no service uses is still there, which a purge removes.
+    `vitals`: of the live release, where the target can tell.
     `present`: digests of layers that need no sending. `last_number`: the highest release number ever given.
     `facts`: what only the adapter understands (addresses, process numbers).
     """
@@ -87,6 +111,7 @@ class Deployment(Result, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
     exists: bool = False
     left: bool = False
+    vitals: Vitals | None = None
     facts: dict[str, Any] = {}
 
     def release(self, number: int | None) -> ReleaseState | None:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from mlship.errors import TargetError
 from mlship.host.protocol import Host
 from mlship.host.site import Site
-from mlship.target.deployment import Deployment, Endpoint, LayerRef, Problem, Proof, ReleaseState, Wanted
+from mlship.target.deployment import (
+    Deployment,
+    Endpoint,
+    LayerRef,
+    Problem,
+    Proof,
+    ReleaseState,
+    Vitals,
+    Wanted,
+    WorkerState,
+)
 from mlship.target.hosted_plan import plan_hosted
 from mlship.target.hosted_settings import HostedSettings
 from mlship.target.plan import Action
@@ -81,6 +91,7 @@ class HostedAdapter:
             problems=_problems(live, supervised, silent),
             exists=bool(seen["service"]),
             left=seen["left"],
+            vitals=_vitals(seen),
             facts={
                 "supervisor": supervised,
                 "incoming": seen["incoming"],
@@ -248,6 +259,22 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _vitals(seen: Mapping[str, Any]) -> Vitals | None:
+    """Of the live release; supervisors of before told nothing of it."""
+    live = next((release for release in seen["releases"] if release["number"] == seen["live"]), None)
+    if live is None:
+        return None
+    known = ("pid", "state", "memory", "descriptors")
+    ends = live["health"]["ends"]
+    return Vitals(
+        workers=tuple(WorkerState(**{key: worker[key] for key in known}) for worker in live["workers"]),
+        restarts=live["health"]["restarts"],
+        ends=tuple(f"{end['time']} process {end['pid']} {end['detail']}" for end in ends),
+        ceiling=live["ceiling"],
+        waiting=seen["waiting"],
+    )
 
 
 def _silent(seen: Mapping[str, Any]) -> list[int]:

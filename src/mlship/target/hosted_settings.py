@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from mlship.config.limits import ServingLimits
+from mlship.config.sizes import SizeOrNone, bytes_of
 from mlship.digest import sha256
 from mlship.result import to_json
 
@@ -14,15 +15,18 @@ from mlship.result import to_json
 class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One commented example of each stands in targets/<name>/example.toml.
 
-    Times are in seconds. `port` 0 = a free one, chosen once and kept; `python` empty = found by the
-    bundle's platform; `environment` is all that a release sees of it, besides PATH, LANG and TMPDIR.
+    Times are in seconds. `port` 0 = a free one, chosen once and kept; `workers` 0 = one for each processor;
+    `hang_timeout` 0 = never; `memory` empty = what the host's control group allows; `python` empty = found by
+    the bundle's platform; `environment` is all that a release sees of it, besides PATH, LANG and TMPDIR.
     """
 
     port: int = 0
     host: str = "127.0.0.1"
-    workers: int = 1
+    workers: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    memory: SizeOrNone = ""
     ready_timeout: float = 60.0
     drain_timeout: float = 75.0
+    hang_timeout: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     python: str = ""
     base: str = ""
     environment: dict[str, str] = {}
@@ -34,8 +38,10 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """
         return {
             "workers": self.workers,
+            "memory": bytes_of(self.memory) or 0,
             "readyTimeout": self.ready_timeout,
             "drainTimeout": self.drain_timeout,
+            "hangTimeout": self.hang_timeout,
             "environment": sorted(self.environment),
             "environmentDigest": self.environment_digest,
             **({"limits": self.limits.as_set()} if self.limits.as_set() else {}),

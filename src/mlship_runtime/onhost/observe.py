@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.files import read_numbered
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import NoAnswer, Unreachable, fault_of, request
+from mlship_runtime.supervision.health import descriptors_of, memory_of, read_health
 from mlship_runtime.supervision.layout import Layout, WorkerSockets
 from mlship_runtime.supervision.live import Live, read_live
 from mlship_runtime.supervision.probe import digest_on_socket
@@ -39,6 +41,7 @@ def do_observe(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
         "live": live.release,
         "host": known.get("host"),
         "port": known.get("port"),
+        "waiting": known.get("waiting") if supervisor else None,
         "layers": sorted(
             f"sha256:{path.name}" for path in layout.site.layers.glob("*") if len(path.name) == 64
         ),
@@ -101,13 +104,17 @@ def _release(layout: Layout, number: int, running: dict[str, Any] | None, live: 
         "error": str(fault_of(error)) if error else None,
         "errorKind": error["kind"] if error else None,
         "workers": [_asked(worker) for worker in workers if worker["pid"] is not None],
+        "ceiling": running.get("ceiling") if running else None,
+        "health": asdict(read_health(layout.health(number))),
         "logs": str(layout.log(number)),
     }
 
 
 def _asked(worker: dict[str, Any]) -> dict[str, Any]:
-    """A worker with `answers`: whether one that serves answers HTTP, for its state does not show a hang."""
-    return {**worker, "answers": worker["state"] != "serving" or _answers(worker["socket"])}
+    """A worker with what it holds, and `answers`: whether one that serves answers HTTP, for its state does
+    not show a hang."""
+    holds = {"memory": memory_of(worker["pid"]), "descriptors": descriptors_of(worker["pid"])}
+    return {**worker, **holds, "answers": worker["state"] != "serving" or _answers(worker["socket"])}
 
 
 def _answers(socket: str) -> bool:

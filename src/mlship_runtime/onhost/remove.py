@@ -80,7 +80,14 @@ def _forget(layout: Layout, number: int) -> None:
         remove(layout.record(number))
         sync_folder(layout.releases)
     log = layout.log(number)
-    for path in (log, log.with_name(log.name + ".old"), layout.failure(number), layout.counters(number)):
+    health = layout.health(number)
+    for path in (
+        log,
+        log.with_name(log.name + ".old"),
+        layout.failure(number),
+        layout.counters(number),
+        health,
+    ):
         remove(path)
 
 

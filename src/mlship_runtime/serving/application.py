@@ -74,6 +74,10 @@ class Application:
         self._refused = self._metrics.route("refused")
         self._routes = self._all_routes(spec.name, digest)
 
+    def tell_restarts(self, restarts: Callable[[], Mapping[str, int]]) -> None:
+        """Show in the metrics how many workers of the release were replaced, by reason."""
+        self._metrics.restarts = restarts
+
     def answer(self, method: bytes, target: bytes, headers: _Headers, body: bytes) -> Answer:
         """The answer to one request; see `answer.Application`."""
         started = perf_counter()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Callable
 
 from mlship_runtime.serving.counters import Counters
 
@@ -75,8 +76,9 @@ class Gauge:
 
 
 class Metrics:
-    """Everything that `/metrics` shows. `build` are the labels of `mlship_build_info`. Each worker of a
-    release makes the same figures in the same order."""
+    """Everything that `/metrics` shows. `build` are the labels of `mlship_build_info`; `restarts` tells how
+    many workers of the release were replaced, by reason. Each worker of a release makes the same figures in the
+    same order."""
 
     def __init__(self, model: str, version: str, build: dict[str, str], counters: Counters) -> None:
         self._labels = _labelled({"model": model, "version": version})
@@ -85,6 +87,7 @@ class Metrics:
         self._routes: dict[str, RouteMetrics] = {}
         self.connections = Gauge(counters)
         self.model_durations = Histogram(counters)
+        self.restarts: Callable[[], Mapping[str, int]] = dict
 
     def route(self, name: str) -> RouteMetrics:
         """The metrics of a route, made when first asked for."""
@@ -102,6 +105,11 @@ class Metrics:
         yield f"mlship_build_info{{{self._build}}} 1"
         yield from _head("mlship_connections", "gauge", "Open connections.")
         yield f"mlship_connections{{{self._labels}}} {int(totals[self.connections.at])}"
+        yield from _head(
+            "mlship_worker_restarts_total", "counter", "Workers of the release that were replaced."
+        )
+        for reason, count in self.restarts().items():
+            yield f'mlship_worker_restarts_total{{{self._labels},reason="{reason}"}} {count}'
         yield from _head("mlship_requests_total", "counter", "Requests answered.")
         for name, counts in codes.items():
             for code, count in counts.items():

@@ -143,6 +143,10 @@ class Layout:
         """Why the release did not become ready; written by worker or supervisor, gone at the next start."""
         return self.logs / f"{number}.error.json"
 
+    def health(self, number: int) -> Path:
+        """How often its workers were replaced, and why; written by the supervisor, read by all."""
+        return self.logs / f"{number}.health.json"
+
     @property
     def run(self) -> Path:
         """The folder of the sockets, the same for every caller whatever its environment."""

@@ -1,4 +1,5 @@
-"""One release as the supervisor runs it: a worker per slot, replaced when it dies once it was ready."""
+"""One release as the supervisor runs it: a worker per slot, replaced when it dies, hangs or takes too much
+memory once the release was ready."""
 
 from __future__ import annotations
 
@@ -6,30 +7,21 @@ import asyncio
 import socket
 from typing import Any, Callable
 
+from mlship_runtime.capacity import ceiling_of, worker_count
 from mlship_runtime.errors import NotReady, RuntimeFault, SiteError
-from mlship_runtime.files import last_lines, read_numbered, write_json
-from mlship_runtime.supervision.control import fault_data, fault_of
+from mlship_runtime.files import write_json
+from mlship_runtime.supervision.control import fault_data
 from mlship_runtime.supervision.eventlog import EventLog
+from mlship_runtime.supervision.health import DIED, HUNG, LATE, MEMORY, read_health
 from mlship_runtime.supervision.layout import Layout
+from mlship_runtime.supervision.slot import Slot, ending
 from mlship_runtime.supervision.spawn import launch_worker
+from mlship_runtime.supervision.unready import late, reason, too_large
+from mlship_runtime.supervision.watch import Watch
 from mlship_runtime.supervision.worker_handle import WorkerHandle
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart, of the second in a row and at most
 _SOUND = 10.0  # seconds of service after which a death counts as the first one again
-
-
-class Slot:
-    """The place of worker `index`."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.handle: WorkerHandle | None = None
-        self.restarts = 0
-        self.task: asyncio.Task[None] | None = None
-
-    @property
-    def ready(self) -> bool:
-        return self.handle is not None and self.handle.state in ("ready", "serving")
 
 
 class RunningRelease:
@@ -43,6 +35,7 @@ class RunningRelease:
         python: str,
         events: EventLog,
         spawned: Callable[[WorkerHandle], None],
+        see_off: Callable[[WorkerHandle, WorkerHandle | None, float], None],
     ) -> None:
         self.layout, self.record = layout, record
         self.number = int(record["number"])
@@ -50,10 +43,16 @@ class RunningRelease:
         self.accepting = False
         self.proven = False
         self.error: RuntimeFault | None = None
-        self._listener, self._events, self._spawned = listener, events, spawned
-        self._python = str(record["settings"].get("python") or python)
-        self.ready_timeout = float(record["settings"].get("readyTimeout", 60))
-        self._slots = [Slot(index) for index in range(max(1, int(record["settings"].get("workers", 1))))]
+        self._listener, self._events, self._spawned, self._see_off = listener, events, spawned, see_off
+        settings = record["settings"]
+        self._python = str(settings.get("python") or python)
+        self.ready_timeout = float(settings.get("readyTimeout", 60))
+        self._hang = float(settings.get("hangTimeout", 0))
+        count = worker_count(int(settings.get("workers", 1)))
+        self.ceiling = ceiling_of(int(settings.get("memory", 0)), count)
+        self._slots = [Slot(index) for index in range(count)]
+        self._health = read_health(layout.health(self.number))
+        self._bounds: set[asyncio.Task[None]] = set()
         self._settled: asyncio.Future[RuntimeFault | None] | None = None
 
     @property
@@ -76,7 +75,7 @@ class RunningRelease:
             return "failed"
         if not self._slots:
             return "stopped"
-        if self.accepting and any(handle.state == "serving" for handle in self.handles):
+        if self.accepting and any(handle.state == "serving" for handle in self._all_handles()):
             return "serving"
         return "ready" if self.all_ready else "starting"
 
@@ -110,7 +109,7 @@ class RunningRelease:
 
     def detach(self, why: RuntimeFault | None = None) -> list[WorkerHandle]:
         """Give up the slots without ending their workers; returns those. They are not replaced any more."""
-        handles = self.handles
+        handles = self._all_handles()
         for slot in self._slots:
             if slot.task and slot.task is not asyncio.current_task():
                 slot.task.cancel()
@@ -134,6 +133,11 @@ class RunningRelease:
             found.append(entry)
         return found
 
+    def _all_handles(self) -> list[WorkerHandle]:
+        """With those that are to leave as soon as another one has taken over."""
+        leaving = [slot.leaving for slot in self._slots if slot.leaving]
+        return self.handles + [handle for handle in leaving if not handle.gone.is_set()]
+
     async def _keep(self, slot: Slot) -> None:
         """Hold one slot filled for as long as the release is wanted."""
         deaths = 0
@@ -145,31 +149,69 @@ class RunningRelease:
                 return self._fail(
                     SiteError("the release cannot be started", cause=str(error), fix="Set `python`")
                 )
-            late = await self._one_life(handle)
-            self._events.note("worker ended", release=self.number, pid=handle.pid, exit=handle.exit_code)
+            fault, why = await self._one_life(slot, handle)
+            self._events.note(
+                "worker ended", release=self.number, pid=handle.pid, exit=handle.exit_code, why=why
+            )
             if not self.proven:
-                return self._fail(late or self._reason(handle))
+                return self._fail(fault or reason(self.layout, handle))
+            self._count(why, handle)
             sound = asyncio.get_running_loop().time() - began > _SOUND
             slot.handle, deaths = None, 0 if sound else deaths + 1
             self._unsettle()
             slot.restarts += 1
-            await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** max(0, deaths - 1)))
+            if deaths > 1:
+                await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (deaths - 2)))
 
-    async def _one_life(self, handle: WorkerHandle) -> RuntimeFault | None:
-        """From start to end of one worker; returns a fault if it was killed because it never became ready."""
+    async def _one_life(self, slot: Slot, handle: WorkerHandle) -> tuple[RuntimeFault | None, str]:
+        """From start to end of one worker, or until it must be replaced: the fault, if it never became ready,
+        and the reason."""
         try:
             await asyncio.wait_for(handle.until_ready(), self.ready_timeout)
+            if not self.proven and (fault := too_large(handle, self.ceiling)):
+                handle.kill()
+                return fault, MEMORY
             if self.accepting:
                 await handle.accept()
         except asyncio.TimeoutError:
             handle.kill()
-            return self._late()
+            return late(self.layout, self.number, self.ready_timeout), LATE
         except NotReady:  # it ended, or hangs: in that case it must not stay
             handle.kill()
-        else:
-            self._note_ready(handle)
-        await handle.gone.wait()
-        return None
+            await handle.gone.wait()
+            return None, DIED
+        self._note_ready(handle)
+        self._relieve(slot, handle)
+        why = await Watch(handle, self._hang, self.ceiling).until_over()
+        if why == HUNG:
+            await handle.end_hung()
+        elif why == MEMORY:
+            slot.leaving = handle
+            self._bound(handle)
+        return None, why
+
+    def _relieve(self, slot: Slot, heir: WorkerHandle) -> None:
+        """Let the worker go that has waited for its successor."""
+        leaving, slot.leaving = slot.leaving, None
+        if leaving is not None:
+            self._see_off(leaving, heir, self.drain_timeout)
+
+    def _bound(self, handle: WorkerHandle) -> None:
+        """Watch a worker that has no slot any more until it is gone."""
+        task = asyncio.ensure_future(Watch(handle, self._hang, self.ceiling).bound())
+        self._bounds.add(task)
+        task.add_done_callback(self._bounds.discard)
+
+    def _count(self, why: str, handle: WorkerHandle) -> None:
+        """Write down, for all to see, that a worker had to be replaced."""
+        detail = {DIED: ending(handle.exit_code), LATE: f"was not ready after {self.ready_timeout:g} s"}
+        detail[HUNG] = f"did nothing for {self._hang:g} s"
+        detail[MEMORY] = f"held more than {(self.ceiling or 0) >> 20} MiB"
+        self._health.note(why, handle.pid, detail[why])
+        try:
+            self._health.write(self.layout.health(self.number))
+        except OSError as error:
+            self._events.note("health not written", release=self.number, error=error)
 
     def _note_ready(self, handle: WorkerHandle) -> None:
         self._events.note("worker ready", release=self.number, pid=handle.pid, index=handle.index)
@@ -206,30 +248,3 @@ class RunningRelease:
     def _settle(self, fault: RuntimeFault | None) -> None:
         if self._settled and not self._settled.done():
             self._settled.set_result(fault)
-
-    def _late(self) -> RuntimeFault:
-        return NotReady(
-            f"release {self.number} was not ready after {self.ready_timeout:g} s",
-            cause=(last_lines(self.layout.log(self.number), 1) or ["it wrote no log"])[0],
-            fix=f"Look at mlship logs --release {self.number}, or raise `ready_timeout`",
-        )
-
-    def _reason(self, handle: WorkerHandle) -> RuntimeFault:
-        """Why a worker ended before it was ready: what it wrote down, else how it ended."""
-        written = read_numbered(self.layout.failure(self.number))
-        if written:
-            return fault_of(written.get("error") or {})
-        line = (last_lines(self.layout.log(self.number), 1) or ["it wrote no log"])[0]
-        return NotReady(
-            f"worker {handle.index} of release {self.number} {_ending(handle.exit_code)} before it was ready",
-            cause=line,
-            fix=f"Look at mlship logs --release {self.number}",
-        )
-
-
-def _ending(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "ended"
-    if exit_code < 0:
-        return f"was killed by signal {-exit_code}"
-    return f"ended with exit code {exit_code}"

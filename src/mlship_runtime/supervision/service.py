@@ -144,8 +144,8 @@ class Service:
         if error is None and state == "starting":  # restarts that do not succeed
             written = read_numbered(self.layout.failure(number))
             error = fault_of(written["error"]) if written else None
-        shown_error = fault_data(error) if error else None
-        return {"number": number, "state": state, "error": shown_error, "workers": workers}
+        about = {"error": fault_data(error) if error else None, "ceiling": release and release.ceiling}
+        return {"number": number, "state": state, "workers": workers, **about}
 
     def _place(self, handle: WorkerHandle) -> bool:
         number = handle.sockets.number
@@ -157,7 +157,9 @@ class Service:
 
     def _prepare(self, number: int) -> RunningRelease:
         record = read_record(self.layout.record(number))
-        return RunningRelease(self.layout, record, self.listener, self._python, self.events, self._know)
+        return RunningRelease(
+            self.layout, record, self.listener, self._python, self.events, self._know, self.see_off
+        )
 
     def _know(self, handle: WorkerHandle) -> None:
         self._known[handle.pid] = handle

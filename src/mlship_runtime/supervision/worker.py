@@ -7,19 +7,24 @@ worker that loads from one that hangs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import faulthandler
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlship_runtime.capacity import worker_count
 from mlship_runtime.errors import NotReady, RuntimeFault, SiteError
 from mlship_runtime.supervision import listening
 from mlship_runtime.supervision.control_server import ControlThread
+from mlship_runtime.supervision.health import REASONS, read_health
 from mlship_runtime.supervision.launch import check_machine, report_failure
 from mlship_runtime.supervision.layout import Layout, WorkerSockets, layout_of
 from mlship_runtime.supervision.loading import load
 from mlship_runtime.supervision.release_record import read_record
+from mlship_runtime.supervision.worker_handle import TELL
 
 if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
     from mlship_runtime.model.pipeline import Pipeline
@@ -30,6 +35,8 @@ _LAST_WORD = 0.05  # seconds for the answer to `stop` to go out
 def main(release: str, index: int, verified: str = "") -> int:
     """Serve the release in the record `release` as its worker `index`. `verified` is the digest of the tree
     that `launch` has compared a moment ago; without it that is done here."""
+    faulthandler.enable(all_threads=True)  # a crash in native code says where
+    faulthandler.register(TELL, all_threads=True)
     layout = layout_of(Path(release).parent.parent)
     record = read_record(Path(release))
     try:
@@ -39,13 +46,16 @@ def main(release: str, index: int, verified: str = "") -> int:
 
 
 class _Worker:
-    """`state` is starting, ready, serving or draining; only the main thread changes it."""
+    """`state` is starting, ready, serving or draining, `beat` counts the turns of the loop that were asked
+    for: only the main thread changes them."""
 
     def __init__(self, layout: Layout, record: dict[str, Any], index: int) -> None:
         self.state = "starting"
+        self.beat = 0
         self._record, self._index = record, index
         self._failure = layout.failure(record["number"])
         self._counters = layout.counters(record["number"])
+        self._health = layout.health(record["number"])
         self._sockets: WorkerSockets = layout.worker_sockets(record["number"], index, os.getpid())
         self._listener = listening.inherited()
         self._control = ControlThread(self._sockets.control, self._handle)
@@ -77,9 +87,9 @@ class _Worker:
             pipeline.spec.runtime.get("limits", {}), self._record["settings"].get("limits", {})
         )
         self._application = Application(pipeline, number, counters=str(self._counters), limits=limits)
-        self._server = Server(
-            self._application, limits.share(int(self._record["settings"].get("workers", 1)))
-        )
+        self._application.tell_restarts(self._restarts)
+        workers = worker_count(int(self._record["settings"].get("workers", 1)))
+        self._server = Server(self._application, limits.share(workers))
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,6 +106,9 @@ class _Worker:
         """One request; runs on the control thread."""
         verb = message.get("verb")
         if verb == "status":
+            if self._loop is not None:
+                with contextlib.suppress(RuntimeError):  # it has been closed: this process is on its way out
+                    self._loop.call_soon_threadsafe(self._turn)
             return self._status()
         if verb == "socket":
             return {"descriptor": self._listener.fileno()}
@@ -110,9 +123,17 @@ class _Worker:
         await asyncio.wrap_future(done)
         return self._status()
 
+    def _restarts(self) -> dict[str, int]:
+        return {**dict.fromkeys(REASONS, 0), **read_health(self._health).restarts}
+
+    def _turn(self) -> None:
+        self.beat += 1
+
     def _status(self) -> dict[str, Any]:
+        """Whoever asks twice learns from `beat` whether the loop has turned meanwhile."""
         release = {"release": self._record["number"], "digest": self._record["digest"]}
-        return {"state": self.state, "index": self._index, "pid": os.getpid(), **release}
+        about = {"index": self._index, "pid": os.getpid(), "beat": self.beat}
+        return {"state": self.state, **about, **release}
 
     async def _accept(self, _: dict[str, Any]) -> None:
         if self.state == "draining":

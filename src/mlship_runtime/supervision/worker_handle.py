@@ -17,6 +17,8 @@ from mlship_runtime.supervision.layout import WorkerSockets
 _POLL = 0.04  # seconds between two looks at a worker that is starting
 _TEARDOWN = 5.0  # seconds that a worker may take to end once its control connection is closed
 GRACE = 10.0  # seconds over its deadline after which a worker is killed
+TELL = signal.SIGUSR2  # a worker that gets it writes into its log what each of its threads is at
+_TELLING = 0.3  # seconds for that
 
 
 class WorkerHandle:
@@ -96,6 +98,13 @@ class WorkerHandle:
         if not self.gone.is_set():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    async def end_hung(self) -> None:
+        """End a worker that no longer does anything, and let it say in its log where it hangs."""
+        self.kill(TELL)
+        await asyncio.sleep(_TELLING)
+        self.kill()
+        await self.gone.wait()
 
     def reap(self) -> None:
         """Look whether this child has ended (after SIGCHLD)."""
