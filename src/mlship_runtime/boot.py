@@ -58,8 +58,8 @@ def _run(verb, arguments):
     if verb == "serve":
         from mlship_runtime.supervision import foreground
 
-        verified = options.get("verified", "")
-        return foreground.main(options["release"], options["host"], int(options["port"]), verified)
+        port = int(options["port"]) if "port" in options else None
+        return foreground.main(options["release"], options["host"], port, options.get("verified", ""))
     if verb == "score":
         from mlship_runtime.scoring import command
 

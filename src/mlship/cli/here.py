@@ -15,11 +15,15 @@ from mlship.result import Result
 @verb("""
     mlship serve
     mlship serve churn:1.4 --port 9000
+    mlship serve --reload
 """)
 def serve(
     run: Run,
     bundle: Bundle = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Build first, and again whenever a file of the project changes.")
+    ] = False,
 ) -> Result | None:
     """Serve a bundle in the foreground, on this machine.
 
@@ -27,7 +31,7 @@ def serve(
     """
     from mlship.ops import serve as op
 
-    run.exit_code = op.serve(run.context, bundle, port=port)
+    run.exit_code = op.serve(run.context, bundle, port=port, reload=reload)
     return None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from mlship.config.folders import cache_dir
 from mlship.errors import EXIT_INTERRUPTED, MlshipError, TargetError, UsageError
 from mlship.ops.context import Context
-from mlship.ops.serve import as_error, passed_on
+from mlship.ops.foreground import as_error, passed_on
 from mlship.ops.unpacked import unpacked_here
 from mlship.result import Result
 from mlship_runtime.errors import BadInput

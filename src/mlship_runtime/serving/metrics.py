@@ -77,8 +77,8 @@ class Gauge:
 
 class Metrics:
     """Everything that `/metrics` shows. `build` are the labels of `mlship_build_info`; `restarts` tells how
-    many workers of the release were replaced, by reason. Each worker of a release makes the same figures in the
-    same order."""
+    many workers of the release were replaced, by reason. Each worker of a release makes the same figures in
+    the same order."""
 
     def __init__(self, model: str, version: str, build: dict[str, str], counters: Counters) -> None:
         self._labels = _labelled({"model": model, "version": version})

@@ -1,6 +1,8 @@
 """One release in the foreground, without a supervisor: what `mlship serve` starts.
 
-It says on standard output, in one line, where it answers or why it does not.
+It says on standard output, in one line, where it answers or why it does not. Started with a listening socket
+as its standard input, it serves on that; on SIGTERM it passes its connections to the release that listens at
+the Unix socket named in the file `heir` beside its record, if there is one.
 """
 
 from __future__ import annotations
@@ -27,17 +29,19 @@ if TYPE_CHECKING:  # what comes with the bundle is imported after it was verifie
 _DRAIN = 5.0  # seconds for open connections after the first signal
 
 
-def main(release: str, host: str, port: int, verified: str = "") -> int:
-    """Serve the release in the record `release` on `host`:`port` until SIGTERM or SIGINT: first verify it,
-    then become its own code, which is told the digest of the tree that was `verified`."""
+def main(release: str, host: str, port: int | None, verified: str = "") -> int:
+    """Serve the release in the record `release` on `host`:`port` (no port: on standard input) until
+    SIGTERM or SIGINT: first verify it, then become its own code, which is told the digest of the tree that
+    was `verified`."""
     try:
         record = read_record(Path(release))
         if not verified:
-            options = ["--release", release, "--host", host, "--port", str(port)]
+            options = ["--release", release, "--host", host]
+            options += ["--port", str(port)] if port is not None else []
             command = own_command(record, sys.pycache_prefix, "serve", options)
             os.execv(command[0], command)  # noqa: S606  no shell: the interpreter that runs this
         check_machine(record)
-        listener = listening.bind(host, port)
+        listener = socket.socket(fileno=os.dup(0)) if port is None else listening.bind(host, port)
         pipeline = load(record, verified)
     except RuntimeFault as fault:
         _say({"ok": False, "error": fault_data(fault)})
@@ -45,11 +49,32 @@ def main(release: str, host: str, port: int, verified: str = "") -> int:
         return fault.exit_code
     from mlship_runtime.serving import server
 
-    server.run(_serve(pipeline, listener, record))
+    server.run(_serve(pipeline, listener, record, Path(release).parent if port is None else None))
     return 0
 
 
-async def _serve(pipeline: Pipeline, listener: socket.socket, record: dict[str, Any]) -> None:
+def heir_file(folder: Path) -> Path:
+    """Where the release whose record lies in `folder` finds the name of its heir's Unix socket."""
+    return folder / "heir"
+
+
+def heir_of(folder: Path) -> str | None:
+    """The Unix socket to which connections are to be passed, None if they are to be ended."""
+    try:
+        return heir_file(folder).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def handover_socket(folder: Path) -> Path:
+    """Where the release whose record lies in `folder` takes connections over."""
+    return folder / "handover"
+
+
+async def _serve(
+    pipeline: Pipeline, listener: socket.socket, record: dict[str, Any], folder: Path | None
+) -> None:
+    """`folder` is where heirs are told, if there can be one."""
     from mlship_runtime.serving.application import Application
     from mlship_runtime.serving.limits import read_limits
     from mlship_runtime.serving.server import Server
@@ -60,11 +85,15 @@ async def _serve(pipeline: Pipeline, listener: socket.socket, record: dict[str, 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, finished.set)
     host, port = listener.getsockname()[:2]
+    if folder is not None:
+        await server.receive_handover(str(handover_socket(folder)))
     server.accept_on(listener)
     _say({"ok": True, "pid": os.getpid(), "host": host, "port": port, "digest": record["digest"]})
     await finished.wait()
     server.stop_accepting()
-    await server.drain(None, _DRAIN)
+    heir = heir_of(folder) if folder is not None else None
+    await server.drain(heir, _DRAIN)
+    await server.close()
 
 
 def _say(answer: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-import mlship.ops.serve as serving
+import mlship.ops.foreground as serving
 from mlship.errors import TargetError
 
 SILENT = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
@@ -20,10 +20,10 @@ def test_interrupted_before_it_was_ready(number: int) -> None:
     timer = threading.Timer(0.3, os.kill, (os.getpid(), number))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        serving._run(SILENT, lambda where: pytest.fail("it was never ready"))
+        serving.run(SILENT, lambda where: pytest.fail("it was never ready"))
     timer.join()
 
 
 def test_a_server_that_ends_by_itself_is_no_success() -> None:
     with pytest.raises(TargetError, match="ended before it was ready: exit code 0"):
-        serving._run([sys.executable, "-I", "-S", "-c", ""], lambda where: None)
+        serving.run([sys.executable, "-I", "-S", "-c", ""], lambda where: None)
