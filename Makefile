@@ -15,6 +15,12 @@ READY := .venv/.ready
 TESTBED_PACKAGES := mount e2fsprogs strace openssl docker-registry skopeo
 AZURITE := azurite@3.35.0
 MLFLOW := mlflow>=3,<3.18
+# Other servers that `make bench` compares with, each in an environment of its own.
+PEERS := fastapi mlserver mlflow bentoml
+PEER_fastapi := fastapi==0.165.0 pydantic==2.14.3 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0 onnxruntime==1.31.1
+PEER_mlserver := mlserver==1.7.1 onnxruntime==1.31.1
+PEER_mlflow := mlflow==3.17.2 onnx==1.23.2 onnxruntime==1.31.1
+PEER_bentoml := bentoml==1.4.39 onnxruntime==1.31.1
 TEST_CACHE := $(or $(MLSHIP_TEST_CACHE),$(HOME)/.cache/mlship-tests)
 
 # Only the lock decides what is installed: no user's uv settings, no other Python fetched behind our back.
@@ -26,7 +32,7 @@ LOCK_WITH := --no-config --universal --generate-hashes --python-version 3.11 --n
 # Kept out of `make test`: they take long, or have their own target.
 NOT_QUICK := not builds and not faults and not slow and not packaging
 
-.PHONY: help venv demo test check builds bench faults slow evidence packaging testbed docs lock upgrade format clean
+.PHONY: help venv demo test check builds bench peers faults slow evidence packaging testbed docs lock upgrade format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +59,15 @@ builds: $(READY) ## the models of every framework: built, refused, repeated and 
 
 bench: $(READY) ## the figures we promise, as ratios measured in one run
 	@set -e; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench"; done
+
+peers: $(READY) $(PEERS:%=$(TEST_CACHE)/peers/%/.ready) ## the other servers that the bench compares with (1 GB)
+
+$(TEST_CACHE)/peers/%/.ready: Makefile
+	@rm -rf "$(@D)"
+	@$(BIN)/uv venv --quiet --python "$(PY)" "$(@D)"
+	@$(BIN)/uv pip install --quiet --python "$(@D)/bin/python" $(PEER_$*)
+	@touch "$@"
+	@echo "$* is ready"
 
 faults: $(READY) ## kill, cut and fill up everything, at every point
 	$(BIN)/pytest -m faults $(ARGS)

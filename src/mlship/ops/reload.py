@@ -21,7 +21,7 @@ from mlship.ops.build import build
 from mlship.ops.context import Context
 from mlship.ops.foreground import Server, address, handled
 from mlship_runtime.errors import RuntimeFault
-from mlship_runtime.supervision.foreground import handover_socket, heir_file
+from mlship_runtime.supervision.heir import handover_socket, heir_file
 from mlship_runtime.supervision.listening import bind
 
 _LOOK = 0.3  # seconds between two looks at the project's files

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.supervision import listening
 from mlship_runtime.supervision.control import fault_data
+from mlship_runtime.supervision.heir import handover_socket, heir_of
 from mlship_runtime.supervision.launch import check_machine, own_command
 from mlship_runtime.supervision.loading import load
 from mlship_runtime.supervision.release_record import read_record
@@ -51,24 +52,6 @@ def main(release: str, host: str, port: int | None, verified: str = "") -> int:
 
     server.run(_serve(pipeline, listener, record, Path(release).parent if port is None else None))
     return 0
-
-
-def heir_file(folder: Path) -> Path:
-    """Where the release whose record lies in `folder` finds the name of its heir's Unix socket."""
-    return folder / "heir"
-
-
-def heir_of(folder: Path) -> str | None:
-    """The Unix socket to which connections are to be passed, None if they are to be ended."""
-    try:
-        return heir_file(folder).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-
-
-def handover_socket(folder: Path) -> Path:
-    """Where the release whose record lies in `folder` takes connections over."""
-    return folder / "handover"
 
 
 async def _serve(

@@ -82,6 +82,7 @@ def test_a_worker_that_hangs_is_replaced_and_says_where_it_hung(onhost, make_bun
     assert restarts(port) == {"died": 0, "hung": 1, "memory": 0, "late": 0}
 
 
+@pytest.mark.faults
 def test_a_worker_that_works_for_long_is_left_alone(onhost, make_bundle) -> None:
     port = onhost.deploy(1, make_bundle(2.0, reduction=MOODY), hangTimeout=5)["port"]
     before = onhost.pids(1)
@@ -122,6 +123,7 @@ def test_a_release_that_does_not_fit_into_its_ceiling_fails(onhost, make_bundle)
     assert infer(port)[0] == first.digest
 
 
+@pytest.mark.faults
 def test_a_crash_loop_does_not_spin_and_is_seen(onhost, make_bundle) -> None:
     port = onhost.deploy(1, make_bundle(2.0, reduction=MOODY))["port"]
     began = time.monotonic()

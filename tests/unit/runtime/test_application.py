@@ -140,12 +140,22 @@ class TestMetrics:
         assert {name: figure.type for name, figure in figures.items()} == {
             "mlship_build_info": "gauge",
             "mlship_connections": "gauge",
+            "mlship_worker_restarts": "counter",
             "mlship_requests": "counter",
             "mlship_request_duration_seconds": "histogram",
             "mlship_model_duration_seconds": "histogram",
         }
         (sample,) = figures["mlship_requests"].samples
         assert sample.labels == {"model": "a-b", "version": "1.0", "route": "infer", "code": "400"}
+
+    def test_restarts_are_told_by_reason(self, matrix):
+        matrix.application.tell_restarts(lambda: {"died": 2, "hung": 0})
+        text = matrix.application.answer(b"GET", b"/metrics", {}, b"").body.decode()
+        figures = {figure.name: figure for figure in text_string_to_metric_families(text)}
+        found = {
+            sample.labels["reason"]: sample.value for sample in figures["mlship_worker_restarts"].samples
+        }
+        assert found == {"died": 2, "hung": 0}
 
     def test_the_lines_are_well_formed_and_buckets_grow(self, matrix):
         for _ in range(50):
