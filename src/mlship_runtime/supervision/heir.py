@@ -1,4 +1,4 @@
-"""Where a release in the foreground finds the one that takes its connections over: files beside its record."""
+"""Where a release in the foreground finds the one that takes over its connections: in files by its record."""
 
 from __future__ import annotations
 
