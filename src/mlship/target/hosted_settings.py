@@ -30,6 +30,7 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     python: str = ""
     base: str = ""
     environment: dict[str, str] = {}
+    access_log: bool = False
     limits: ServingLimits = ServingLimits()
 
     def of_release(self) -> dict[str, Any]:
@@ -44,6 +45,7 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "hangTimeout": self.hang_timeout,
             "environment": sorted(self.environment),
             "environmentDigest": self.environment_digest,
+            **({"accessLog": True} if self.access_log else {}),
             **({"limits": self.limits.as_set()} if self.limits.as_set() else {}),
         }
 

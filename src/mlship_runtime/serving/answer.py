@@ -44,16 +44,17 @@ class Renderer:
         self._headers = headers
         self._heads: dict[tuple[int, bytes, bytes], bytes] = {}
 
-    def render(self, answer: Answer, headless: bool, connection: bytes) -> bytes:
-        """`headless` leaves out the body (HEAD); `connection` is KEEP, CLOSE or KEEP_1_0."""
+    def render(self, answer: Answer, headless: bool, connection: bytes, names: bytes = b"") -> bytes:
+        """`headless` leaves out the body (HEAD); `connection` is KEEP, CLOSE or KEEP_1_0; `names` are whole
+        lines about the request."""
         status, body, content_type, headers = answer
         head = self._heads.get((status, content_type, connection))
         if head is None:
             head = self._head(status, content_type, connection)
         if headless or headers:
             shown = b"" if headless else body
-            return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, headers, len(body), shown)
-        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+            return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (head, headers, names, len(body), shown)
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, names, len(body), body)
 
     def _head(self, status: int, content_type: bytes, connection: bytes) -> bytes:
         line = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n" % (status, _REASONS[status], content_type)

@@ -12,14 +12,18 @@ import enum
 import fcntl
 import struct
 import termios
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from mlship_runtime.serving.accesslog import AccessLog, Asked
 from mlship_runtime.serving.answer import CLOSE, KEEP, Answer, Application, Renderer
 from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.line import Line, Request
 from mlship_runtime.serving.pace import Doing, Pace
 from mlship_runtime.serving.requests import Admit, Refusal, RequestReader
+from mlship_runtime.serving.tracing import RequestNames
 
+_NOTHING: collections.deque[Any] = collections.deque()
 _INTERIM = b"-"  # in the place of a connection line: what is said is no answer yet
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _HEAD_PIECE, _BODY_PIECE = 4 << 10, 64 << 10  # bytes parsed between two looks at how much waits
@@ -31,7 +35,9 @@ class Host(Protocol):
     application: Application
     limits: Limits
     renderer: Renderer
+    names: RequestNames
     line: Line
+    log: AccessLog | None
     draining: bool
 
     def opened(self, connection: Connection) -> None: ...
@@ -56,18 +62,23 @@ class Connection(asyncio.Protocol):
     """`public` connections came over one of the service's ports; those that are `movable` may be handed over.
     `admit` decides which requests are taken at all. `gone` once it takes no more answers."""
 
-    def __init__(self, host: Host, *, public: bool, movable: bool = True, admit: Admit | None = None) -> None:
+    def __init__(
+        self, host: Host, *, public: bool, door: str = "", movable: bool = True, admit: Admit | None = None
+    ) -> None:
+        self._door = door
         self.public, self.movable = public, public and movable
         self.gone = False
         self.state = State.OPEN
         self._host, self._line = host, host.line
         self._answer = host.application.answer
-        self._render = host.renderer.render
+        self._render, self._names = host.renderer.render, host.names.lines
+        self._log = host.log
+        self._asked: collections.deque[Asked] = collections.deque() if host.log else _NOTHING
         self._reader = RequestReader(host.limits, self._take, self._go_on, admit)
         self._feed = self._reader.feed
         self._transport: Any = None
         self._out: list[bytes] = []
-        self._newest: tuple[Answer, bool, bytes] | None = None
+        self._newest: tuple[Answer, bool, bytes, bytes] | None = None
         self._lined = False  # one request stands in the line; what came behind it is in the backlog
         self._backlog: collections.deque[Request] | None = None
         self._rest = b""  # read from the socket, not yet parsed: too much waits already
@@ -134,14 +145,16 @@ class Connection(asyncio.Protocol):
     def _take(
         self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, connection: bytes
     ) -> None:
+        if self._log is not None:
+            self._asked.append(Asked(method, target, len(body)))
         if self._lined or self._choked:
             self._postpone((method, target, headers, body, connection))
         elif method != b"POST":
-            self._put(self._answer(method, target, headers, body), method == b"HEAD", connection)
+            self._put(self._answer(method, target, headers, body), method == b"HEAD", connection, headers)
         elif self._line.add(self, (method, target, headers, body, connection)):
             self._lined = True
         else:
-            self._put(self._line.too_busy(), False, connection)
+            self._put(self._line.too_busy(), False, connection, headers)
 
     def _postpone(self, request: Request) -> None:
         if self._backlog is None:
@@ -153,7 +166,10 @@ class Connection(asyncio.Protocol):
         """See `line.Waiter`; an Answer, or bytes that are an interim one."""
         if request[4] is KEEP and not (self._backlog or self._newest or self._special or self._host.draining):
             self._lined = False  # one request, its answer, and all as before: nearly always
-            self._transport.write(self._render(answer, request[0] == b"HEAD", KEEP))
+            names = self._names(request[2])
+            self._transport.write(self._render(answer, request[0] == b"HEAD", KEEP, names))
+            if self._log is not None:
+                self._note(answer, names)
             return None
         return self._answered_with_care(answer, request)
 
@@ -238,10 +254,12 @@ class Connection(asyncio.Protocol):
         answer = self._host.application.refuse(refusal.status, refusal.message)
         if refusal.headers:
             answer = answer._replace(headers=answer.headers + refusal.headers)
+        if self._log is not None:
+            self._asked.append(Asked())
         if self._lined or self._choked:
             self._postpone((None, None, answer, b"", CLOSE))
         else:
-            self._put(answer, False, CLOSE)
+            self._put(answer, False, CLOSE, {})
 
     # Answers.
 
@@ -250,12 +268,22 @@ class Connection(asyncio.Protocol):
             self._put_bytes(answer)
             self.flush()
         else:
-            self._put(answer, request[0] == b"HEAD", request[4])
+            headers = request[2] if request[0] is not None else {}
+            self._put(answer, request[0] == b"HEAD", request[4], headers)
 
-    def _put(self, answer: Answer, headless: bool, connection: bytes) -> None:
+    def _put(self, answer: Answer, headless: bool, connection: bytes, headers: Mapping[bytes, bytes]) -> None:
         if self._newest is not None:
             self._out.append(self._render(*self._newest))
-        self._newest = (answer, headless, connection)
+        names = self._names(headers)
+        self._newest = (answer, headless, connection, names)
+        if self._log is not None:
+            self._note(answer, names)
+
+    def _note(self, answer: Answer, names: bytes) -> None:
+        assert self._log is not None  # noqa: S101  asked before
+        peer = self._transport.get_extra_info("peername")
+        client = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._log.note(self._asked.popleft(), answer, names, self._door, client)
 
     def _put_bytes(self, data: bytes) -> None:
         if self._newest is not None:
@@ -269,11 +297,11 @@ class Connection(asyncio.Protocol):
             if self._out:
                 self._write()
             return
-        answer, headless, connection = self._newest
+        answer, headless, connection, names = self._newest
         self._newest = None
         if self._host.draining and self._must_end():
             connection = CLOSE
-        self._out.append(self._render(answer, headless, connection))
+        self._out.append(self._render(answer, headless, connection, names))
         self._write()
         if connection is CLOSE:
             self.finish()

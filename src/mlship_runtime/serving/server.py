@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from typing import Any, Callable, TypeVar
 
 from mlship_runtime.serving.acceptor import Acceptor, listen_unix
+from mlship_runtime.serving.accesslog import AccessLog
 from mlship_runtime.serving.answer import CLOSE, Application, Renderer
 from mlship_runtime.serving.connection import Connection, State
 from mlship_runtime.serving.handover import Receiver, Sender, open_channel
 from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.line import Line
+from mlship_runtime.serving.tracing import RequestNames
 
 T = TypeVar("T")
 _SWEEP = 0.25  # seconds between two looks at what takes too long
@@ -45,10 +47,14 @@ class DrainReport:
 class Server:
     """Serves `application` inside the running event loop. `received` counts adopted connections."""
 
-    def __init__(self, application: Application, limits: Limits | None = None) -> None:
+    def __init__(
+        self, application: Application, limits: Limits | None = None, log: AccessLog | None = None
+    ) -> None:
         self.application = application
         self.limits = limits or Limits()
         self.renderer = Renderer(application.headers)
+        self.names = RequestNames()
+        self.log = log
         self.line = Line(application, self.limits)
         self.draining = False
         self.received = 0
@@ -117,6 +123,8 @@ class Server:
         self._sweeping.cancel()
         while self._turned:
             _end_turned(self._turned.popleft()[1])
+        if self.log is not None:
+            self.log.flush()
         self.stop_accepting()
         for acceptor in self._internal:
             acceptor.stop()
@@ -187,7 +195,7 @@ class Server:
         in the kernel's queue."""
         answer = self.application.refuse(503, "there are too many connections: try again")
         with contextlib.suppress(OSError):
-            sock.send(self.renderer.render(answer, False, CLOSE))
+            sock.send(self.renderer.render(answer, False, CLOSE, self.names.lines({})))
             sock.shutdown(socket.SHUT_WR)
         self._turned.append((self._loop.time() + self.limits.linger, sock))
         if len(self._turned) >= _TURNED_AWAY:
@@ -206,6 +214,8 @@ class Server:
         self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
         for connection in tuple(self._connections):
             connection.sweep(now)
+        if self.log is not None:
+            self.log.flush()
         while self._turned and self._turned[0][0] < now:
             _end_turned(self._turned.popleft()[1])
         if self._is_full and len(self._turned) < _TURNED_AWAY:

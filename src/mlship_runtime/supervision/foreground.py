@@ -23,6 +23,7 @@ from mlship_runtime.supervision.heir import handover_socket, heir_of
 from mlship_runtime.supervision.launch import check_machine, own_command
 from mlship_runtime.supervision.loading import load
 from mlship_runtime.supervision.release_record import read_record
+from mlship_runtime.supervision.unfailing import speak_on
 
 if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
     from mlship_runtime.model.pipeline import Pipeline
@@ -34,6 +35,7 @@ def main(release: str, host: str, port: int | None, verified: str = "") -> int:
     """Serve the release in the record `release` on `host`:`port` (no port: on standard input) until
     SIGTERM or SIGINT: first verify it, then become its own code, which is told the digest of the tree that
     was `verified`."""
+    speak_on()
     try:
         record = read_record(Path(release))
         if not verified:

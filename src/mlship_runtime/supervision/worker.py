@@ -24,11 +24,13 @@ from mlship_runtime.supervision.launch import check_machine, report_failure
 from mlship_runtime.supervision.layout import Layout, WorkerSockets, layout_of
 from mlship_runtime.supervision.loading import load
 from mlship_runtime.supervision.release_record import read_record
+from mlship_runtime.supervision.unfailing import speak_on
 from mlship_runtime.supervision.worker_handle import TELL
 
 if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
     from mlship_runtime.model.pipeline import Pipeline
 
+_STDERR = 2
 _LAST_WORD = 0.05  # seconds for the answer to `stop` to go out
 
 
@@ -37,6 +39,7 @@ def main(release: str, index: int, verified: str = "") -> int:
     that `launch` has compared a moment ago; without it that is done here."""
     faulthandler.enable(all_threads=True)  # a crash in native code says where
     faulthandler.register(TELL, all_threads=True)
+    speak_on()
     layout = layout_of(Path(release).parent.parent)
     record = read_record(Path(release))
     try:
@@ -78,18 +81,19 @@ class _Worker:
             self._sockets.unlink()
 
     async def _serve(self, pipeline: Pipeline) -> None:
+        from mlship_runtime.serving.accesslog import AccessLog
         from mlship_runtime.serving.application import Application
         from mlship_runtime.serving.limits import read_limits
         from mlship_runtime.serving.server import Server
 
         number = int(self._record["number"])
-        limits = read_limits(
-            pipeline.spec.runtime.get("limits", {}), self._record["settings"].get("limits", {})
-        )
+        settings = self._record["settings"]
+        limits = read_limits(pipeline.spec.runtime.get("limits", {}), settings.get("limits", {}))
         self._application = Application(pipeline, number, counters=str(self._counters), limits=limits)
         self._application.tell_restarts(self._restarts)
-        workers = worker_count(int(self._record["settings"].get("workers", 1)))
-        self._server = Server(self._application, limits.share(workers))
+        share = limits.share(worker_count(int(settings.get("workers", 1))))
+        log = AccessLog(_STDERR) if settings.get("accessLog") else None
+        self._server = Server(self._application, share, log)
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -186,16 +186,18 @@ class EchoApplication:
 class RunningServer:
     """A Server on a loop of its own, in a thread; `call(coroutine function)` runs on it."""
 
-    def __init__(self, application: Any, limits: Limits | None, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, application: Any, limits: Limits | None, loop: asyncio.AbstractEventLoop, log: Any = None
+    ) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self.listener.getsockname()[1]
         self._loop = loop
         self._thread = threading.Thread(target=loop.run_forever, daemon=True)
         self._thread.start()
-        self.server = self.call(self._start, application, limits)
+        self.server = self.call(self._start, application, limits, log)
 
-    async def _start(self, application: Any, limits: Limits | None) -> Server:
-        server = Server(application, limits)
+    async def _start(self, application: Any, limits: Limits | None, log: Any) -> Server:
+        server = Server(application, limits, log)
         server.accept_on(self.listener)
         return server
 
@@ -217,12 +219,12 @@ class RunningServer:
 
 @pytest.fixture(params=["uvloop", "asyncio"])
 def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RunningServer]]:
-    """start(application=echo, limits=None) -> RunningServer, on both kinds of loop."""
+    """start(application=echo, limits=None, log=None) -> RunningServer, on both kinds of loop."""
     running: list[RunningServer] = []
 
-    def make(application: Any = None, limits: Limits | None = None) -> RunningServer:
+    def make(application: Any = None, limits: Limits | None = None, log: Any = None) -> RunningServer:
         loop = uvloop.new_event_loop() if request.param == "uvloop" else asyncio.new_event_loop()
-        running.append(RunningServer(application or EchoApplication(), limits, loop))
+        running.append(RunningServer(application or EchoApplication(), limits, loop, log))
         return running[-1]
 
     yield make
