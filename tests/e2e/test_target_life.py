@@ -448,3 +448,34 @@ def test_a_file_of_this_platform_is_imported_and_deployed(
     release = deployed(run, "conform:both")["release"]
     assert (release["digest"], release["platform"]) == (digest, here)
     assert run("push", "conform:both")[0] == 5
+
+
+def test_a_target_keeps_its_policy_and_what_crossed(run: Run, tmp_path: Path) -> None:
+    """What it denies is not sent; what it lets in is written down before and after."""
+    ledger = tmp_path / "ledger"
+    (tmp_path / "mlship.toml").write_text(
+        '[project]\nname = "trial"\ndomain = "eu"\n[model]\nsource = "m"\n'
+        f'[targets.local]\ntype = "local"\ndomain = "cloud"\nledger = "dir://{ledger}"\n'
+    )
+    rules = 'schema = 1\nname = "rules"\nversion = {}\ndomain = "cloud"\n{}'
+    for version, deny, ends in ((1, '[deny.all]\nto = ["cloud"]\n', 9), (2, "", 0)):
+        (tmp_path / "policy-of-target.toml").write_text(rules.format(version, deny))
+        assert run("policy", "set", "local", "policy-of-target.toml")[0] == 0
+        code, planned = run("plan", "local", "conform:first")
+        assert code == ends
+        code, said = run("deploy", "local", "conform:first")
+        assert code == ends, said
+        if deny:
+            assert "rules refuses it by deny.all" in said["error"]["what"]
+            assert not (ledger / "local").exists()
+    assert planned["result"]["gates"][0]["gate"] == "domain"
+    assert run("deploy", "local", "conform:first")[1]["result"]["changed"] is False
+    code, said = run("policy", "audit", "local", "--verify")
+    assert (code, said["result"]["unfinished"]) == (0, [])
+    facts = [entry["fact"] for entry in said["result"]["entries"]]
+    assert [fact["kind"] for fact in facts] == ["policy", "refused", "policy", "allowed", "done"]
+    assert {fact["digest"] for fact in facts if fact["verb"] == "deploy"} == {
+        planned["result"]["plan"]["wanted"]["digest"]
+    }
+    assert run("destroy", "local", "--yes", "--purge")[0] == 0
+    assert run("policy", "audit", "local", "--verify")[0] == 0

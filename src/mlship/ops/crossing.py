@@ -115,7 +115,11 @@ class Passage:
         from mlship.trust.residency import refusal
 
         found = self.look()
-        if found is None or found.decision.allowed:
+        if found is None:
+            return None
+        if noted:
+            _remember(found)
+        if found.decision.allowed:
             return found
         for log in self._logs(found) if noted else ():
             self._refused(log, self._fact(found, "refused"))
@@ -133,15 +137,8 @@ class Passage:
     def begin(self) -> Standing | None:
         """`check`, then write down that it begins, if it is a crossing. Raises RegistryError if the place
         that it goes to cannot write that down."""
-        from mlship.trust import seen_policies
-
         found = self.check()
-        if found is None:
-            return None
-        for end in (found.source, found.to):
-            if end.held:
-                seen_policies.remember(end.place.url, end.held.policy)
-        if not found.crossing.is_within:
+        if found and not found.crossing.is_within:
             self._allowed = [self._append(log, self._fact(found, "allowed")) for log in self._logs(found)]
         return found
 
@@ -212,6 +209,14 @@ class Passage:
             rule=f"{verdict.policy}: {verdict.rule}",
             why=verdict.why,
         )
+
+
+def _remember(found: Standing) -> None:
+    from mlship.trust import seen_policies
+
+    for end in (found.source, found.to):
+        if end.held:
+            seen_policies.remember(end.place.url, end.held.policy)
 
 
 def registry_passage(

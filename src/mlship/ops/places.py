@@ -7,8 +7,9 @@ bundle is labelled, or this machine has seen a policy there. Into a folder one a
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlship.config.folders import data_dir
 from mlship.errors import ConfigError, PolicyError, UsageError
 from mlship.ops.context import Context
 from mlship.reference import FILE_DOMAIN
+from mlship.registry import open_registry
 from mlship.store import open_store
 from mlship.store.folder import FolderStore
 from mlship.store.scheme import absolute
@@ -109,18 +111,18 @@ class Places:
         from mlship.trust.kept_policy import PolicyKeeper
 
         project = self.ctx.project
-        if project is not None and _plain(registry.url) == _plain(f"dir://{project.state / 'store'}"):
+        if project is not None and _is_at(f"dir://{project.state / 'store'}", registry):
             return self.here()
         found = {
             name: section
             for name, section in (project.registries.items() if project else ())
-            if _plain(absolute(section.url, project.root if project else None)) == _plain(registry.url)
+            if _is_at(absolute(section.url, project.root if project else None), registry)
         }
         name = f"the registry {next(iter(found), registry.url)}"
         stated = ""
         for section in found.values():
             stated = _agreed(name, section.domain or "", stated)
-        if not stated and _plain(registry.url) == _plain(f"dir://{data_dir() / 'registry'}"):
+        if not stated and _is_at(f"dir://{data_dir() / 'registry'}", registry):
             stated = self.own_domain  # on this machine, as the project is
         return Place(
             name,
@@ -188,10 +190,17 @@ def _agreed(where: str, stated: str, said: str) -> str:
     return stated or said
 
 
-def _plain(url: str) -> str:
-    """One text for the URLs of one place."""
+def _is_at(url: str, registry: BundleSource) -> bool:
+    """Whether `url` (absolute) is another way to write where `registry` is."""
     scheme, _, path = url.partition("://")
-    return f"{scheme}://{re.sub('/+', '/', path).rstrip('/')}"
+    opened, _, there = registry.url.partition("://")
+    if scheme != opened:
+        return False
+    if scheme == "dir":
+        return os.path.realpath(path) == os.path.realpath(there)
+    with suppress(UsageError):  # what mlship.toml says wrongly of another one is not in the way of this
+        return open_registry(url).url == registry.url
+    return False
 
 
 def ambiguous(name: str) -> UsageError:

@@ -1,7 +1,7 @@
 """What crossed a border of a domain, or was refused: numbered records, each with the digest of the last.
 
 <prefix>/records/<number>  a record, written only if it is absent: two writers are never both the n-th
-<prefix>/head              the last record that its writer knew: it may lag behind, never run ahead
+<prefix>/head              the last record; behind only while one is written, or where its writer was killed
 
 A record that was edited, removed or moved breaks the chain; one that was cut off at the end is missed by the
 head. Who may write the whole store can begin a new chain: note the last digest elsewhere.
@@ -99,8 +99,11 @@ class AuditLog:
                 break
             previous = sha256(b"".join(self.store.read(self._key(sequence))))
             sequence += 1
-        now = _encoded(Head(sequence=sequence, digest=sha256(data)))
-        self.store.write_if_match(self._head_key, now, version or None)
+        mine = Head(sequence=sequence, digest=sha256(data))
+        while head.sequence < sequence:
+            if self.store.write_if_match(self._head_key, _encoded(mine), version or None):
+                break
+            head, version = self._head()
         return entry
 
     def entries(self) -> Iterator[Entry]:

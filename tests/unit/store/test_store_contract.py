@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from mlship.errors import BundleError, LockedError, RegistryError
+from mlship.errors import BundleError, LockedError, PolicyError, RegistryError
 from mlship.reference import parse_reference
 from mlship.registry import open_registry
 from mlship.store import open_store
@@ -23,6 +23,8 @@ from mlship.store.folder import SMALL, FolderStore
 from mlship.store.protocol import Store
 from mlship.target.ledger import Ledger
 from mlship.target.lock import break_lock, locked
+from mlship.trust.audit_log import AuditLog, Fact
+from mlship.trust.kept_policy import StorePolicy
 
 PART = 5 << 20
 KINDS = ("dir", "s3", "azblob")
@@ -296,6 +298,37 @@ def test_a_registry_over_it(url: str) -> None:
     assert registry.read_tag("churn", "1.0") == tagged
     registry.delete_tag("churn", "1.0", tagged)
     assert registry.tags("churn") == {}
+
+
+def test_a_policy_and_its_log_over_it(store: Store) -> None:
+    """Of two who set a policy one is told; of all who write into the log nothing is lost."""
+    kept = StorePolicy(store, "policy")
+    assert kept.read_policy() is None
+    assert kept.write_policy(b"one", None)
+    assert not kept.write_policy(b"two", None)
+    found = kept.read_policy()
+    assert found is not None
+    assert kept.write_policy(b"two", found[1])
+    assert not kept.write_policy(b"three", found[1])
+
+    def write(verb: str) -> None:
+        for _ in range(3):
+            AuditLog(store, "audit").append(Fact(kind="allowed", verb=verb))
+
+    writers = [threading.Thread(target=write, args=(verb,)) for verb in ("push", "pull", "copy")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    log = AuditLog(store, "audit")
+    assert log.check().records == 9
+    assert sorted(entry.fact.verb for entry in log.entries()) == ["copy"] * 3 + ["pull"] * 3 + ["push"] * 3
+    (last,) = list(store.list("audit/records/"))[-1:]
+    stat = store.stat(last)
+    assert stat is not None
+    assert store.delete_if_match(last, stat.version)
+    with pytest.raises(PolicyError, match="broken at number 9"):
+        log.check()
 
 
 def test_a_ledger_over_it(store: Store) -> None:
