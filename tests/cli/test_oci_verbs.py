@@ -99,6 +99,18 @@ def test_between_any_two(run, double: Double, digest: str, tmp_path: Path) -> No
     assert (history.code, "does not keep the moves of its tags" in history.err) == (5, True)
 
 
+def test_promote_says_what_is_not_kept(run, double: Double, digest: str) -> None:
+    double.auth = "none"
+    assert run("push", "churn:1.0", "team").code == 0
+    ended = run("promote", "team/churn:1.0", "prod")
+    assert (ended.code, ended.out.splitlines()[-1]) == (
+        0,
+        "this registry does not keep who moved the tag, when and from where",
+    )
+    assert run("promote", "team/churn:1.0", "prod", "--json").envelope["result"]["remembered"] is False
+    assert run("promote", "churn:1.0", "prod", "--json").envelope["result"]["remembered"] is True
+
+
 def test_signatures_go_along(
     run, double: Double, digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from mlship.ops.attested import attested
 from mlship.ops.context import Context
 from mlship.trust.quality import Question
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.builds]
 TOML = """[project]
 name = "cells"
 version = "1.0"

@@ -23,7 +23,7 @@ from mlship.registry.mlflow.address import parse_address
 from mlship.registry.mlflow.registry import MlflowRegistry
 from mlship.registry.oci.patience import Patience
 
-HURRIED = Patience(tries=5, first_pause=0.02, connect=10, silence=60, small=60)
+HURRIED = Patience(attempts=5, pause=0.02, connect=10, stall=60, small=60)
 _QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -21,8 +21,8 @@ from mlship.registry.transfer import copy
 from mlship_runtime.bundle.manifest import read_manifest
 
 # A machine that is busy is not to be taken for a connection that stalls.
-PATIENCE = Patience(first_pause=0.01, silence=15)
-STALLED = Patience(first_pause=0.01, silence=1.5)
+PATIENCE = Patience(pause=0.01, stall=15)
+STALLED = Patience(pause=0.01, stall=1.5)
 TIME_LIMIT = 30.0
 LARGE = random.Random(4).randbytes(3 << 20)
 __all__ = ["KINDS", "offsets", "pull_cut_at", "push_cut_at", "sample_source"]

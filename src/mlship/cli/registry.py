@@ -151,7 +151,8 @@ def promote(
 ) -> Result:
     """Move a tag to a bundle that passes what is required.
 
-    If it does not, the tag stays where it is. Who moved it, when and from where: list NAME:TAG --history.
+    If it does not, the tag stays where it is. Who moved it, when and from where: list NAME:TAG --history,
+    where the registry keeps it.
     quality measures it on the rows of [quality], here; with --key, a target can ask for what was found.
     """
     from mlship.ops import promote as op

@@ -42,6 +42,8 @@ def promoted(result: Promoted) -> Iterator[Block]:
         yield Facts([(passed.gate, passed.found) for passed in result.gates])
     else:
         yield Line("nothing was required of it; --require does that")
+    if not result.remembered:
+        yield Line("this registry does not keep who moved the tag, when and from where")
 
 
 def untagged(result: Untagged) -> Iterator[Block]:

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 
 class Promoted(Result, frozen=True, kw_only=True):
-    """`before` is the digest that the tag named until now, `gates` what was found of the one it names now."""
+    """`before` is the digest that the tag named until now, `gates` what was found of the one it names now;
+    `remembered` says whether the registry keeps who moved the tag, when and from where."""
 
     reference: str
     digest: str
     before: str | None
     registry: str
     gates: tuple[Passed, ...]
+    remembered: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def promote(
     through (the tag stays), TagMovedError if somebody moves the tag meanwhile.
     """
     from mlship.ops.crossing import passage_of
+    from mlship.registry.protocol import KeepsMoves
     from mlship.registry.transfer import move_tag
 
     rules = _Rules(_known(require, ("signature", *GATES), "gate"), _keys(ctx, signed_by), tuple(scan_except))
@@ -70,6 +73,7 @@ def promote(
         before=before.digest if before else None,
         registry=registry.url,
         gates=passed,
+        remembered=isinstance(registry, KeepsMoves),
     )
 
 

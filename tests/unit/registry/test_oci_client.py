@@ -30,7 +30,7 @@ from mlship.registry.oci.registry import OciRegistry
 from mlship.registry.over_store import open_folder
 from mlship.registry.transfer import copy
 
-QUICK = Patience(first_pause=0.01, silence=10)
+QUICK = Patience(pause=0.01, stall=10)
 BLOB = bytes(range(256)) * 400
 CONTENT = "application/vnd.oci.image.manifest.v1+json"
 
@@ -283,7 +283,7 @@ def test_there_is_an_end_to_trying(double: Double) -> None:
     double.faults += [Fault("503", "GET", "/blobs/") for _ in range(50)]
     with pytest.raises(RegistryError, match="it answers 503"):
         read(opened(double))
-    assert len(double.seen) == QUICK.tries
+    assert len(double.seen) == QUICK.attempts
 
 
 def test_an_answer_in_drops_has_an_end(double: Double) -> None:
@@ -300,7 +300,7 @@ def test_an_answer_in_drops_has_an_end(double: Double) -> None:
     double.lie = lie
     began = time.monotonic()
     with pytest.raises(RegistryError, match="too slow"):
-        opened(double, Patience(tries=2, first_pause=0.01, silence=0.5, small=0.5)).read_manifest(
+        opened(double, Patience(attempts=2, pause=0.01, stall=0.5, small=0.5)).read_manifest(
             "churn", sha256(b"")
         )
     assert time.monotonic() - began < 10
@@ -323,7 +323,7 @@ def test_a_blob_in_drops_has_an_end(double: Double) -> None:
 
     double.lie = lie
     with pytest.raises(RegistryError, match="too slow: what it sends comes in drops"):
-        read(opened(double, Patience(first_pause=0.01, silence=0.3)))
+        read(opened(double, Patience(pause=0.01, stall=0.3)))
     assert 3 <= len(double.seen) <= 10
 
 
@@ -354,7 +354,7 @@ def test_a_proxy_is_asked_for_other_machines(double: Double, monkeypatch: pytest
 
 
 def test_nobody_there_is_told_soon() -> None:
-    registry = OciRegistry(parse_address("oci://127.0.0.1:1"), Patience(first_pause=0.01))
+    registry = OciRegistry(parse_address("oci://127.0.0.1:1"), Patience(pause=0.01))
     with pytest.raises(RegistryError) as caught:
         registry.names()
     assert (

@@ -79,7 +79,7 @@ def test_a_registry_whose_disk_is_full(
         with docker_registry(disk) as server:
             ballast = disk / "ballast"
             ballast.write_bytes(bytes(6 << 20))
-            registry = OciRegistry(parse_address(f"oci://{server.host}"), Patience(tries=3, first_pause=0.01))
+            registry = OciRegistry(parse_address(f"oci://{server.host}"), Patience(attempts=3, pause=0.01))
             content = PIECES[:4]
             digest = sha256(b"".join(content))
             with pytest.raises(RegistryError, match="it answers 500 UNKNOWN: unknown error"):

@@ -27,7 +27,7 @@ from mlship_runtime.bundle.manifest import read_manifest
 
 NOWHERE = "sha256:" + "0" * 64
 TYPE = "application/vnd.example+json"
-QUICK = Patience(first_pause=0.01)
+QUICK = Patience(pause=0.01)
 WAYS = ("double", "double of OCI 1.0", "open", "htpasswd", "token")
 
 

@@ -39,7 +39,7 @@ def double(request: pytest.FixtureRequest, own_cache: Path) -> Iterator[Double]:
 
 def opened(double: Double) -> OciRegistry:
     """As another process sees it."""
-    return OciRegistry(parse_address(f"oci://{double.host}/team"), Patience(first_pause=0.01, tries=2))
+    return OciRegistry(parse_address(f"oci://{double.host}/team"), Patience(pause=0.01, attempts=2))
 
 
 def folder(at: Path) -> StoreRegistry:

@@ -11,9 +11,10 @@ from mlship.errors import RegistryError
 from mlship.registry.mlflow.address import Address
 from mlship.registry.mlflow.credentials import Credentials
 from mlship.registry.oci.patience import Patience
-from mlship.registry.oci.speaker import PASSING, Speaker, retry_after
+from mlship.registry.oci.speaker import PASSING, Speaker
 from mlship.registry.oci.transport import Response
 from mlship.registry.oci.trouble import Passing, Refused
+from mlship.store.asking import seconds_of
 
 _API = "/api/2.0/mlflow/"
 _MAX_ERROR = 64 << 10
@@ -94,7 +95,12 @@ class Client(Speaker):
             fix = "Have it started with --artifacts-destination, so that artifacts go through it"
             return Refused(what, cause="it keeps no artifacts itself", fix=fix, status=status)
         if status in PASSING:
-            return Passing(what, cause=cause, fix="Try again later", pause=retry_after(response))
+            return Passing(
+                what,
+                cause=cause,
+                fix="Try again later",
+                pause=seconds_of(response.headers.get("Retry-After")),
+            )
         fix = "Ask for the right to do this" if status == 403 else ""
         if status == 404 and not code:
             fix = "Look whether the URL is that of an MLflow server, of version 3 or later"

@@ -11,9 +11,10 @@ from mlship.registry.oci.address import Address
 from mlship.registry.oci.authority import Authority, Scopes
 from mlship.registry.oci.docker_config import Credentials
 from mlship.registry.oci.patience import Patience
-from mlship.registry.oci.speaker import PASSING, Speaker, retry_after
+from mlship.registry.oci.speaker import PASSING, Speaker
 from mlship.registry.oci.transport import Response, origin
 from mlship.registry.oci.trouble import Passing, Refused
+from mlship.store.asking import seconds_of
 
 _MAX_ERROR = 64 << 10
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,60}")
@@ -90,7 +91,12 @@ class Client(Speaker):
         shown = self.authority.redacted(said)
         cause = f"it answers {status} {' '.join(codes[:1])}".rstrip() + (f": {shown}" if shown else "")
         if status in PASSING:
-            return Passing(what, cause=cause, fix="Try again later", pause=retry_after(response))
+            return Passing(
+                what,
+                cause=cause,
+                fix="Try again later",
+                pause=seconds_of(response.headers.get("Retry-After")),
+            )
         fix = ""
         if status == 403 or "DENIED" in codes:
             fix = "Ask for the right to do this, or log in as somebody who has it (mlship login)"

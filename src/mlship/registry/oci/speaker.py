@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import TypeVar
 
 from mlship.errors import RegistryError
 from mlship.registry.oci.patience import Patience
-from mlship.registry.oci.transport import Response, Server, Transport
+from mlship.registry.oci.transport import Server, Transport
 from mlship.registry.oci.trouble import Passing
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -36,14 +33,3 @@ class Speaker:
             return self.patience.repeat(work)
         except Passing as trouble:
             raise RegistryError(trouble.what, cause=trouble.cause, fix=trouble.fix or _AGAIN) from None
-
-
-def retry_after(response: Response) -> float | None:
-    """Seconds that the server asks for, as a number or as a date."""
-    text = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time()) if text else None
-    except (ValueError, TypeError):
-        return None

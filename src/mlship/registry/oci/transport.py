@@ -131,8 +131,8 @@ class Transport:
                     now = time.monotonic()
                     if until is not None and now > until:
                         raise self._too_slow()
-                    if now - since > self.patience.silence:
-                        if seen < self.patience.slowest * self.patience.silence:
+                    if now - since > self.patience.stall:
+                        if seen < self.patience.slowest * self.patience.stall:
                             raise self._too_slow()
                         since, seen = now, 0
                 response.release_conn()
@@ -143,7 +143,7 @@ class Transport:
     def discard(self, response: Response) -> None:
         """Be done with an answer whose body is of no interest: keep the connection if that is cheap."""
         if response.length_remaining is not None and response.length_remaining < _PIECE:
-            for _ in self.pieces(response, time.monotonic() + self.patience.silence):
+            for _ in self.pieces(response, time.monotonic() + self.patience.stall):
                 continue
         else:
             response.close()
@@ -166,7 +166,7 @@ class Transport:
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
-                timeout=urllib3.Timeout(connect=self.patience.connect, read=self.patience.silence + longer),
+                timeout=urllib3.Timeout(connect=self.patience.connect, read=self.patience.stall + longer),
             )
 
     def _pool(self, url: str) -> urllib3.PoolManager:
