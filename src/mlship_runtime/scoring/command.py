@@ -101,28 +101,19 @@ def _scorers(
 
 def work(release: str, job_file: str, verified: str) -> int:
     """A worker process: chunks come on standard input, and answers go where standard output was."""
-    from mlship_runtime.scoring import frames
+    from mlship_runtime.scoring.workers import attend
 
-    chunks, answers = sys.stdin.buffer, os.fdopen(take_stdout(), "wb")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the run's to answer
-    first = frames.receive(chunks)
-    if first is None:
-        return 0
-    try:
+    def loaded(header: Sequence[str]) -> Any:
         record, job = read_record(Path(release)), read_job(job_file)
         pipeline = load(record, verified, threads=job.threads)
         _provide((), job)
         from mlship_runtime.scoring.forms import scorer_for
 
-        scorer = scorer_for(job, pipeline.spec, first[0]["header"], pipeline.predict)
-        frames.send(answers, {"ready": True})
-        while (asked := frames.receive(chunks)) is not None:
-            scored = scorer(asked[1], asked[0]["line"])
-            frames.send(answers, frames.told(scored), scored.data)
-    except RuntimeFault as fault:
-        frames.send(answers, {"error": fault_data(fault)})
-        return fault.exit_code
-    return 0
+        return scorer_for(job, pipeline.spec, header, pipeline.predict)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the run's to answer
+    with os.fdopen(take_stdout(), "wb") as answers:
+        return attend(sys.stdin.buffer, answers, loaded)
 
 
 class _Voice:

@@ -34,5 +34,5 @@ def _reader(job: Job, spec: Spec, header: Sequence[str]) -> Reader:
     if job.inputFormat == PARQUET:
         from mlship_runtime.scoring.parquet import ParquetRows
 
-        return ParquetRows(lay_out(header, spec.inputs, job.keep))
+        return ParquetRows(lay_out(header, spec.inputs, job.keep, lists=True))
     return JsonRows(spec.inputs, job.keep)

@@ -26,17 +26,27 @@ class Layout:
         return [name for place, name in enumerate(self.header) if place not in used]
 
 
-def lay_out(header: Sequence[str], inputs: Sequence[TensorSpec], keep: Sequence[str]) -> Layout:
-    """Raises BadInput for a column that is missing, or there twice."""
+def lay_out(
+    header: Sequence[str], inputs: Sequence[TensorSpec], keep: Sequence[str], *, lists: bool = False
+) -> Layout:
+    """`lists` says that one column of the input may hold all values of a tensor's row. Raises BadInput for a
+    column that is missing, or there twice."""
     names = tuple(name.strip() for name in header)
-    for name in (*keep, *(column for spec in inputs for column in names_of(spec))):
+    columns = {spec.name: [spec.name] if lists and spec.name in names else names_of(spec) for spec in inputs}
+    for name in (*keep, *(column for wanted in columns.values() for column in wanted)):
         if names.count(name) > 1:
             raise BadInput(f"the input names {name} twice", field=name)
     kept = tuple(_place(names, name, "kept") for name in keep)
-    if len(inputs) == 1 and len(inputs[0].shape) == 2 and not _all_there(names, inputs[0]):
+    first = columns[inputs[0].name]
+    if len(inputs) == 1 and len(inputs[0].shape) == 2 and not (first and set(first) <= set(names)):
         return Layout(names, ((inputs[0], _in_order(names, inputs[0], kept)),), kept)
-    places = tuple((spec, tuple(_place(names, name, "read") for name in names_of(spec))) for spec in inputs)
-    return Layout(names, places, kept)
+    places = []
+    for spec in inputs:
+        if not columns[spec.name]:
+            what, cause = f"{spec.name} has no fixed number of columns", f"its shape is {list(spec.shape)}"
+            raise BadInput(what, field=spec.name, cause=cause, fix="Give JSON lines")
+        places.append((spec, tuple(_place(names, name, "read") for name in columns[spec.name])))
+    return Layout(names, tuple(places), kept)
 
 
 def without_header(inputs: Sequence[TensorSpec]) -> list[str]:
@@ -76,10 +86,6 @@ def check_outputs(outputs: Sequence[TensorSpec], keep: Sequence[str], table: boo
         if names.count(name) > 1:
             raise BadInput(f"{name} would stand twice in the output", field=name, fix="Do not keep it")
     return names
-
-
-def _all_there(names: Sequence[str], spec: TensorSpec) -> bool:
-    return bool(names_of(spec)) and set(names_of(spec)) <= set(names)
 
 
 def _place(names: tuple[str, ...], name: str, verb: str) -> int:

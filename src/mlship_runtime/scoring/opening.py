@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlship_runtime.bundle.spec import Spec
 from mlship_runtime.errors import BadInput
 from mlship_runtime.scoring.forms import writer_for
-from mlship_runtime.scoring.job import CSV, JSON_LINES, Job
+from mlship_runtime.scoring.job import CSV, JSON_LINES, PARQUET, Job
 from mlship_runtime.scoring.layout import check_outputs, lay_out, without_header
 from mlship_runtime.scoring.source import Source, open_source
 
@@ -31,7 +31,8 @@ def opened(job: Job, spec: Spec) -> Opening:
         header = tuple(without_header(spec.inputs))
         if not header:
             raise BadInput("the model's input has no fixed number of columns", fix="Give a header line")
-    return Opening(source, header, tuple(lay_out(header, spec.inputs, job.keep).ignored))
+    layout = lay_out(header, spec.inputs, job.keep, lists=job.inputFormat == PARQUET)
+    return Opening(source, header, tuple(layout.ignored))
 
 
 def titles_of(job: Job, spec: Spec, opening: Opening) -> bytes:

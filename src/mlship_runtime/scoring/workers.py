@@ -7,13 +7,13 @@ import subprocess
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Protocol
+from typing import IO, Any, Callable, Protocol
 
-from mlship_runtime.errors import SiteError
+from mlship_runtime.errors import RuntimeFault, SiteError
 from mlship_runtime.scoring import frames
 from mlship_runtime.scoring.rows import Scored
 from mlship_runtime.scoring.source import Chunk
-from mlship_runtime.supervision.control import fault_of
+from mlship_runtime.supervision.control import fault_data, fault_of
 
 Result = tuple[Chunk, Scored]
 _AHEAD = 2  # chunks under way for each worker
@@ -86,9 +86,35 @@ class Pool:
 
     def _one(self, chunk: Chunk) -> Scored:
         worker = self._free.get()
-        message, data = _ask(worker, {"line": chunk.first_line}, chunk.data)
-        self._free.put(worker)
+        try:
+            message, data = _ask(worker, {"line": chunk.first_line}, chunk.data)
+        finally:
+            self._free.put(worker)  # a dead one, too: another thread may wait for it
         return frames.understood(message, data)
+
+
+def attend(
+    chunks: IO[bytes],
+    answers: IO[bytes],
+    scorer_of: Callable[[Sequence[str]], Callable[[bytes, int], Scored]],
+) -> int:
+    """What a worker process does until its run has no more chunks: the scorer is made when it is told the
+    input's columns. A fault is told, and ends it; returns the exit code."""
+    first = frames.receive(chunks)
+    if first is None:
+        return 0
+    try:
+        scorer = scorer_of(first[0]["header"])
+        frames.send(answers, {"ready": True})
+        while (asked := frames.receive(chunks)) is not None:
+            scored = scorer(asked[1], asked[0]["line"])
+            frames.send(answers, frames.told(scored), scored.data)
+    except BrokenPipeError:
+        return 1  # the run has gone
+    except RuntimeFault as fault:
+        frames.send(answers, {"error": fault_data(fault)})
+        return fault.exit_code
+    return 0
 
 
 def _ask(

@@ -181,6 +181,13 @@ def test_a_matrix_takes_its_columns_by_name_or_in_order() -> None:
         assert rows.columns["X"].dtype == np.float32
 
 
+def test_inputs_without_a_fixed_number_of_columns() -> None:
+    with pytest.raises(BadInput, match="v has no fixed number of columns"):
+        lay_out(["age", "v"], [tensor("age"), tensor("v", "FP32", -1)], [])
+    layout = lay_out(["id", "a", "b"], [tensor("v", "FP32", -1)], ["id"])
+    assert CsvRows(layout, ",")(b"7,1,2\n", 2).columns["v"].tolist() == [[1.0, 2.0]]
+
+
 @pytest.mark.parametrize(
     ("header", "keep", "said"),
     [
