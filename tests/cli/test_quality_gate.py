@@ -157,6 +157,31 @@ def test_a_target_takes_the_word_of_a_key_and_measures_nothing(churn, tmp_path: 
     assert MEASURED == []
 
 
+def test_what_is_attested_is_shown(churn) -> None:
+    quality = 'metric = "accuracy"\nnot_worse_than = "prod"\nmargin = 0.5'
+    assert churn(quality, *PROMOTE, "--key", "release.key").code == 0
+    assert (
+        churn(quality, "promote", "churn:1.1", "prod", "--require", "quality", "--key", "other.key").code == 0
+    )
+    assert "accuracy 0.6 on 10 rows, 0.9 before; other says so" in churn(quality, "inspect", "churn:1.1").out
+    (shown,) = churn(quality, "inspect", "churn:1.0", "--json").envelope["result"]["quality"]
+    assert (shown["name"], shown["value"], shown["rows"], shown["comparedDigest"]) == (
+        "release",
+        0.9,
+        10,
+        None,
+    )
+
+
+def test_a_revoked_key_attests_nothing(churn, run, tmp_path: Path) -> None:
+    quality = 'metric = "accuracy"\nmin = 0.9'
+    assert churn(quality, *PROMOTE, "--key", "release.key").code == 0
+    key = run("key", "show", "release.pub", "--json").envelope["result"]["id"]
+    toml = (tmp_path / "mlship.toml").read_text()
+    (tmp_path / "mlship.toml").write_text(toml.replace("[trust]\n", f'[trust]\nrevoked = ["{key}"]\n'))
+    assert run("plan", "prod", "churn:1.0").code == 9
+
+
 def test_what_is_attested_was_compared_with_what_the_tag_is(churn) -> None:
     quality = 'metric = "accuracy"\nnot_worse_than = "prod"\nmargin = 0.5'
     assert churn(quality, *PROMOTE, "--key", "release.key").code == 0

@@ -236,6 +236,9 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
     for origin in result.origins:
         source = f"commit {origin.commit[:12]}" if origin.commit else "files that no commit has"
         yield "built from", f"{source}, by mlship {origin.mlship}; {origin.name} says so"
+    for one in result.quality:
+        against = f", {one.compared_value:.6g} before" if one.compared_value is not None else ""
+        yield "quality", f"{one.metric} {one.value:.6g} on {one.rows} rows{against}; {one.name} says so"
     equal = "decisions equal" if result.parity.decisions_equal else "decisions differ"
     yield "parity", f"{equal} on {result.parity.rows} rows, numbers within {result.parity.max_abs:.2g}"
 

@@ -15,6 +15,7 @@ from mlship.config import Project
 from mlship.config.sections import QualitySection
 from mlship.errors import PolicyError
 from mlship.ops.context import Context
+from mlship.result import Result
 from mlship.trust.quality import ATTACHED_AS, Quality, Question, read_quality
 from mlship.trust.roots import load_roots
 from mlship_runtime.errors import InvalidBundle
@@ -34,6 +35,42 @@ class Rated:
     @property
     def words(self) -> str:
         return f"{self.section.metric} {self.found.value:.6g} on {self.found.count} rows"
+
+
+class Attestation(Result, frozen=True, kw_only=True):
+    """What the trusted key `name` attests: `value` of `metric` on `rows` rows, whose file has the sha256
+    `rows_sha256`; in comparison with the bundle `compared_digest`, if there was one. `at` is UTC."""
+
+    name: str
+    metric: str
+    value: float
+    rows: int
+    rows_sha256: str
+    compared_digest: str | None
+    compared_value: float | None
+    at: str
+    by: str
+
+
+def attestations_of(ctx: Context, bundle: OpenBundle) -> tuple[Attestation, ...]:
+    """The quality that keys of [trust] attest; what others say is left out."""
+    if ctx.project is None:
+        return ()
+    found = attested(ctx.project, (), bundle, Question("", "", "", "", ""))
+    return tuple(
+        Attestation(
+            name=name,
+            metric=one.question.metric,
+            value=one.value,
+            rows=one.count,
+            rows_sha256=one.question.rows,
+            compared_digest=one.compared.digest if one.compared else None,
+            compared_value=one.compared.value if one.compared else None,
+            at=one.at,
+            by=one.by,
+        )
+        for name, one in found
+    )
 
 
 def attested_quality(ctx: Context, signed_by: Sequence[str], bundle: OpenBundle, registry: Registry) -> str:

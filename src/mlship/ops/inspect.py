@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlship.ops.attested import Attestation, attestations_of
 from mlship.ops.context import Context
 from mlship.ops.signatures import Origin, Signature, origins_of, signatures_of
 from mlship.result import Result
@@ -116,6 +117,7 @@ class Inspected(Result, frozen=True, kw_only=True):
     parity: Parity
     signatures: tuple[Signature, ...]
     origins: tuple[Origin, ...]
+    quality: tuple[Attestation, ...]
 
 
 def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Inspected:
@@ -154,6 +156,7 @@ def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Ins
         parity=parity_of(spec.parity),
         signatures=signatures_of(ctx, bundle),
         origins=origins_of(ctx, bundle),
+        quality=attestations_of(ctx, bundle),
     )
 
 

@@ -15,7 +15,7 @@ from mlship.bundle.rows.npy import read_npy
 from mlship.config import Project
 from mlship.digest import chunks_of
 from mlship.errors import BuildError, ConfigError
-from mlship.schema import Table, read_column, read_table
+from mlship.schema import read_column, read_table
 from mlship_runtime.bundle.spec import Spec
 
 
@@ -78,7 +78,7 @@ def _from_csv(path: Path, spec: Spec, asked: Asked) -> HeldOut:
     table.only([*inputs, asked.answer.name])
     truth = read_column(table, asked.answer)
     if asked.answer.datatype == "BYTES" and "" in truth:
-        raise _unanswered(path, table, truth.index(""))
+        raise BuildError(f"{path.name}:{table.lines[truth.index('')]} has no answer")
     tensors = tuple(
         {
             "name": t.name,
@@ -89,10 +89,6 @@ def _from_csv(path: Path, spec: Spec, asked: Asked) -> HeldOut:
         for t in spec.inputs
     )
     return HeldOut(tensors, tuple(truth))
-
-
-def _unanswered(path: Path, table: Table, row: int) -> BuildError:
-    return BuildError(f"{path.name}:{table.lines[row]} has no answer")
 
 
 def _from_npy(project: Project, spec: Spec, asked: Asked) -> HeldOut:
@@ -112,10 +108,10 @@ def _from_npy(project: Project, spec: Spec, asked: Asked) -> HeldOut:
             f"{section.rows} has {found.shape[0]} rows, and {section.answers} {len(truth)} answers"
         )
     data = [None if value != value else value for value in found.data]
-    shape = list(found.shape)
-    return HeldOut(
-        ({"name": tensor.name, "datatype": found.datatype, "shape": shape, "data": data},), tuple(truth)
-    )
+    floats = tensor.datatype.startswith("FP") and found.datatype.startswith("FP")
+    kind = tensor.datatype if floats else found.datatype  # the bundle's own process makes it narrower
+    rows = {"name": tensor.name, "datatype": kind, "shape": list(found.shape), "data": data}
+    return HeldOut((rows,), tuple(truth))
 
 
 def _npy_answers(project: Project, asked: Asked) -> list[Any]:
