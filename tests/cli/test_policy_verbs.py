@@ -271,6 +271,8 @@ def test_rows_have_labels_of_their_own(made: Made, run, tmp_path: Path) -> None:
     assert 'It needs rows made from the schema: [golden] from = "synthetic"' in ended.err
     shown = run("policy", "explain", "churn:1.0", "cloud", "--json").envelope["result"]
     assert (shown["labels"], shown["rowLabels"]) == (["team=risk"], ["sensitivity=personal"])
+    inspected = run("inspect", "--json").envelope["result"]
+    assert (inspected["labels"], inspected["rowLabels"]) == ({"team": "risk"}, PERSONAL)
     made({"team": "risk"})
     assert run("push", "churn:1.0", "cloud").code == 0
 

@@ -77,10 +77,10 @@ def test_inspect_as_json_has_all_of_it(built: str, run) -> None:
     result = run("inspect", f"churn@{built}", "--json").envelope["result"]
     assert result["digest"] == built
     assert list(result) == [
-        "reference", "name", "version", "digest", "registry", "labels", "engine", "model", "globals",
-        "framework", "converter", "reduction", "fused", "apart", "python", "platforms", "size", "layers",
-        "absent", "card", "room", "files", "inputs", "reduced", "outputs", "requirements", "goldenRows",
-        "tolerance", "parity", "signatures", "origins", "quality",
+        "reference", "name", "version", "digest", "registry", "labels", "rowLabels", "engine", "model",
+        "globals", "framework", "converter", "reduction", "fused", "apart", "python", "platforms",
+        "size", "layers", "absent", "card", "room", "files", "inputs", "reduced", "outputs",
+        "requirements", "goldenRows", "tolerance", "parity", "signatures", "origins", "quality",
     ]  # fmt: skip
     assert list(result["layers"][0]) == ["role", "title", "platform", "size", "files", "digest"]
     assert result["size"] == sum(layer["size"] for layer in result["layers"])

@@ -216,8 +216,9 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
     yield "bundle", result.reference
     yield "digest", result.digest
     yield "registry", result.registry
-    if result.labels:
-        yield "labels", ", ".join(f"{name}={value}" for name, value in sorted(result.labels.items()))
+    for title, labels in (("labels", result.labels), ("its rows", result.row_labels)):
+        if labels:
+            yield title, ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
     made = ", ".join(f"{name} {version}" for name, version in sorted(result.converter.items()))
     form = "" if result.engine == "onnx" else f", a {result.model} file, which runs what it names"
     yield "model", f"{result.engine}, from {result.framework}" + (f" by {made}" if made else "") + form

@@ -155,6 +155,7 @@ def _about(spec: Spec) -> dict[str, str]:
         **_sessions(spec),
         **{f"converter {name}": version for name, version in spec.model["converter"].items()},
         **{f"label {name}": value for name, value in spec.labels.items()},
+        **{f"label {name} of the rows": value for name, value in spec.golden.get("labels", {}).items()},
         **{f"tolerance {name}": f"{x['abs']:g} + {x['rel']:g} of it" for name, x in spec.tolerance.items()},
     }
 

@@ -92,6 +92,7 @@ class Inspected(Result, frozen=True, kw_only=True):
     digest: str
     registry: str
     labels: dict[str, str]
+    row_labels: dict[str, str]
     engine: str
     model: str
     globals: tuple[str, ...]
@@ -131,6 +132,7 @@ def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Ins
         digest=bundle.digest,
         registry=bundle.registry.url,
         labels=dict(spec.labels),
+        row_labels=dict(spec.golden.get("labels", {})),
         engine=spec.engine,
         model=spec.form,
         globals=tuple(spec.model.get("globals", ())),

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mlship.bundle.document import row_labels
 from mlship.config import Project
-from mlship.errors import PolicyError
+from mlship.errors import MlshipError
 from mlship.ops.context import Context
-from mlship.ops.places import Places
+from mlship.ops.places import Places, users_log
+from mlship.trust.audit_log import End, Fact
 from mlship.trust.residency import Crossing, Label, Verdict, refusal, with_examples
+
+HERE = "this project"
 
 
 def check_labels(ctx: Context) -> None:
-    """Raise PolicyError if the bundle may not even be here, or may go to none of the registries and targets
-    of mlship.toml that state a domain; where it may go to some, the others are warned of."""
+    """Raise PolicyError (and note it) if the bundle may not even be here, or may go to none of the registries
+    and targets of mlship.toml that state a domain; where it may go to some, the others are warned of."""
     places = Places(ctx)
     if ctx.project is None or not places.used:
         return
     project, name = ctx.project, str(ctx.project.reference)
     here = _refused(project, places, places.own_domain, stays=True)
     if here:
-        raise refusal(here, name, "this project")
+        _note(ctx, places, {HERE: here})
+        raise refusal(here, name, HERE)
     ends = _ends(project)
     refused = {end: verdict for end, domain in ends.items() if (verdict := _refused(project, places, domain))}
-    errors = [refusal(verdict, name, end) for end, verdict in refused.items()]
-    if errors and len(refused) == len(ends):
-        raise _nowhere(errors)
-    ctx.warnings.extend(str(error) for error in errors)
+    if refused and len(refused) == len(ends):
+        _note(ctx, places, refused)
+        (end, verdict), *more = refused.items()
+        raise refusal(verdict, name, f"{end} (nor to {len(more)} more)" if more else end)
+    ctx.warnings.extend(str(refusal(verdict, name, end)) for end, verdict in refused.items())
 
 
 def _ends(project: Project) -> dict[str, str]:
@@ -39,17 +46,38 @@ def _ends(project: Project) -> dict[str, str]:
 
 
 def _refused(project: Project, places: Places, domain: str, *, stays: bool = False) -> Verdict | None:
-    bundle, rows = (
-        frozenset(Label(*pair) for pair in labels.items())
-        for labels in (project.bundle.labels, row_labels(project))
-    )
+    bundle, rows = _labels(project)
     policies = [places.own_policy] if places.own_policy else []
     decision = with_examples(Crossing(places.own_domain, domain, bundle, stays), rows, policies)
     return None if decision.allowed else decision.verdict
 
 
-def _nowhere(errors: list[PolicyError]) -> PolicyError:
-    first = errors[0]
-    if len(errors) > 1:
-        return PolicyError(f"{first.what}, nor to {len(errors) - 1} more", cause=first.cause, fix=first.fix)
-    return first
+def _labels(project: Project) -> tuple[frozenset[Label], frozenset[Label]]:
+    """Those of the bundle, and those of its rows."""
+    bundle, rows = (
+        frozenset(Label(*pair) for pair in labels.items())
+        for labels in (project.bundle.labels, row_labels(project))
+    )
+    return bundle, rows
+
+
+def _note(ctx: Context, places: Places, refused: Mapping[str, Verdict]) -> None:
+    """That nothing was built, and for which places; a refusal is one also where it cannot be noted."""
+    project = ctx.project_or_error()
+    bundle, rows = _labels(project)
+    ends = _ends(project)
+    for end, verdict in refused.items():
+        fact = Fact(
+            kind="refused",
+            verb="build",
+            reference=str(project.reference),
+            labels=tuple(str(label) for label in sorted(bundle | rows)),
+            source=End(name=HERE, url="", domain=places.own_domain),
+            to=End(name=end, url="", domain=ends.get(end, places.own_domain)),
+            rule=f"{verdict.policy}: {verdict.rule}",
+            why=verdict.why,
+        )
+        try:
+            users_log().append(fact)
+        except MlshipError as trouble:
+            ctx.warnings.append(f"the refusal is not in {users_log().where}: {trouble}")

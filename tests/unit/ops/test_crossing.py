@@ -169,6 +169,33 @@ def test_what_lies_there_and_is_no_policy_is_refused(
         sent(ctx, source, "1.0", oci)
 
 
+def test_a_registry_that_lets_nobody_into_what_is_not_there_has_no_policy(
+    context: Opened, source: StoreRegistry, monkeypatch, tmp_path: Path
+) -> None:
+    """Unless one was seen there, or is asked for."""
+
+    def closed(handler: Any) -> bool:
+        shut = "mlship-policy" in handler.path
+        if shut:
+            handler.error(403, "DENIED")
+        return shut
+
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    with running(Double()) as double:
+        registry = open_registry(f"oci://{double.host}/team")
+        double.lie = closed
+        sent(context(), source, "1.1", registry)
+        asks = context("", f'[registries.team]\nurl = "{registry.url}"\npolicy = 1\n')
+        with pytest.raises(PolicyError, match="asks for 1"):
+            sent(asks, source, "1.1", registry)
+        double.lie = None
+        ruled(registry)
+        sent(context('domain = "here"'), source, "1.1", registry)
+        double.lie = closed
+        with pytest.raises(PolicyError, match="this machine has seen 1"):
+            sent(context(), source, "1.1", registry)
+
+
 class Meanwhile(StoreRegistry):
     """Somebody does something there when the first blob has come."""
 
@@ -288,6 +315,7 @@ def test_a_build_looks_where_it_may_go(
     if said:
         with pytest.raises(PolicyError, match=said):
             check_labels(ctx)
+        assert set(kinds(users_log())) == {"build refused"}
     else:
         check_labels(ctx)
     assert len(ctx.warnings) == warned
@@ -300,6 +328,6 @@ def test_a_build_asks_for_rows_that_nobody_has_lived(context: Opened, rows: str)
     if rows == "synthetic":
         check_labels(ctx)
         return
-    with pytest.raises(PolicyError, match="nor to 1 more") as caught:
+    with pytest.raises(PolicyError, match=r"\(nor to 1 more\)") as caught:
         check_labels(ctx)
     assert 'from = "synthetic"' in caught.value.fix
