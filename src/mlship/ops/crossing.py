@@ -103,9 +103,10 @@ class Passage:
         own = (places.own_policy,) if places.own_policy else ()
         kept = (end.held.policy for end in ((source,) if stays else (source, to)) if end.held)
         policies = (*own, *kept)
-        if not policies and (stays or source.domain == to.domain):
+        crossing = Crossing(source.domain, to.domain, frozenset(), stays)
+        if not policies and crossing.is_unspoken:
             return None
-        crossing = Crossing(source.domain, to.domain, self.labels.bundle, stays)
+        crossing = crossing._replace(labels=self.labels.bundle)
         decision = with_examples(crossing, self.labels.examples, policies)
         return Standing(source, to, policies, crossing, self.labels, decision)
 
@@ -139,7 +140,8 @@ class Passage:
         that it goes to cannot write that down."""
         found = self.check()
         if found and not found.crossing.is_within:
-            self._allowed = [self._append(log, self._fact(found, "allowed")) for log in self._logs(found)]
+            for log in self._logs(found):
+                self._allowed.append(self._append(log, self._fact(found, "allowed")))
         return found
 
     def end(self, error: BaseException | None = None) -> None:
@@ -158,8 +160,8 @@ class Passage:
     def open(self) -> Iterator[Callable[[], object]]:
         """`begin` and `end` around what moves the bytes; gives what looks once more, before they are
         published, if anybody had a say."""
-        found = self.begin()
         try:
+            found = self.begin()
             yield self.check if found else lambda: None
         except BaseException as error:
             self.end(error)

@@ -8,7 +8,6 @@ bundle is labelled, or this machine has seen a policy there. Into a folder one a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,8 +90,8 @@ class Places:
         project = self.ctx.project
         if project is None:
             return False
-        sections: Iterable[object] = (*project.registries.values(), *project.targets.values())
-        stated = any(getattr(x, "domain", None) or getattr(x, "policy", None) for x in sections)
+        stated = any(x.domain or x.policy for x in project.registries.values())
+        stated = stated or any(x.domain or x.policy for x in project.targets.values())
         return bool(stated or project.project.domain or self.own_policy)
 
     def here(self) -> Place:
@@ -119,9 +118,12 @@ class Places:
             if _is_at(absolute(section.url, project.root if project else None), registry)
         }
         name = f"the registry {next(iter(found), registry.url)}"
-        stated = ""
-        for section in found.values():
-            stated = _agreed(name, section.domain or "", stated)
+        domains = sorted({section.domain for section in found.values() if section.domain})
+        if len(domains) > 1:
+            raise PolicyError(
+                f"mlship.toml has {registry.url} in {' and in '.join(domains)}", fix="Correct it"
+            )
+        stated = next(iter(domains), "")
         if not stated and _is_at(f"dir://{data_dir() / 'registry'}", registry):
             stated = self.own_domain  # on this machine, as the project is
         return Place(

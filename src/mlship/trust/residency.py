@@ -19,6 +19,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from mlship.errors import PolicyError
+from mlship.reference import FILE_DOMAIN
 from mlship.result import Result
 from mlship.trust.policy import ANY, Allow, Deny, Policy
 
@@ -51,6 +52,11 @@ class Crossing(NamedTuple):
     def is_within(self) -> bool:
         """Whether it stays in one domain."""
         return self.stays or self.source == self.to != ""
+
+    @property
+    def is_unspoken(self) -> bool:
+        """Whether, without a policy, nobody has a say: it stays, or neither end states a domain."""
+        return self.stays or self.source == self.to or {self.source, self.to} <= {"", FILE_DOMAIN}
 
 
 class Verdict(Result, frozen=True, kw_only=True):
@@ -105,7 +111,7 @@ def _by_policy(crossing: Crossing, policy: Policy) -> Verdict:
 
 
 def _without_policy(crossing: Crossing) -> Verdict:
-    if crossing.stays or crossing.source == crossing.to:
+    if crossing.is_unspoken:
         return Verdict(allowed=True, policy=BUILT_IN, rule="domain", why="it leaves no domain that is stated")
     return _by_labels(crossing, BUILT_IN, {}, {})
 

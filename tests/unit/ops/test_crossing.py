@@ -15,6 +15,8 @@ from mlship.digest import sha256
 from mlship.errors import PolicyError, RegistryError
 from mlship.ops.context import Context
 from mlship.ops.copy import copy_bundle
+from mlship.ops.export import export
+from mlship.ops.import_bundle import import_bundle
 from mlship.ops.labels import check_labels
 from mlship.ops.places import users_log
 from mlship.ops.policy import set_policy
@@ -194,6 +196,22 @@ def test_a_registry_that_lets_nobody_into_what_is_not_there_has_no_policy(
         double.lie = closed
         with pytest.raises(PolicyError, match="this machine has seen 1"):
             sent(context(), source, "1.1", registry)
+
+
+def test_nor_for_a_file(context: Opened, source: StoreRegistry, tmp_path: Path, own_home: Path) -> None:
+    """Out of no domain into none: whatever it is labelled, nothing is asked and nothing written down."""
+    ctx, file = context(), tmp_path / "churn.tar"
+    export(ctx, "churn:1.1", file)
+    import_bundle(ctx, file, f"dir://{tmp_path}/team")
+    assert not [path for path in own_home.rglob("*") if path.is_file()]
+    with pytest.raises(PolicyError, match="from eu to file"):
+        export(context('domain = "eu"'), "churn:1.1", file)
+
+
+def test_one_place_is_in_one_domain(context: Opened, source: StoreRegistry, tmp_path: Path) -> None:
+    places = "".join(f'[registries.{x}]\nurl = "dir://./team"\ndomain = "{x}"\n' for x in ("eu", "us"))
+    with pytest.raises(PolicyError, match="in eu and in us"):
+        sent(context("", places), source, "1.0", open_folder(f"dir://{tmp_path}/team"))
 
 
 class Meanwhile(StoreRegistry):

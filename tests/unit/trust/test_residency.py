@@ -84,6 +84,8 @@ def test_without_any_policy_the_sensitive_stays() -> None:
     assert decide(way("", "", PERSONAL), []).allowed
     assert decide(way("eu", "eu", PERSONAL), []).allowed
     assert decide(way("eu", "us", TEAM), []).allowed
+    assert decide(way("", "file", PERSONAL), []).allowed
+    assert not decide(way("eu", "file", PERSONAL), []).allowed
     assert not decide(way("eu", "us", PERSONAL), []).allowed
     assert not decide(way("", "us", PERSONAL), []).allowed
 
