@@ -27,7 +27,7 @@ from mlship.bundle.lock import (
     write_atomically,
 )
 from mlship.bundle.models.convert import Converted, leave
-from mlship.bundle.models.mlflow import with_signature
+from mlship.bundle.models.mlflow import registered, with_signature
 from mlship.bundle.models.model_layers import model_digest
 from mlship.bundle.models.reducing import (
     with_graph_inputs,
@@ -204,6 +204,7 @@ class _Build:
                 precision=converted.precision,
                 opset=converted.opset,
                 converter=dict(converted.converter),
+                registered=registered(self.project),
             ),
             parity=parity,
             golden=recorded,

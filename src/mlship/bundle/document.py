@@ -12,6 +12,7 @@ from mlship.bundle.archive import Layer
 from mlship.bundle.lock import LockedParity, LockedRuntime
 from mlship.bundle.manifest import build_config, build_manifest, spec_descriptor
 from mlship.bundle.models.convert import Converted
+from mlship.bundle.models.mlflow import registered
 from mlship.bundle.models.reducing import FILE, Reducing
 from mlship.bundle.rows.examples import Examples, Tensor
 from mlship.bundle.rows.golden import tolerances
@@ -75,7 +76,7 @@ def _spec(content: Content) -> dict[str, Any]:
         "labels": dict(project.bundle.labels),
         **({"notSecret": _not_secret(project)} if project.bundle.not_secret else {}),
         "engine": "python" if converted.unconverted else "onnx",
-        "model": _model(converted),
+        "model": _model(project, converted),
         "reduction": _reduction(content),
         "assemble": {name: list(columns) for name, columns in converted.assemble.items()},
         "schema": {
@@ -101,13 +102,14 @@ def row_labels(project: Project) -> dict[str, str]:
     return {} if project.golden.synthetic else dict(project.golden.labels)
 
 
-def _model(converted: Converted) -> dict[str, Any]:
-    unconverted = converted.unconverted
+def _model(project: Project, converted: Converted) -> dict[str, Any]:
+    unconverted, known = converted.unconverted, registered(project)
     return {
         "path": unconverted.path if unconverted else MODEL_PATH,
         "framework": converted.framework,
         "converter": dict(converted.converter),
         "opset": converted.opset,
+        **({"registered": known} if known else {}),
         **(unconverted.recorded if unconverted else {}),
     }
 

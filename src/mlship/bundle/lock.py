@@ -57,13 +57,15 @@ class LockedRuntime(_Part, frozen=True, kw_only=True):
         return sha256(encode(msgspec.to_builtins(self)))
 
 
-class LockedModel(_Part, frozen=True, kw_only=True):
-    """The converted graph's digest, in which precision it reads numbers, and what converted it."""
+class LockedModel(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """The converted graph's digest, in which precision it reads numbers, what converted it, and which version
+    of a registered model it was made from, if that is known."""
 
     graph: str
     precision: str
     opset: int
     converter: dict[str, str]
+    registered: dict[str, str] = {}
 
 
 class LockedParity(_Part, frozen=True, kw_only=True):

@@ -79,6 +79,15 @@ class Tensor(_Form, frozen=True, kw_only=True):
     seen: Seen | None = None
 
 
+class Registered(_Form, frozen=True, kw_only=True):
+    """The version of a registered model in MLflow that it was made from; ids of its logged model and run."""
+
+    model: Text
+    version: Text
+    model_id: Text = ""
+    run_id: Text = ""
+
+
 class Model(_Form, frozen=True, kw_only=True):
     """The model's file, what it was made with, and what converted it (package -> version). The other fields
     are there where the engine is `python`: the form of the file, the classes and functions that it may name,
@@ -88,6 +97,7 @@ class Model(_Form, frozen=True, kw_only=True):
     framework: Text
     converter: dict[str, str]
     opset: Count
+    registered: Registered | None = None
     serialization: Literal["pickle", "skops"] | None = None
     globals: tuple[Text, ...] = ()
     reads: Literal["matrix", "frame"] | None = None

@@ -79,19 +79,32 @@ def lock(run: Run, upgrade: _Upgrade = False, allow_pickle: _AllowPickle = False
     mlship build
     mlship build --locked                             in CI: fail if mlship.lock would change
     mlship build --allow-pickle                       a model that ONNX has no form for, as it is
+    mlship build --from models:/churn@champion        a model that an MLflow server has
 """)
 def build(
     run: Run,
     locked: Annotated[bool, typer.Option("--locked", help="Refuse to change mlship.lock.")] = False,
     allow_pickle: _AllowPickle = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="URI",
+            help="Fetch the model from MLflow before: models:/NAME@ALIAS or models:/NAME/VERSION.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Result:
     """Make a bundle, proved equal to the original model.
 
     The same project with the same mlship.lock gives the same digest, on any machine, any day.
+
+    With --from, the folder that [model] source names is replaced by the model that MLflow has, and the bundle
+    and mlship.lock say which version it was.
     """
     from mlship.ops import build as op
 
-    return op.build(run.context, locked=locked, allow_pickle=allow_pickle)
+    return op.build(run.context, locked=locked, allow_pickle=allow_pickle, source=source)
 
 
 @verb("""

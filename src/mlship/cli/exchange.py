@@ -51,6 +51,7 @@ def export(
     mlship import churn.tar
     mlship import churn.tar team
     mlship import --from mlruns/1/models/m-0f3a/artifacts churn    an MLflow model
+    mlship import --from models:/churn@champion churn              the same, from an MLflow server
     mlship import --from kit churn --examples rows.csv             a KitOps project
 """)
 def import_(
@@ -73,11 +74,11 @@ def import_(
         ),
     ] = None,
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--from",
             metavar="FOLDER",
-            help="An MLflow model or a project with a Kitfile, to start a project from.",
+            help="An MLflow model (also models:/NAME@ALIAS) or a project with a Kitfile, to start from.",
             show_default=False,
         ),
     ] = None,
@@ -96,11 +97,11 @@ def import_(
     as by mlship init; what is not taken is named. Nothing is overwritten.
     """
     if source is not None:
-        from mlship.ops.import_folder import import_folder
+        from mlship.ops.import_folder import import_any
 
         if registry is not None:
             raise UsageError("--from makes a project, which is in no registry", fix="Build and push it")
-        return import_folder(source, file or Path(), examples=examples, progress=run.progress)
+        return import_any(source, file or Path(), examples=examples, progress=run.progress)
     if file is None or examples is not None:
         raise UsageError("import takes a FILE, or --from FOLDER with --examples FILE if need be")
     from mlship.ops import import_bundle as op

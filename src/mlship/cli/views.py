@@ -74,6 +74,7 @@ def built(result: BuildReport) -> Iterator[Block]:
             ("size", f"{size(result.size)} in {result.layers} layers, {size(result.written)} of them new"),
             ("runs on", ", ".join(result.platforms)),
             ("proved", _proved(result)),
+            *([("made from", result.registered)] if result.registered else []),
             (
                 "mlship.lock",
                 f"written: {', '.join(result.lock_changed)}" if result.lock_changed else "unchanged",
@@ -222,6 +223,8 @@ def _summary(result: Inspected) -> Iterator[tuple[str, str]]:
     made = ", ".join(f"{name} {version}" for name, version in sorted(result.converter.items()))
     form = "" if result.engine == "onnx" else f", a {result.model} file, which runs what it names"
     yield "model", f"{result.engine}, from {result.framework}" + (f" by {made}" if made else "") + form
+    if result.registered:
+        yield "made from", result.registered
     yield "runs on", f"Python {result.python}, {', '.join(result.platforms)}"
     yield "size", size(result.size)
     if result.absent:

@@ -66,6 +66,7 @@ class ModelSection(Section, frozen=True, kw_only=True):
     engine: Literal["onnx", "python"] = "onnx"
     allow_globals: tuple[Text, ...] = ()
     tolerance: Tolerance = Tolerance(abs=1e-4)
+    tracking_uri: Text | None = None
 
     @property
     def callable(self) -> tuple[str, str] | None:

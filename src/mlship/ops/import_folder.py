@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from mlship.bundle.exchange.kitfile import kitfile_of, read_kit
 from mlship.bundle.models.mlflow import is_model_folder, read_folder
 from mlship.config.project import FILE_NAME
 from mlship.errors import ConfigError, UsageError
+from mlship.ops.fetch_model import SCHEME, fetched
 from mlship.ops.init import Started, init_for_model
 from mlship.progress import SILENT, Progress
 
@@ -41,6 +44,17 @@ class _Source:
     name: str
     version: str
     left_out: tuple[str, ...]
+
+
+def import_any(
+    source: str, folder: Path, *, examples: Path | None = None, progress: Progress = SILENT
+) -> ImportedProject:
+    """As `import_folder`; a `source` like models:/churn@champion is fetched from MLflow first."""
+    if not source.startswith(SCHEME):
+        return import_folder(Path(source), folder, examples=examples, progress=progress)
+    with fetched(source, progress) as found:
+        done = import_folder(found, folder, examples=examples, progress=progress)
+    return replace(done, source=source)
 
 
 def import_folder(

@@ -97,6 +97,7 @@ class Inspected(Result, frozen=True, kw_only=True):
     model: str
     globals: tuple[str, ...]
     framework: str
+    registered: str
     converter: dict[str, str]
     reduction: str | None
     fused: bool
@@ -123,6 +124,8 @@ class Inspected(Result, frozen=True, kw_only=True):
 
 def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Inspected:
     """Look into the bundle that `ref` stands for (None = the last build), with every file if asked for."""
+    from mlship.bundle.models.mlflow import registered_in
+
     bundle = ctx.open_bundle(ref)
     spec, manifest = bundle.spec, bundle.manifest
     return Inspected(
@@ -137,6 +140,7 @@ def inspect(ctx: Context, ref: str | None = None, *, files: bool = False) -> Ins
         model=spec.form,
         globals=tuple(spec.model.get("globals", ())),
         framework=spec.model["framework"],
+        registered=registered_in(spec),
         converter=dict(spec.model["converter"]),
         reduction=reduction_of(spec),
         fused=bool(spec.reduction and spec.reduction.get("fused")),

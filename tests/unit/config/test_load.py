@@ -99,7 +99,8 @@ WRONG = [
     ),
     (
         "targets = 3\n",
-        "mlship.toml:5: unknown key targets in [model]. Known here: allow_globals, engine, source, tolerance",
+        "mlship.toml:5: unknown key targets in [model]. "
+        "Known here: allow_globals, engine, source, tolerance, tracking_uri",
     ),
     (
         'engine = "python"\n[reduction]\nsplit = 1\n',

@@ -15,8 +15,10 @@ from mlship.bundle.rows.stated import with_inputs
 from mlship.config import Project
 from mlship.config.sections import ColumnSection, Datatype
 from mlship.errors import BuildError
+from mlship_runtime.bundle.spec import Spec
 
 FILE = "MLmodel"
+REGISTERED = "registered_model_meta"  # MLflow's note in what was downloaded: of which version it is
 # What is taken when a model has several flavors -> the key that names its file, or the folder of its file.
 _FLAVORS = {
     "onnx": "data",
@@ -49,17 +51,52 @@ class ModelFolder:
     example: Path | None
 
 
+def registered_text(name: str, version: int) -> str:
+    """The note of a version, as MLflow writes it."""
+    return f"model_name: {json.dumps(name)}\nmodel_version: '{version}'\n"
+
+
+def registered(project: Project) -> dict[str, str]:
+    """Which version of a registered model [model] source is, as the folder says: name, version, and the ids
+    of the logged model and of the run where there are any. Empty if it says nothing. Raises BuildError."""
+    folder = project.root / (project.model.file or "")
+    if project.model.file is None or not is_model_folder(folder) or not (folder / REGISTERED).is_file():
+        return {}
+    noted, model = _document(folder, REGISTERED), _document(folder, FILE)
+    said = {
+        "model": noted.get("model_name"),
+        "version": noted.get("model_version"),
+        "modelId": model.get("model_id"),
+        "runId": model.get("run_id"),
+    }
+    return {key: value for key, value in said.items() if isinstance(value, str) and value}
+
+
+def registered_in(spec: Spec) -> str:
+    """The version that a bundle was made from, in MLflow's words; empty if it does not say."""
+    known = spec.model.get("registered")
+    if not isinstance(known, dict) or not known:
+        return ""
+    return f"models:/{known.get('model')}/{known.get('version')}"
+
+
+def _document(folder: Path, name: str) -> dict[str, Any]:
+    """A file of the folder as an object; BuildError if it cannot be read."""
+    try:
+        document = plain_yaml.read((folder / name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, plain_yaml.NotPlain) as error:
+        raise BuildError(f"{folder.name}/{name} cannot be read", cause=str(error)) from error
+    return document if isinstance(document, dict) else {}
+
+
 def is_model_folder(path: Path) -> bool:
     return (path / FILE).is_file()
 
 
 def read_folder(folder: Path) -> ModelFolder:
     """What is in the folder; raises BuildError that says why it cannot be taken."""
-    try:
-        document = plain_yaml.read((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, plain_yaml.NotPlain) as error:
-        raise BuildError(f"{folder.name}/{FILE} cannot be read", cause=str(error)) from error
-    flavors = document.get("flavors") if isinstance(document, dict) else None
+    document = _document(folder, FILE)
+    flavors = document.get("flavors")
     if not isinstance(flavors, dict):
         raise BuildError(f"{folder.name}/{FILE} names no flavors", cause="it is not one that MLflow wrote")
     flavor = next((name for name in _FLAVORS if isinstance(flavors.get(name), dict)), None)
