@@ -16,8 +16,9 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """One commented example of each stands in targets/<name>/example.toml.
 
     Times are in seconds. `port` 0 = a free one, chosen once and kept; `workers` 0 = one for each processor;
-    `hang_timeout` 0 = never; `memory` empty = what the host's control group allows; `python` empty = found by
-    the bundle's platform; `environment` is all that a release sees of it, besides PATH, LANG and TMPDIR.
+    `hang_timeout` 0 = never; `batch_wait` (milliseconds) 0 = requests share no run; `memory` empty = what the
+    host's control group allows; `python` empty = found by the bundle's platform; `environment` is all that a
+    release sees of it, besides PATH, LANG and TMPDIR.
     """
 
     port: int = 0
@@ -27,6 +28,8 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ready_timeout: float = 60.0
     drain_timeout: float = 75.0
     hang_timeout: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    batch_wait: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+    batch_rows: Annotated[int, msgspec.Meta(ge=2, le=65536)] = 32
     python: str = ""
     base: str = ""
     environment: dict[str, str] = {}
@@ -45,9 +48,13 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "hangTimeout": self.hang_timeout,
             "environment": sorted(self.environment),
             "environmentDigest": self.environment_digest,
+            **({"batch": self._batch()} if self.batch_wait else {}),
             **({"accessLog": True} if self.access_log else {}),
             **({"limits": self.limits.as_set()} if self.limits.as_set() else {}),
         }
+
+    def _batch(self) -> dict[str, Any]:
+        return {"wait": self.batch_wait / 1000, "rows": self.batch_rows}
 
     @property
     def environment_digest(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
@@ -32,6 +32,11 @@ class Application(Protocol):
     def answer(self, method: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         """Never raises. `target` is the request's target as sent, query included; `headers` have names in
         lower case, and of a name that was sent twice both values with a comma between."""
+
+    def answer_many(
+        self, requests: Sequence[tuple[bytes, bytes, Mapping[bytes, bytes], bytes]]
+    ) -> list[Answer]:
+        """The answers to requests that came together, in their order; never raises."""
 
     def refuse(self, status: int, message: str) -> Answer:
         """The answer to what is no proper request, or too large a one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, Callable
 from urllib.parse import quote, unquote_to_bytes
@@ -20,6 +20,7 @@ from mlship_runtime.model.pipeline import Pipeline
 from mlship_runtime.model.reduction import ReductionFailed
 from mlship_runtime.serving import invocations, openapi
 from mlship_runtime.serving.answer import Answer, error_answer
+from mlship_runtime.serving.batching import Outcome, predict_together
 from mlship_runtime.serving.counters import Counters
 from mlship_runtime.serving.depth import is_deeper
 from mlship_runtime.serving.limits import Limits
@@ -97,6 +98,38 @@ class Application:
         route.observe(found.status, perf_counter() - started)
         return found
 
+    def answer_many(self, requests: Sequence[tuple[bytes, bytes, _Headers, bytes]]) -> list[Answer]:
+        """The answers to requests that came together: those for /infer share runs of the model, and the rest
+        is answered one by one."""
+        started = perf_counter()
+        answers: dict[int, Answer] = {}
+        read, shared = {}, {}
+        for place, (method, target, headers, body) in enumerate(requests):
+            route = self._routes.get(target)
+            if route is None or method != b"POST" or route.handlers.get(method) != self._infer:
+                answers[place] = self.answer(method, target, headers, body)
+                continue
+            shared[place] = route
+            try:
+                read[place] = self._read(headers, body)
+            except Exception as error:  # noqa: BLE001  as in `answer`
+                answers[place] = _failure(error)
+        outcomes = predict_together(self._predict, [columns for _, columns in read.values()], self._rows)
+        for (place, (request, _)), outcome in zip(read.items(), outcomes):
+            answers[place] = self._written(request, outcome)
+        seconds = perf_counter() - started
+        for place, route in shared.items():
+            route.observe(answers[place].status, seconds)
+        return [answers[place] for place in range(len(requests))]
+
+    def _written(self, request: Any, outcome: Outcome) -> Answer:
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            return self._codec.write(request, outcome)
+        except Exception as error:  # noqa: BLE001  as in `answer`
+            return _failure(error)
+
     @property
     def connections(self) -> int:
         return self._metrics.connections.value
@@ -146,11 +179,14 @@ class Application:
         return "nothing is served at this path"
 
     def _infer(self, headers: _Headers, body: bytes) -> Answer:
-        codec = self._codec
+        request, columns = self._read(headers, body)
+        return self._codec.write(request, self._predict(columns))
+
+    def _read(self, headers: _Headers, body: bytes) -> tuple[Any, dict[str, Array]]:
+        """An infer request and its columns. Raises BadInput."""
         length = headers.get(LENGTH_HEADER)
         self._check_depth(body if length is None else body[: int(length)] if length.isdigit() else b"")
-        request, columns = codec.read(body, length)
-        return codec.write(request, self._predict(columns))
+        return self._codec.read(body, length)
 
     def _invoke(self, headers: _Headers, body: bytes) -> Answer:
         spec = self._pipeline.spec
@@ -169,7 +205,7 @@ class Application:
             cause = f"more than {self._depth} brackets lie in one another"
             raise BadInput("the body is nested too deeply", cause=cause)
 
-    def _predict(self, columns: dict[str, Array]) -> dict[str, Array]:
+    def _predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         rows = max(map(len, columns.values()), default=0)
         if rows > self._rows:
             raise BadInput(

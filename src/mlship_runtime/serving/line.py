@@ -55,12 +55,16 @@ class Line:
         waiters = self._waiters
         if not waiters:
             self._now = perf_counter()
-            self._loop.call_soon(self._serve)
+            self._begin()
         elif len(waiters) >= self._most or self.held > self._limits.buffered:
             return False
         waiters.append((waiter, self._now, request))
         self.held += len(request[3])
         return True
+
+    def _begin(self) -> None:
+        """The first request of a turn has come."""
+        self._loop.call_soon(self._serve)
 
     def too_busy(self) -> Answer:
         """The answer to what cannot wait here."""

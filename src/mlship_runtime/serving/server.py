@@ -22,6 +22,7 @@ from typing import Any, Callable, TypeVar
 from mlship_runtime.serving.acceptor import Acceptor, listen_unix
 from mlship_runtime.serving.accesslog import AccessLog
 from mlship_runtime.serving.answer import CLOSE, Application, Renderer
+from mlship_runtime.serving.batching import Batching, BatchLine
 from mlship_runtime.serving.connection import Connection, State
 from mlship_runtime.serving.handover import Receiver, Sender, open_channel
 from mlship_runtime.serving.limits import Limits
@@ -48,14 +49,20 @@ class Server:
     """Serves `application` inside the running event loop. `received` counts adopted connections."""
 
     def __init__(
-        self, application: Application, limits: Limits | None = None, log: AccessLog | None = None
+        self,
+        application: Application,
+        limits: Limits | None = None,
+        log: AccessLog | None = None,
+        batching: Batching | None = None,
     ) -> None:
         self.application = application
         self.limits = limits or Limits()
         self.renderer = Renderer(application.headers)
         self.names = RequestNames()
         self.log = log
-        self.line = Line(application, self.limits)
+        self.line = (
+            BatchLine(application, self.limits, batching) if batching else Line(application, self.limits)
+        )
         self.draining = False
         self.received = 0
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES

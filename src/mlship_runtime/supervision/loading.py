@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlship_runtime.bundle.spec import Spec
 from mlship_runtime.bundle.tree import BundleTree, open_tree
 from mlship_runtime.bundle.verify import verify_tree
 from mlship_runtime.errors import NotReady, SiteError
-from mlship_runtime.golden import compare
+from mlship_runtime.golden import Comparison, compare
 
 if TYPE_CHECKING:  # numpy and all that comes with it are the bundle's: not before it is verified
     from mlship_runtime.model.pipeline import Pipeline
@@ -32,19 +33,16 @@ def load(record: Mapping[str, Any], verified: str = "", threads: int = 1) -> Pip
 
     pipeline = Pipeline(tree, threads)
     check_golden(pipeline, tree)
+    if record["settings"].get("batch"):
+        check_apart(pipeline, tree)
     return pipeline
 
 
 def check_golden(pipeline: Pipeline, tree: BundleTree) -> None:
     """Raise NotReady with the first difference unless the golden examples come back as recorded."""
-    from mlship_runtime.model.columns import check_columns
-    from mlship_runtime.model.tensors import from_tensors, to_tensors
-
     spec = tree.spec
-    golden = json.loads(Path(tree.path(spec.golden["path"])).read_bytes())
-    columns = check_columns(from_tensors(golden["inputs"], spec.inputs), spec.inputs)
-    answered = to_tensors(pipeline.predict(columns), spec.outputs)
-    compared = compare(golden["outputs"], answered, spec.tolerance)
+    golden, columns = _golden(tree)
+    compared = _compared(golden, pipeline.predict(columns), spec)
     if not compared.equal:
         count = len(compared.differences)
         raise NotReady(
@@ -52,3 +50,39 @@ def check_golden(pipeline: Pipeline, tree: BundleTree) -> None:
             cause=str(compared.differences[0]),
             fix="Look for what its reduction takes from the host: environment, files, time",
         )
+
+
+def check_apart(pipeline: Pipeline, tree: BundleTree) -> None:
+    """Raise NotReady unless each golden example is answered alone as it is among the others: only then may
+    requests share a run."""
+    import numpy as np
+
+    golden, columns = _golden(tree)
+    rows = len(next(iter(columns.values())))
+    alone = [
+        pipeline.predict({name: array[row : row + 1] for name, array in columns.items()})
+        for row in range(rows)
+    ]
+    answered = {name: np.concatenate([results[name] for results in alone]) for name in alone[0]}
+    compared = _compared(golden, answered, tree.spec)
+    if not compared.equal:
+        raise NotReady(
+            f"{tree.spec.name} answers a row alone differently than among others",
+            cause=str(compared.differences[0]),
+            fix="Leave `batch_wait` at 0: requests cannot share a run",
+        )
+
+
+def _golden(tree: BundleTree) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The golden examples, and their inputs as columns."""
+    from mlship_runtime.model.columns import check_columns
+    from mlship_runtime.model.tensors import from_tensors
+
+    golden = json.loads(Path(tree.path(tree.spec.golden["path"])).read_bytes())
+    return golden, check_columns(from_tensors(golden["inputs"], tree.spec.inputs), tree.spec.inputs)
+
+
+def _compared(golden: Mapping[str, Any], results: Mapping[str, Any], spec: Spec) -> Comparison:
+    from mlship_runtime.model.tensors import to_tensors
+
+    return compare(golden["outputs"], to_tensors(results, spec.outputs), spec.tolerance)

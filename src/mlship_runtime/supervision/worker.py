@@ -83,6 +83,7 @@ class _Worker:
     async def _serve(self, pipeline: Pipeline) -> None:
         from mlship_runtime.serving.accesslog import AccessLog
         from mlship_runtime.serving.application import Application
+        from mlship_runtime.serving.batching import read_batching
         from mlship_runtime.serving.limits import read_limits
         from mlship_runtime.serving.server import Server
 
@@ -93,7 +94,7 @@ class _Worker:
         self._application.tell_restarts(self._restarts)
         share = limits.share(worker_count(int(settings.get("workers", 1))))
         log = AccessLog(_STDERR) if settings.get("accessLog") else None
-        self._server = Server(self._application, share, log)
+        self._server = Server(self._application, share, log, read_batching(settings.get("batch", {})))
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

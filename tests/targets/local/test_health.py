@@ -173,3 +173,17 @@ def test_sigkill_under_load_costs_what_was_in_flight(onhost, make_bundle) -> Non
     assert len(load.failures) <= kills * clients
     assert load.connections == clients + len(load.failures)
     assert onhost.observed(1)["health"]["restarts"] == {"died": kills}
+
+
+def test_requests_share_a_run_where_that_is_wanted_and_rows_allow_it(onhost, make_bundle) -> None:
+    """A release that answers a row by what stands beside it never gets ready with `batch`."""
+    mean = "def reduce(columns):\n    return {'X': columns['X'] - columns['X'].mean(axis=0) * 0.001}\n"
+    batch = {"wait": 0.02, "rows": 8}
+    first = make_bundle(2.0)
+    port = onhost.deploy(1, first, batch=batch)["port"]
+    with Load(port, clients=6) as load:
+        time.sleep(1.0)
+    assert load.failures == []
+    assert set(load.answers) == {first.digest}
+    onhost.stage(2, make_bundle(2.0, reduction=mean), batch=batch)
+    assert onhost.refused("start", release=2, timeout=30)["kind"] == "not-ready"
