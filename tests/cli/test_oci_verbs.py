@@ -99,6 +99,23 @@ def test_between_any_two(run, double: Double, digest: str, tmp_path: Path) -> No
     assert (history.code, "does not keep the moves of its tags" in history.err) == (5, True)
 
 
+@pytest.mark.parametrize("vendor", ["gitlab", "artifactory 6"])
+def test_a_registry_of_images_alone(run, double: Double, digest: str, tmp_path: Path, vendor: str) -> None:
+    double.auth, double.vendor, double.referrers = "none", vendor, False
+    assert run("key", "generate", "release.key").code == 0
+    assert run("sign", "churn:1.0", "--key", "release.key").code == 0
+    assert run("push", "churn:1.0", "team", "--json").envelope["result"]["digest"] == digest
+    assert run("tag", "team/churn:1.0", "live").code == 0
+    (listed,) = run("list", "team", "--json").envelope["result"]["bundles"]
+    assert (listed["digest"], listed["tags"]) == (digest, ["1.0", "live"])
+    assert run("pull", "churn:live", "team").code == 0
+    elsewhere = f"dir://{tmp_path}/elsewhere"
+    (copied,) = run("copy", "team/churn:live", elsewhere, "--json").envelope["result"]["bundles"]
+    assert (copied["digest"], copied["sentAttachments"]) == (digest, 1)
+    verified = run("verify", f"{elsewhere}/churn:live", "--key", "release.pub", "--json").envelope["result"]
+    assert verified["digest"] == digest
+
+
 def test_promote_says_what_is_not_kept(run, double: Double, digest: str) -> None:
     double.auth = "none"
     assert run("push", "churn:1.0", "team").code == 0

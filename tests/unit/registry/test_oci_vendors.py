@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from oci_double import VENDORS, Double, digest_of, running
+from oci_double import VENDORS, Double, Handler, digest_of, running
 from oci_servers import docker_registry
 from sample_bundle import make_bundle
 
@@ -144,6 +144,44 @@ def test_what_a_carrier_claims_is_compared(double: Double) -> None:
     lie = json.loads(stored)
     lie["annotations"]["vnd.mlship.carries"] = "sha256:" + "0" * 64
     assert carried_bundle(json.dumps(lie).encode()) is None
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+@carrying
+def test_broken_off_at_any_request(double: Double, tmp_path: Path) -> None:
+    """What a tag names is whole, and a repeat finishes."""
+    source = folder(tmp_path / "one")
+    digest = source.tags("churn")["1.0"]
+    broken = 0
+
+    def push() -> None:
+        copy(source, opened(double), "churn", digest, tag="1.0")
+
+    while True:
+        broken += 1
+        for kept in (double.blobs, double.manifests, double.uploads, double.seen):
+            kept.clear()
+        double.lie = lambda handler, after=broken: len(double.seen) > after and _says_no(handler)
+        try:
+            push()
+        except RegistryError:
+            double.lie = None
+            tagged = opened(double).read_tag("churn", "1.0")
+            if tagged:
+                verify_bundle(open_bundle(opened(double), Reference("churn", digest=tagged.digest)))
+                assert len(opened(double).attachments("churn", digest)) == 1, "signed before it is named"
+            push()
+            verify_bundle(open_bundle(opened(double), parse_reference("churn:1.0")))
+        else:
+            break
+    assert broken > 20
+
+
+def _says_no(handler: Handler) -> bool:
+    handler.body()
+    handler.error(500, "UNKNOWN", {"Connection": "close"})
+    return True
 
 
 @pytest.mark.parametrize("double", ["takes nothing"], indirect=True)
