@@ -63,6 +63,7 @@ SECTIONS = (
             "repair": "Finish or undo what an interrupted deploy left.",
             "force-unlock": "Break the lock of a deployer that is gone.",
             "destroy": "Remove a service from a target.",
+            "token": "Make, list and revoke the bearer tokens of a service.",
         },
     ),
     Section(
@@ -88,6 +89,7 @@ MODULES = {verb: section.module for section in SECTIONS for verb in section.verb
     "score": "mlship.cli.score",
     "sign": "mlship.cli.trust",
     "key": "mlship.cli.trust",
+    "token": "mlship.cli.token",
     "export": "mlship.cli.exchange",
     "import": "mlship.cli.exchange",
     "policy": "mlship.cli.policy",

@@ -22,6 +22,8 @@ VIEWS: dict[str, str] = {
     "Checked": "views:checked",
     "SignedBundle": "views:signed",
     "KeyMade": "views:key_made",
+    "TokenMade": "token_views:token_made",
+    "TokenList": "token_views:token_list",
     "KeyShown": "views:key_shown",
     "Exported": "exchange_views:exported",
     "Imported": "exchange_views:imported",

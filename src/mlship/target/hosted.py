@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from mlship.target.deployment import (
     Wanted,
     WorkerState,
 )
+from mlship.target.external import is_loopback
 from mlship.target.hosted_plan import plan_hosted
 from mlship.target.hosted_settings import HostedSettings
 from mlship.target.plan import Action
@@ -86,7 +86,7 @@ class HostedAdapter:
             live_number=seen["live"],
             last_number=max((r.number for r in releases), default=0),
             healthy=live is not None and live.state == "serving" and supervised and not silent,
-            endpoints=_endpoints(seen) if live else (),
+            endpoints=_endpoints(seen, live) if live else (),
             present=frozenset(seen["layers"]),
             problems=_problems(live, supervised, silent),
             exists=bool(seen["service"]),
@@ -97,6 +97,7 @@ class HostedAdapter:
                 "incoming": seen["incoming"],
                 "host": seen["host"],
                 "port": seen["port"],
+                "external": seen["external"],
                 "sockets": {str(r["number"]): [w["socket"] for w in r["workers"]] for r in seen["releases"]},
                 "workers": {str(r["number"]): r["workers"] for r in seen["releases"]},
                 "logs": {str(r["number"]): r["logs"] for r in seen["releases"]},
@@ -105,7 +106,9 @@ class HostedAdapter:
 
     def plan(self, wanted: Wanted | None, observed: Deployment) -> tuple[Action, ...]:
         """See hosted_plan."""
-        return plan_hosted(wanted, observed, port=self.settings.port, host=self.settings.host)
+        place = self.settings
+        external = place.external.place if place.external else None
+        return plan_hosted(wanted, observed, port=place.port, host=place.host, external=external)
 
     def run(self, action: Action, given: Given) -> dict[str, Any]:
         """Do one action; the table below is all there is."""
@@ -248,17 +251,19 @@ def _release(seen: Mapping[str, Any]) -> ReleaseState:
     )
 
 
-def _endpoints(seen: Mapping[str, Any]) -> tuple[Endpoint, ...]:
-    host, port = seen["host"], seen["port"]
-    address = f"[{reach(host)}]" if ":" in host else reach(host)
-    return (Endpoint(kind="internal" if _is_loopback(host) else "external", url=f"http://{address}:{port}"),)
+def _endpoints(seen: Mapping[str, Any], live: ReleaseState) -> tuple[Endpoint, ...]:
+    host, external, settings = seen["host"], seen["external"], live.settings.get("external")
+    found = [Endpoint(kind="internal" if is_loopback(host) else "external", url=_url("http", seen))]
+    if external and settings:
+        found.append(
+            Endpoint(kind="external", url=_url("https" if settings.get("certificate") else "http", external))
+        )
+    return tuple(found)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _url(scheme: str, place: Mapping[str, Any]) -> str:
+    host = reach(place["host"])
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{place['port']}"
 
 
 def _vitals(seen: Mapping[str, Any]) -> Vitals | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mlship.result import to_json
@@ -12,25 +13,49 @@ from mlship.target.plan import Action, Phase
 _ACTIVE = ("starting", "ready", "serving", "draining")
 
 
-def plan_hosted(wanted: Wanted | None, observed: Deployment, *, port: int, host: str) -> tuple[Action, ...]:
-    """Actions that lead from `observed` to `wanted`; none if nothing is to be done."""
+@dataclass(frozen=True)
+class Place:
+    """Where a service listens: for those inside, and for those outside if it does. Port 0: a free one."""
+
+    host: str
+    port: int
+    external: Mapping[str, Any] | None = None
+
+    def is_held(self, observed: Deployment) -> bool:
+        """Whether the external listener is there, or not there, as wanted."""
+        now = observed.facts.get("external")
+        if not now or not self.external:
+            return not now and not self.external
+        same = self.external["port"] in (0, now["port"])
+        return bool(same and self.external["host"] == now["host"])
+
+
+def plan_hosted(
+    wanted: Wanted | None,
+    observed: Deployment,
+    *,
+    port: int,
+    host: str,
+    external: Mapping[str, Any] | None = None,
+) -> tuple[Action, ...]:
+    """Actions that lead from `observed` to `wanted`, on `host`:`port` (and `external`, host and port of the
+    listener for those outside); none if nothing is to be done."""
+    place = Place(host, port, external)
     if wanted is None:
         return (_destroy(observed),) if observed.exists else ()
     live = observed.live
     if live is not None and live.is_of(wanted):
-        return _keep(wanted, observed, live, port=port, host=host)
-    return _replace(wanted, observed, port=port, host=host)
+        return _keep(wanted, observed, live, place=place)
+    return _replace(wanted, observed, place=place)
 
 
-def _keep(
-    wanted: Wanted, observed: Deployment, live: ReleaseState, *, port: int, host: str
-) -> tuple[Action, ...]:
+def _keep(wanted: Wanted, observed: Deployment, live: ReleaseState, *, place: Place) -> tuple[Action, ...]:
     """The wanted release is live: only mend what is not as it should be."""
     actions = [*_clean(observed, spare=None, needed=())]
-    holder = bool(observed.facts.get("supervisor"))
+    holder = bool(observed.facts.get("supervisor")) and place.is_held(observed)
     others = any(r.state in _ACTIVE and r.served and r is not live for r in observed.releases)
     if not holder:
-        actions.append(_open(wanted.service, port, host))
+        actions.append(_open(place))
     if live.state != "serving":
         actions.append(_start(wanted, live.number))
     if live.state != "serving" or others:
@@ -40,12 +65,12 @@ def _keep(
     return (*actions, *_retire(wanted.keep, observed, leaving=None))
 
 
-def _replace(wanted: Wanted, observed: Deployment, *, port: int, host: str) -> tuple[Action, ...]:
+def _replace(wanted: Wanted, observed: Deployment, *, place: Place) -> tuple[Action, ...]:
     """Candidate beside the live one, proved, then shifted to."""
     spare = _reusable(wanted, observed)
     number = spare.number if spare else observed.last_number + 1
     missing = [layer for layer in wanted.layers if layer.digest not in observed.present]
-    hold = [] if observed.facts.get("supervisor") else [_open(wanted.service, port, host)]
+    hold = [] if observed.facts.get("supervisor") and place.is_held(observed) else [_open(place)]
     return (
         *_clean(observed, spare, needed=[layer.digest for layer in wanted.layers]),
         *(_send(blob) for blob in (*missing, *wanted.documents)),
@@ -114,9 +139,13 @@ def _stage(wanted: Wanted, number: int) -> Action:
     return _far_side("stage", "stage", f"release {number} of {wanted.reference}", arguments)
 
 
-def _open(service: str, port: int, host: str) -> Action:
-    where = f"{host}:{port}" if port else f"a free port of {host}"
-    return _far_side("open", "start", where, {"host": host, "port": port})
+def _open(place: Place) -> Action:
+    where = f"{place.host}:{place.port}" if place.port else f"a free port of {place.host}"
+    arguments: dict[str, Any] = {"host": place.host, "port": place.port}
+    if place.external:
+        where += f" and {place.external['host']}:{place.external['port'] or 'a free port'} (external)"
+        arguments["external"] = place.external
+    return _far_side("open", "start", where, arguments)
 
 
 def _start(wanted: Wanted, number: int) -> Action:

@@ -63,12 +63,13 @@ def preflight(
 
 def _place(settings: HostedSettings, observed: Deployment) -> list[Problem]:
     """The socket outlives releases, so it stays where it was opened."""
+    found = list(settings.external.problems()) if settings.external else []
     host, port = observed.facts.get("host"), observed.facts.get("port")
     if not observed.exists or not port or (settings.host, settings.port or port) == (host, port):
-        return []
+        return found
     what = f"the service listens on {host}:{port}, not on {settings.host}:{settings.port or port}"
     fix = "That cannot change under a running service: destroy it first, or set what it was"
-    return [Problem(what=what, fix=fix)]
+    return [*found, Problem(what=what, fix=fix)]
 
 
 def _absent(bundle: OpenBundle, platform: str, observed: Deployment) -> list[Problem]:

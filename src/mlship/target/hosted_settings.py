@@ -10,6 +10,7 @@ from mlship.config.limits import ServingLimits
 from mlship.config.sizes import SizeOrNone, bytes_of
 from mlship.digest import sha256
 from mlship.result import to_json
+from mlship.target.external import External
 
 
 class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +36,7 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     environment: dict[str, str] = {}
     access_log: bool = False
     limits: ServingLimits = ServingLimits()
+    external: External | None = None
 
     def of_release(self) -> dict[str, Any]:
         """What a release is started with, and by which two releases of one bundle differ. It goes into plans
@@ -50,6 +52,7 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "environmentDigest": self.environment_digest,
             **({"batch": self._batch()} if self.batch_wait else {}),
             **({"accessLog": True} if self.access_log else {}),
+            **({"external": self.external.of_release()} if self.external else {}),
             **({"limits": self.limits.as_set()} if self.limits.as_set() else {}),
         }
 

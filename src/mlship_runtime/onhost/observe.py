@@ -41,6 +41,7 @@ def do_observe(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
         "live": live.release,
         "host": known.get("host"),
         "port": known.get("port"),
+        "external": known.get("external"),
         "waiting": known.get("waiting") if supervisor else None,
         "layers": sorted(
             f"sha256:{path.name}" for path in layout.site.layers.glob("*") if len(path.name) == 64

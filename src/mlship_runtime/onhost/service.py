@@ -27,20 +27,22 @@ _PAUSE = 0.1  # seconds between two looks
 
 
 def do_open(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
-    """Make sure that a supervisor of this version holds `host`:`port` (0: a free port, chosen once)."""
+    """Make sure that a supervisor of this version holds `host`:`port` (0: a free port, chosen once), and the
+    `external` place beside it, if one is given. To change that, the supervisor is replaced; workers stay."""
     host, port = str(given["host"]), int(given["port"])
     with as_site_errors(f"{layout.name} cannot be opened"):
         for folder in (layout.logs, layout.releases):
             make_folder(folder)
         before = read_numbered(layout.settings)
+        external = _kept_external(before, given.get("external"))
         status = supervisor_status(layout)
         if status:
             _check_place(layout, status, host, port)
-            if status["code"] == str(BOOT):
+            if status["code"] == str(BOOT) and _is_at(status.get("external"), external):
                 return _place(status)
             _dismiss(layout, given)
         kept = before["port"] if before and port == 0 and before["host"] == host else port
-        wanted = {**(before or {}), "schemaVersion": 1, "host": host, "port": kept}
+        wanted = {**(before or {}), "schemaVersion": 1, "host": host, "port": kept, "external": external}
         if given.get("python"):
             wanted["python"] = given["python"]
         if wanted != before:
@@ -50,7 +52,27 @@ def do_open(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
         except RuntimeFault:
             if before and wanted != before:
                 write_json(layout.settings, before)
+                if status:  # as it was: somebody has to watch what runs
+                    _start(layout)
             raise
+
+
+def _kept_external(before: dict[str, Any] | None, given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The external place that is wanted, with the free port that was chosen before."""
+    if not given:
+        return None
+    host, port = str(given["host"]), int(given["port"])
+    kept = (before or {}).get("external")
+    if kept and port == 0 and kept["host"] == host:
+        port = kept["port"]
+    return {"host": host, "port": port}
+
+
+def _is_at(now: dict[str, Any] | None, wanted: dict[str, Any] | None) -> bool:
+    """Whether the external listener is where it is wanted (a port of 0: any)."""
+    if not now or not wanted:
+        return not now and not wanted
+    return wanted["port"] in (0, now["port"]) and wanted["host"] == now["host"]
 
 
 def do_start(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
@@ -150,4 +172,4 @@ def _check_place(layout: Layout, status: dict[str, Any], host: str, port: int) -
 
 
 def _place(status: dict[str, Any]) -> dict[str, Any]:
-    return {"host": status["host"], "port": status["port"]}
+    return {"host": status["host"], "port": status["port"], "external": status.get("external")}

@@ -361,8 +361,9 @@ class Connection(asyncio.Protocol):
 
     def begin_drain(self) -> None:
         """From now on be told when the last byte is written, and leave as soon as nothing is under way."""
-        self._transport.set_write_buffer_limits(high=0)
-        self.settle()
+        if self.movable:  # others need not know; and TLS would call its empty buffer full
+            self._transport.set_write_buffer_limits(high=0)
+            self.settle()
 
     def settle(self) -> None:
         """Tell the host if the connection is at rest: nothing parsed, nothing queued, nothing to be

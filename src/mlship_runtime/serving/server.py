@@ -24,6 +24,7 @@ from mlship_runtime.serving.accesslog import AccessLog
 from mlship_runtime.serving.answer import CLOSE, Application, Renderer
 from mlship_runtime.serving.batching import Batching, BatchLine
 from mlship_runtime.serving.connection import Connection, State
+from mlship_runtime.serving.door import Door
 from mlship_runtime.serving.handover import Receiver, Sender, open_channel
 from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.line import Line
@@ -72,6 +73,7 @@ class Server:
         self._opening: set[asyncio.Task[None]] = set()
         self._acceptors: list[Acceptor] = []
         self._internal: list[Acceptor] = []
+        self._doors: list[Door] = []
         self._receivers: list[Receiver] = []
         self._sender: Sender | None = None
         self._handed = self._closed = 0
@@ -90,9 +92,12 @@ class Server:
         OSError."""
         self._receivers.append(Receiver(path, self._adopt))
 
-    def accept_on(self, listener: socket.socket) -> None:
-        """Accept public connections from `listener`, which stays the caller's to close."""
-        self._acceptors.append(Acceptor(listener, lambda sock: self._take(sock, public=True)))
+    def accept_on(self, listener: socket.socket, door: Door | None = None) -> None:
+        """Accept public connections from `listener`, which stays the caller's to close; with a `door` by its
+        rules. Those do not go to another process: it would have to know that they are not to be trusted."""
+        if door is not None:
+            self._doors.append(door)
+        self._acceptors.append(Acceptor(listener, lambda sock: self._take(sock, public=True, door=door)))
 
     def stop_accepting(self) -> None:
         """No new public connections, from this very moment; those that are open are served on."""
@@ -177,32 +182,40 @@ class Server:
         self.received += 1
         self._start(sock, public=True)
 
-    def _take(self, sock: socket.socket, *, public: bool) -> None:
+    def _take(self, sock: socket.socket, *, public: bool, door: Door | None = None) -> None:
         if public and len(self._connections) + len(self._opening) >= self._most:
-            self._turn_away(sock)
+            self._turn_away(sock, plain=door is None or door.context is None)
             return
-        self._start(sock, public=public)
+        self._start(sock, public=public, door=door)
 
-    def _start(self, sock: socket.socket, *, public: bool) -> None:
-        task = asyncio.get_running_loop().create_task(self._open(sock, public))
+    def _start(self, sock: socket.socket, *, public: bool, door: Door | None = None) -> None:
+        task = asyncio.get_running_loop().create_task(self._open(sock, public, door))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _open(self, sock: socket.socket, public: bool) -> None:
+    async def _open(self, sock: socket.socket, public: bool, door: Door | None) -> None:
+        tls: dict[str, Any] = {}
+        if door is not None and door.context is not None:
+            tls = {"ssl": door.context, "ssl_handshake_timeout": self.limits.header_time}
+        name = "external" if door else "internal" if public else "socket"
+        admit = door.admit if door else None
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self, public=public), sock
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self, public=public, door=name, movable=door is None, admit=admit),
+                sock,
+                **tls,
             )
-        except OSError:  # it ended before it began
+        except (OSError, asyncio.TimeoutError):  # it ended before it began, or never spoke TLS
             sock.close()
         self._changed.set()
 
-    def _turn_away(self, sock: socket.socket) -> None:
+    def _turn_away(self, sock: socket.socket, *, plain: bool) -> None:
         """One connection too many is told so, as long as there are not too many of those: then clients wait
         in the kernel's queue."""
         answer = self.application.refuse(503, "there are too many connections: try again")
         with contextlib.suppress(OSError):
-            sock.send(self.renderer.render(answer, False, CLOSE, self.names.lines({})))
+            if plain:  # else it would have to be said in TLS: the end says enough
+                sock.send(self.renderer.render(answer, False, CLOSE, self.names.lines({})))
             sock.shutdown(socket.SHUT_WR)
         self._turned.append((self._loop.time() + self.limits.linger, sock))
         if len(self._turned) >= _TURNED_AWAY:
@@ -221,6 +234,8 @@ class Server:
         self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
         for connection in tuple(self._connections):
             connection.sweep(now)
+        for door in self._doors:
+            door.refresh()
         if self.log is not None:
             self.log.flush()
         while self._turned and self._turned[0][0] < now:

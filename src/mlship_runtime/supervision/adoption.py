@@ -29,11 +29,11 @@ async def find_workers(layout: Layout, known: set[int]) -> list[WorkerHandle]:
     return found
 
 
-def listener_of(workers: list[WorkerHandle]) -> socket.socket | None:
-    """The listening socket from the first worker that hands it out."""
+def listener_of(workers: list[WorkerHandle], which: str = "") -> socket.socket | None:
+    """The listening socket (or the one that is called `which`) from the first worker that hands it out."""
     for worker in workers:
         with contextlib.suppress(RuntimeFault):
-            found = request_socket(worker.sockets.control)
+            found = request_socket(worker.sockets.control, which=which)
             found.setblocking(False)
             return found
     return None

@@ -50,10 +50,11 @@ def request(path: Path, message: Message, timeout: float = 10.0) -> dict[str, An
         return _result(_exchanged(path, lambda: _ask(client, message)), path)
 
 
-def request_socket(path: Path, timeout: float = 10.0) -> socket.socket:
-    """The listening socket that the worker behind `path` holds; raises as `request` does."""
+def request_socket(path: Path, timeout: float = 10.0, *, which: str = "") -> socket.socket:
+    """The listening socket that the worker behind `path` holds, or its `external` one; raises as `request`
+    does. A worker from before there were two gives the only one it has: look at its address."""
     with _connected(path, timeout) as client:
-        data, descriptors, _, _ = _exchanged(path, lambda: _ask_for_socket(client))
+        data, descriptors, _, _ = _exchanged(path, lambda: _ask_for_socket(client, which))
         if not descriptors:
             _result(data, path)
             raise SiteError(f"{path} passed no socket")
@@ -82,8 +83,8 @@ def _ask(client: socket.socket, message: Message) -> bytes:
         return stream.readline(LINE_LIMIT)
 
 
-def _ask_for_socket(client: socket.socket) -> Any:
-    client.sendall(line_of({"schemaVersion": SCHEMA, "verb": "socket"}))
+def _ask_for_socket(client: socket.socket, which: str) -> Any:
+    client.sendall(line_of({"schemaVersion": SCHEMA, "verb": "socket", "which": which}))
     return socket.recv_fds(client, 4096, 1)
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
+from typing import Any
 
 from mlship_runtime.errors import SiteError
 
 BACKLOG = 1024
+EXTERNAL = "MLSHIP_EXTERNAL_FD"  # names the descriptor of the external listener, where there is one
 INHERITED = 3  # the descriptor that a release finds it at (sd_listen_fds(3))
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  compared, not bound
 
@@ -57,6 +60,25 @@ def reach(host: str) -> str:
     return _EVERYWHERE.get(host, host)
 
 
+def place_of(listener: socket.socket | None) -> dict[str, Any] | None:
+    """Host and port of a listening socket."""
+    if listener is None:
+        return None
+    host, port = listener.getsockname()[:2]
+    return {"host": host, "port": port}
+
+
+def inherited_external() -> socket.socket | None:
+    """The external listener, if one was handed on."""
+    number = os.environ.get(EXTERNAL, "")
+    if not number.isdigit():
+        return None
+    found = socket.socket(fileno=int(number))
+    found.setblocking(False)
+    found.set_inheritable(False)
+    return found
+
+
 def inherited() -> socket.socket:
     """The listening socket that was handed to this process as descriptor 3, as systemd does it."""
     count, owner = os.environ.get("LISTEN_FDS", ""), os.environ.get("LISTEN_PID", "")
@@ -74,6 +96,11 @@ def inherited() -> socket.socket:
 def take_from_stdin() -> None:
     """Move a listening socket that was passed as standard input to descriptor 3 and say so in the
     environment, for the program that this process becomes."""
+    external = os.environ.get(EXTERNAL, "")
+    if external.isdigit():  # out of the way first: it may be descriptor 3 itself
+        moved = fcntl.fcntl(int(external), fcntl.F_DUPFD, INHERITED + 1)
+        os.close(int(external))
+        os.environ[EXTERNAL] = str(moved)
     os.dup2(0, INHERITED, inheritable=True)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

@@ -9,6 +9,7 @@ from typing import Any
 from mlship_runtime.errors import SiteError
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.health import waiting_on
+from mlship_runtime.supervision.listening import place_of
 from mlship_runtime.supervision.service import Service
 from mlship_runtime.supervision.spawn import BOOT
 
@@ -40,6 +41,7 @@ class Orders:
             "code": str(BOOT),
             "host": host,
             "port": port,
+            "external": place_of(self._service.external),
             "waiting": waiting_on(self._service.listener),
             "live": self._service.live,
             "releases": self._service.status(),

@@ -32,6 +32,7 @@ class RunningRelease:
         layout: Layout,
         record: dict[str, Any],
         listener: socket.socket,
+        external: socket.socket | None,
         python: str,
         events: EventLog,
         spawned: Callable[[WorkerHandle], None],
@@ -43,6 +44,7 @@ class RunningRelease:
         self.accepting = False
         self.proven = False
         self.error: RuntimeFault | None = None
+        self._external = external
         self._listener, self._events, self._spawned, self._see_off = listener, events, spawned, see_off
         settings = record["settings"]
         self._python = str(settings.get("python") or python)
@@ -222,7 +224,9 @@ class RunningRelease:
 
     def _spawn(self, index: int) -> WorkerHandle:
         environment = self.record.get("environment", {})
-        child = launch_worker(self._python, self.layout, self.number, index, environment, self._listener)
+        child = launch_worker(
+            self._python, self.layout, self.number, index, environment, self._listener, self._external
+        )
         self._events.note("worker started", release=self.number, pid=child.pid, index=index)
         handle = WorkerHandle(self.layout.worker_sockets(self.number, index, child.pid), child)
         self._spawned(handle)

@@ -25,7 +25,15 @@ _UNDO_DRAIN = 5.0  # seconds for connections that a release took before its swit
 class Service:
     """`running` holds releases by number; workers that are on their way out are only `known`."""
 
-    def __init__(self, layout: Layout, listener: socket.socket, python: str, events: EventLog) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        listener: socket.socket,
+        external: socket.socket | None,
+        python: str,
+        events: EventLog,
+    ) -> None:
+        self.external = external
         self.layout, self.listener, self.events = layout, listener, events
         self.running: dict[int, RunningRelease] = {}
         self.live: int | None = read_live(layout).release
@@ -158,7 +166,14 @@ class Service:
     def _prepare(self, number: int) -> RunningRelease:
         record = read_record(self.layout.record(number))
         return RunningRelease(
-            self.layout, record, self.listener, self._python, self.events, self._know, self.see_off
+            self.layout,
+            record,
+            self.listener,
+            self.external,
+            self._python,
+            self.events,
+            self._know,
+            self.see_off,
         )
 
     def _know(self, handle: WorkerHandle) -> None:

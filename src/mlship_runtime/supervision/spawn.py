@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mlship_runtime.supervision.layout import Layout
+from mlship_runtime.supervision.listening import EXTERNAL
 
 BOOT = Path(__file__).resolve().parents[1] / "boot.py"
 
@@ -25,6 +26,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a release sees of the environment: nothing of the caller's, and `extra` of its settings."""
     plain = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TMPDIR": tempfile.gettempdir()}
     wanted = {name: value for name, value in (extra or {}).items() if not name.startswith("LISTEN_")}
+    wanted.pop(EXTERNAL, None)
     return {**plain, **wanted}
 
 
@@ -44,8 +46,12 @@ def launch_worker(
     index: int,
     environment: Mapping[str, str],
     listener: socket.socket,
+    external: socket.socket | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `boot.py launch` with the listening socket as its standard input. Raises OSError."""
+    """Start `boot.py launch` with the listening socket as its standard input, and the external one beside.
+    Raises OSError."""
+    passed = [external.fileno()] if external is not None else []
+    named = {EXTERNAL: str(passed[0])} if passed else {}
     command = [*python_command(python), str(BOOT), "launch"]
     with _appending(layout.log(number)) as output:
         return subprocess.Popen(
@@ -53,7 +59,8 @@ def launch_worker(
             stdin=listener.fileno(),
             stdout=output,
             stderr=output,
-            env=clean_environment(environment),
+            pass_fds=passed,
+            env={**clean_environment(environment), **named},
             cwd="/",
             start_new_session=True,
         )

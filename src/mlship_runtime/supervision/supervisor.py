@@ -53,7 +53,8 @@ async def _supervise(layout: Layout) -> int:
     settings = read_numbered(layout.settings) or {}
     found = await find_workers(layout, set())
     listener = _listener(layout, settings, found)
-    service = Service(layout, listener, str(settings.get("python") or sys.executable), events)
+    external = _external(layout, settings, found)
+    service = Service(layout, listener, external, str(settings.get("python") or sys.executable), events)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGCHLD, service.reap)
     orders = Orders(service)
@@ -64,7 +65,9 @@ async def _supervise(layout: Layout) -> int:
     await server.start()
     host, port = listener.getsockname()[:2]
     events.note("supervisor started", pid=os.getpid(), host=host, port=port, adopted=len(found))
-    _report({"ok": True, "pid": os.getpid(), "host": host, "port": port})
+    _report(
+        {"ok": True, "pid": os.getpid(), "host": host, "port": port, "external": listening.place_of(external)}
+    )
     rounds = asyncio.ensure_future(_make_rounds(service, events))
     await orders.finished.wait()
     await asyncio.sleep(0.05)  # the answer to the order to leave goes out first
@@ -88,6 +91,25 @@ def _listener(layout: Layout, settings: dict[str, Any], found: list[Any]) -> soc
         )
     if settings.get("port") != actual:
         write_json(layout.settings, {"schemaVersion": 1, **settings, "host": host, "port": actual})
+    return listener
+
+
+def _external(layout: Layout, settings: dict[str, Any], found: list[Any]) -> socket.socket | None:
+    """The external listener, if one is wanted: from a worker that has it at the right place, else bound
+    anew. Its free port is chosen only once, too."""
+    wanted = settings.get("external")
+    if not wanted:
+        return None
+    host, port = str(wanted["host"]), int(wanted["port"])
+    listener = listener_of(found, "external")
+    if listener is not None and listening.place_of(listener) != {"host": host, "port": port}:
+        listener.close()  # of before it moved
+        listener = None
+    listener = listener or listening.bind(host, port)
+    place = {"host": host, "port": listener.getsockname()[1]}
+    if place != wanted:
+        now = read_numbered(layout.settings) or settings
+        write_json(layout.settings, {"schemaVersion": 1, **now, "external": place})
     return listener
 
 

@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from mlship_runtime.supervision.worker_handle import TELL
 
 if TYPE_CHECKING:  # what comes with the bundle is imported after it was verified
     from mlship_runtime.model.pipeline import Pipeline
+    from mlship_runtime.serving.door import Door
 
 _STDERR = 2
 _LAST_WORD = 0.05  # seconds for the answer to `stop` to go out
@@ -61,6 +63,8 @@ class _Worker:
         self._health = layout.health(record["number"])
         self._sockets: WorkerSockets = layout.worker_sockets(record["number"], index, os.getpid())
         self._listener = listening.inherited()
+        self._external = listening.inherited_external()
+        self._door: Door | None = None
         self._control = ControlThread(self._sockets.control, self._handle)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain: asyncio.Task[None] | None = None
@@ -84,6 +88,7 @@ class _Worker:
         from mlship_runtime.serving.accesslog import AccessLog
         from mlship_runtime.serving.application import Application
         from mlship_runtime.serving.batching import read_batching
+        from mlship_runtime.serving.door import Door
         from mlship_runtime.serving.limits import read_limits
         from mlship_runtime.serving.server import Server
 
@@ -95,6 +100,9 @@ class _Worker:
         share = limits.share(worker_count(int(settings.get("workers", 1))))
         log = AccessLog(_STDERR) if settings.get("accessLog") else None
         self._server = Server(self._application, share, log, read_batching(settings.get("batch", {})))
+        if settings.get("external"):
+            self._door = Door(settings["external"])
+            self._socket("external")  # it must be there
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,7 +124,7 @@ class _Worker:
                     self._loop.call_soon_threadsafe(self._turn)
             return self._status()
         if verb == "socket":
-            return {"descriptor": self._listener.fileno()}
+            return {"descriptor": self._socket(str(message.get("which") or "")).fileno()}
         if verb == "stop" and self._loop is None:
             os._exit(0)  # nothing is served yet, and loading cannot be interrupted
         if self._loop is None:
@@ -134,6 +142,13 @@ class _Worker:
     def _turn(self) -> None:
         self.beat += 1
 
+    def _socket(self, which: str) -> socket.socket:
+        """The listening socket that is asked for; raises SiteError if this worker has none."""
+        found = self._external if which == "external" else self._listener
+        if found is None:
+            raise SiteError(f"no {which} listener was handed on")
+        return found
+
     def _status(self) -> dict[str, Any]:
         """Whoever asks twice learns from `beat` whether the loop has turned meanwhile."""
         release = {"release": self._record["number"], "digest": self._record["digest"]}
@@ -145,6 +160,8 @@ class _Worker:
             raise NotReady(f"worker {self._index} of release {self._record['number']} is draining")
         if self.state != "serving":
             self._server.accept_on(self._listener)
+            if self._external is not None and self._door is not None:
+                self._server.accept_on(self._external, self._door)
             self.state = "serving"
 
     async def _begin_drain(self, message: dict[str, Any]) -> None:

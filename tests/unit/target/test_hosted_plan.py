@@ -174,3 +174,23 @@ def test_cleaning_up_spares_layers_that_are_not_sent_again() -> None:
     clean, *rest = plan_hosted(wanted(), left, port=0, host="h")
     assert clean.arguments["keep"] == [MODEL, RUNTIME]
     assert RUNTIME not in [action.arguments.get("digest") for action in rest if action.verb == "send"]
+
+
+def test_an_external_listener_that_is_not_where_it_should_be_is_opened():
+    """Also when nothing else is to be done: it is a matter of the target, not of the bundle."""
+    place = {"host": "127.0.0.1", "port": 0}
+    for now, external, opens in (
+        (None, place, True),
+        ({"host": "127.0.0.1", "port": 8443}, place, False),
+        ({"host": "127.0.0.1", "port": 8443}, {**place, "port": 9443}, True),
+        ({"host": "127.0.0.1", "port": 8443}, {**place, "host": "0.0.0.0"}, True),
+        ({"host": "127.0.0.1", "port": 8443}, None, True),
+        (None, None, False),
+    ):
+        seen = observed(release(1, A, "serving"), live=1)
+        seen.facts["external"] = now
+        for want in (wanted(A), wanted(B)):
+            actions = plan_hosted(want, seen, port=0, host="127.0.0.1", external=external)
+            found = [action.arguments for action in actions if action.verb == "open"]
+            assert bool(found) == opens
+            assert not found or found[0].get("external") == external
