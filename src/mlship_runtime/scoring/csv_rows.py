@@ -91,16 +91,17 @@ class CsvRows:
         except UnicodeDecodeError:
             return None
         cells = text[:-1].replace("\n", self._delimiter).split(self._delimiter)
-        columns = [cells[place :: self._width] for place in range(self._width)]
-        lines = range(first_line, first_line + count)
-        return self._rows(columns, Rows(count, {}, [], lines, _lines_of(data)))
+        rows = Rows(count, {}, [], range(first_line, first_line + count), _lines_of(data))
+        return self._columns([cells[place :: self._width] for place in range(self._width)], rows)
 
     def _thorough(self, data: bytes, first_line: int) -> Rows:
-        good: list[list[str]] = []
-        lines, texts, bad = [], [], []
-        for at, record in records.split(data):
-            if not record and self._width > 1:
-                continue
+        found = [(at, record) for at, record in records.split(data) if record or self._width == 1]
+        good = self._at_once(data, [record for _, record in found])
+        if good is not None:
+            lines = [first_line + at for at, _ in found]
+            return self._rows(good, Rows(len(good), {}, [], lines, lambda at: found[at][1].decode()))
+        good, lines, texts, bad = [], [], [], []
+        for at, record in found:
             text = record.decode("utf-8", "replace")
             try:
                 good.append(self._fields(record))
@@ -108,9 +109,21 @@ class CsvRows:
                 texts.append(text)
             except ValueError as error:
                 bad.append(bad_row(first_line + at, "", str(error), text))
-        columns = [[row[place] for row in good] for place in range(self._width)]
-        seen = len(good) + len(bad)
-        return self._rows(columns, Rows(seen, {}, [], lines, texts.__getitem__, bad))
+        return self._rows(good, Rows(len(found), {}, [], lines, texts.__getitem__, bad))
+
+    def _at_once(self, data: bytes, found: list[bytes]) -> Optional[list[list[str]]]:
+        """The fields of all records; None if one is not as it should be."""
+        if b"\0" in data:
+            return None
+        try:
+            texts = [record.decode("utf-8") for record in found]
+            rows = list(csv.reader(texts, delimiter=self._delimiter, strict=True))
+        except (UnicodeDecodeError, csv.Error):
+            return None
+        # The reader takes the next record for the rest of one that is not closed: then there are fewer rows.
+        if len(rows) != len(found) or any(len(row) != self._width for row in rows):
+            return None
+        return rows
 
     def _fields(self, record: bytes) -> list[str]:
         """The fields of one record; raises ValueError that says what is wrong with it."""
@@ -129,7 +142,11 @@ class CsvRows:
             raise ValueError(f"it has {len(fields)} fields, the header {self._width}")
         return fields
 
-    def _rows(self, columns: list[list[str]], rows: Rows) -> Rows:
+    def _rows(self, fields: list[list[str]], rows: Rows) -> Rows:
+        """`rows` with what the fields of each row give."""
+        return self._columns([[row[place] for row in fields] for place in range(self._width)], rows)
+
+    def _columns(self, columns: list[list[str]], rows: Rows) -> Rows:
         """`rows` with the columns that the cells give, and without those whose cells are bad."""
         rows.kept = [columns[place] for place in self._layout.kept]
         wrong: dict[int, tuple[str, str]] = {}
