@@ -24,6 +24,7 @@ def scored(result: Scored) -> Iterator[Block]:
         rows.append(("not read", ", ".join(result.ignored)))
     for name, numbers in result.totals.items():
         missing = f", {numbers['missing']:g} missing" if numbers["missing"] else ""
-        rows.append((f"sum of {name}", f"{numbers['sum']:.12g}{missing}"))
+        total = "beyond every float" if numbers["sum"] is None else f"{numbers['sum']:.12g}"
+        rows.append((f"sum of {name}", f"{total}{missing}"))
     rows.append(("rate", f"{result.rows_per_second} rows/s in {result.seconds:.1f} s"))
     yield Facts(rows)

@@ -37,7 +37,7 @@ class Scored(Result, frozen=True, kw_only=True):
     input: dict[str, str]
     output: dict[str, str]
     bad_rows: dict[str, str] | None
-    totals: dict[str, dict[str, float]]
+    totals: dict[str, dict[str, float | None]]
     kept: tuple[str, ...]
     ignored: tuple[str, ...]
     workers: int

@@ -3,8 +3,9 @@ process, so that workers and restarts leave no trace in the output."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Optional, Protocol
 
 import numpy as np
 
@@ -72,20 +73,21 @@ class ChunkScorer:
     def _answers(self, columns: Mapping[str, Array], count: int) -> Mapping[str, Array]:
         results = self._predict(columns)
         for name, array in results.items():
-            if len(array) != count:
-                cause = f"{name} has {len(array)} rows for {count}"
+            if array.shape[:1] != (count,):
+                cause = f"{name} has the shape {list(array.shape)} for {count} rows"
                 raise InvalidBundle("the model does not answer row by row", cause=cause)
         return results
 
 
-def _totals(results: Mapping[str, Array]) -> dict[str, list[float]]:
+def _totals(results: Mapping[str, Array]) -> dict[str, tuple[Optional[float], int]]:
     """Sums by which two runs can be compared; whole numbers and truth values are summed exactly."""
-    found: dict[str, list[float]] = {}
+    found: dict[str, tuple[Optional[float], int]] = {}
     for name, array in results.items():
         if array.dtype.kind == "f":
             gone = ~np.isfinite(array)
-            number = float(np.where(gone, 0, array).sum(dtype=np.float64))
-            found[name] = [number, int(gone.sum())]
+            with np.errstate(over="ignore"):
+                number = float(np.where(gone, 0, array).sum(dtype=np.float64))
+            found[name] = (number if math.isfinite(number) else None, int(gone.sum()))
         elif array.dtype.kind in "iub":
-            found[name] = [sum(array.ravel().tolist()), 0]
+            found[name] = (sum(array.ravel().tolist()), 0)
     return found

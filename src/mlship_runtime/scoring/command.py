@@ -175,8 +175,8 @@ def _worker_command(record: Mapping[str, Any], release: str, job_file: str) -> l
 
 def _note(asked: list[int]) -> Callable[[int, Optional[FrameType]], None]:
     def note(number: int, frame: Optional[FrameType]) -> None:
-        if asked:
-            raise KeyboardInterrupt
+        if asked:  # whoever asks twice does not want to wait for what is under way
+            os._exit(INTERRUPTED)
         asked.append(number)
 
     return note

@@ -108,7 +108,9 @@ class CsvRows:
                 lines.append(first_line + at)
                 texts.append(text)
             except ValueError as error:
-                bad.append(bad_row(first_line + at, "", str(error), text))
+                line, more = first_line + at, record.count(b"\n")
+                reason = f"{error}, lines {line} to {line + more}" if more else str(error)
+                bad.append(bad_row(line, "", reason, text))
         return self._rows(good, Rows(len(found), {}, [], lines, texts.__getitem__, bad))
 
     def _at_once(self, data: bytes, found: list[bytes]) -> Optional[list[list[str]]]:

@@ -12,6 +12,8 @@ from mlship_runtime.files import read_numbered, site_error, write_atomic
 from mlship_runtime.scoring.job import Job
 from mlship_runtime.scoring.source import Place
 
+Total = list[Optional[float]]  # the sum (None: beyond every float) and the number of missing values
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -23,7 +25,7 @@ class Piece:
 
 @dataclass
 class Journal:
-    """`bundle`, `settings` and `input` (its path, and its size at the start) say what the run is of; the rest
+    """`bundle`, `settings` and `input` (its path and size) say what the run is of; the rest
     what is done. `complete` says that nothing is left but to put files under their names."""
 
     bundle: str
@@ -37,7 +39,7 @@ class Journal:
     bad: int = 0
     output: Piece = field(default_factory=Piece)
     bad_rows: Piece = field(default_factory=Piece)
-    totals: dict[str, list[float]] = field(default_factory=dict)
+    totals: dict[str, Total] = field(default_factory=dict)
     seconds: float = 0.0
     complete: bool = False
 
@@ -101,11 +103,12 @@ def read_journal(path: Path) -> Optional[Journal]:
 
 
 def check_same(journal: Journal, wanted: Journal) -> None:
-    """Raise BadInput unless a run of `wanted` can go on where the one of `journal` stopped."""
+    """Raise BadInput unless a run of `wanted` can go on where the one of `journal` stopped. What lies in the
+    input beyond that may have been mended, or added, meanwhile; not any more if all of it had been read."""
     for what, before, now in (
         ("bundle", journal.bundle, wanted.bundle),
         ("settings", journal.settings, wanted.settings),
-        ("input", _told(journal.input), _told(wanted.input)),
+        ("input", journal.input["path"], wanted.input["path"]),
         ("bad rows' file", journal.bad_file if journal.bad else wanted.bad_file, wanted.bad_file),
     ):
         if before != now:
@@ -117,7 +120,5 @@ def check_same(journal: Journal, wanted: Journal) -> None:
                 cause=cause,
                 fix="Give the same ones to go on, or --fresh to begin anew",
             )
-
-
-def _told(known: dict[str, Any]) -> str:
-    return f"{known['path']} ({known['bytes']} bytes)"
+    if journal.complete and journal.input["bytes"] != wanted.input["bytes"]:
+        raise BadInput("the input has changed since all of it was scored", fix="Begin anew with --fresh")

@@ -55,6 +55,7 @@ class PartFile:
             )
         os.ftruncate(self._file, size)
         os.lseek(self._file, size, os.SEEK_SET)
+        sync_folder(self.part.parent)  # its name is to be as durable as what is written to it
 
     def write(self, data: bytes) -> None:
         """Append; raises SiteError, e.g. for a full disk."""

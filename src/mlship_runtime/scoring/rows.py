@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 if TYPE_CHECKING:  # NumPy is the bundle's: a worker process waits for its first word without it
     from mlship_runtime.model.datatypes import Array
@@ -37,12 +37,13 @@ class Rows:
 
 @dataclass
 class Scored:
-    """What became of a chunk. `totals` has, for each output of numbers, [sum, missing values]."""
+    """What became of a chunk. `totals` has, for each output of numbers, its sum (None if beyond
+    every float) and how many are missing."""
 
     seen: int
     good: int
     bad: list[Bad]
-    totals: dict[str, list[float]] = field(default_factory=dict)
+    totals: dict[str, tuple[Optional[float], int]] = field(default_factory=dict)
     data: bytes = b""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -90,7 +91,8 @@ class Run:
     def check_free(self) -> None:
         """Raise BadInput if a file that is there already would be lost."""
         job = self._job
-        if job.force or (job.resumable and self._path.exists() and not job.fresh):
+        before = read_journal(self._path) if job.resumable and not job.fresh else None
+        if job.force or (before is not None and before.complete):  # then it may be what that run put there
             return
         for path in (job.output, job.bad, job.report):
             if path not in ("", STREAM) and os.path.lexists(path):
@@ -109,7 +111,7 @@ class Run:
             return None
         check_same(before, self._done)
         self._source.start(before.place, before.read)
-        before.bad_file = self._job.bad
+        before.bad_file, before.input = self._job.bad, self._done.input
         self.begun_at = before.seen
         return before
 
@@ -150,14 +152,19 @@ class Run:
         done.seen += scored.seen
         done.good += scored.good
         done.bad += len(scored.bad)
-        for name, numbers in scored.totals.items():
-            before = done.totals.get(name, [0, 0])
-            done.totals[name] = [one + other for one, other in zip(before, numbers)]
+        for name, (number, missing) in scored.totals.items():
+            total, gone = done.totals.get(name, [0, 0])
+            total = None if total is None or number is None else total + number
+            done.totals[name] = [
+                total if total is None or math.isfinite(total) else None,
+                (gone or 0) + missing,
+            ]
         done.place, done.read = chunk.end, chunk.digest
 
     def _too_bad(self, row: Bad) -> BadInput:
         kind = "row" if self._job.inputFormat == PARQUET else "line"
-        where = f"{os.path.basename(self._job.input)}, {kind} {row.line}"
+        name = "stdin" if self._job.input == STREAM else os.path.basename(self._job.input)
+        where = f"{name}, {kind} {row.line}"
         if row.field:
             where += f", {row.field}"
         fix = "Mend it, or let some be bad with --max-bad N --bad FILE"

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scoring import BUNDLE, rows_file, score
+from scoring import BUNDLE, rows_file, run_of, score
 
 from mlship_runtime.errors import BadInput, SiteError
 from mlship_runtime.scoring.job import Job, job_of
 from mlship_runtime.scoring.journal import journal_path, read_journal
+from mlship_runtime.scoring.rows import Scored
 from mlship_runtime.scoring.run import Stopped
 
 
@@ -116,22 +117,57 @@ def test_a_run_that_was_asked_to_stop_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
 
 
-@pytest.mark.parametrize("other", ["bundle", "settings", "input", "size"])
+@pytest.mark.parametrize("other", ["bundle", "settings", "input", "path"])
 def test_another_job_does_not_go_on(tmp_path: Path, other: str) -> None:
     rows_file(tmp_path / "rows.csv", 100)
     interrupted(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     again: dict[str, Any] = {"keep": ("id", "age")} if other == "settings" else {}
-    if other in ("input", "size"):
+    if other == "input":
         text = (tmp_path / "rows.csv").read_text()
-        text = text.replace("k-1,", "k-9,") if other == "input" else text + "k-x,1,a\n"
-        (tmp_path / "rows.csv").write_text(text)
+        (tmp_path / "rows.csv").write_text(text.replace("k-1,", "k-9,"))
+    if other == "path":
+        again["input"] = str(rows_file(tmp_path / "others.csv", 100))
     bundle = "sha256:" + "1" * 64 if other == "bundle" else BUNDLE
     with pytest.raises(BadInput, match="begun with") as error:
         score(job(tmp_path, **again), bundle=bundle)
     assert "--fresh" in str(error.value)
     assert before["out.csv.mlship-part"] == (tmp_path / "out.csv.mlship-part").read_bytes()
-    assert score(job(tmp_path, fresh=True, **again), bundle=bundle).seen == (101 if other == "size" else 100)
+    assert score(job(tmp_path, fresh=True, **again), bundle=bundle).seen == 100
+
+
+def test_rows_that_are_still_to_come_may_be_mended(tmp_path: Path) -> None:
+    rows_file(tmp_path / "rows.csv", 100, bad=[70])
+    with pytest.raises(BadInput, match="line 72"):
+        score(job(tmp_path))
+    text = (tmp_path / "rows.csv").read_text()
+    (tmp_path / "rows.csv").write_text(text.replace("old", "40.0") + "k-100,1,a\n")
+    done = score(job(tmp_path))
+    assert (done.seen, done.good) == (101, 101)
+    assert done.read == hashlib.sha256((tmp_path / "rows.csv").read_bytes()).hexdigest()
+
+
+def test_an_output_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    rows_file(tmp_path / "rows.csv", 100)
+    interrupted(tmp_path)
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(BadInput, match=r"out\.csv is there already"):
+        score(job(tmp_path))
+    assert score(job(tmp_path, force=True)).seen == 100
+
+
+def test_sums_beyond_every_float(tmp_path: Path) -> None:
+    rows_file(tmp_path / "rows.csv", 100)
+    run = run_of(job(tmp_path))
+
+    class Huge:
+        def score(self, chunks: Any) -> Any:
+            for chunk in chunks:
+                yield chunk, Scored(1, 1, [], {"y": (1.7e308, 0)}, b"1\n")
+
+    done = run.run(Huge())  # type: ignore[arg-type]
+    assert done.totals == {"y": [None, 0]}
+    assert run.report["totals"] == {"y": {"sum": None, "missing": 0}}
 
 
 def test_a_damaged_part_is_not_gone_on_with(tmp_path: Path) -> None:
