@@ -92,11 +92,10 @@ def extract_layer(stream: Stream, into: str, entries: Sequence[FileEntry], diges
 def _fill(part: str, stream: Stream, entries: Sequence[FileEntry], digest: str) -> None:
     root = os.open(part, _FOLDER)
     try:
-        folders = _Folders(root)
-        for entry, reader in indexed_members(stream, entries, digest):
-            folder, _, name = entry.path.rpartition("/")
-            _write(folders.open(folder), name, hashed_chunks(entry, reader))
-        folders.close()
+        with contextlib.closing(_Folders(root)) as folders:
+            for entry, reader in indexed_members(stream, entries, digest):
+                folder, _, name = entry.path.rpartition("/")
+                _write(folders.open(folder), name, hashed_chunks(entry, reader))
     finally:
         os.close(root)
     _settle(part)

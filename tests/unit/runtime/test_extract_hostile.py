@@ -274,6 +274,13 @@ def test_cut_short_at_every_block_and_beside_it(tmp_path: Path) -> None:
         refused(tmp_path, whole[:cut])
 
 
+def test_a_refused_layer_leaves_nothing_open(tmp_path: Path) -> None:
+    before = sorted(os.listdir("/dev/fd"))
+    for cut in range(512, len(GOOD), 512):
+        refused(tmp_path, GOOD[:cut])
+    assert sorted(os.listdir("/dev/fd")) == before
+
+
 def test_right_files_under_another_digest(tmp_path: Path) -> None:
     fault = refused(tmp_path, GOOD + END, "sha256:" + "0" * 64)
     assert "damaged or exchanged" in fault.cause
