@@ -257,6 +257,19 @@ def mlflow(mlflow_of_all: Callable[[], Any]) -> Iterator[Any]:
     server.proxy.cuts.clear()
 
 
+@pytest.fixture(params=["dir", "s3", "azblob"])
+def store_url(
+    request: pytest.FixtureRequest, tmp_path: Path, cloud_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Of a store of each kind that has nothing in it yet, its credentials in the environment."""
+    if request.param == "dir":
+        return f"dir://{tmp_path}/store"
+    cloud = cloud_of(request.param)
+    for name, value in cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    return str(cloud.fresh())
+
+
 @pytest.fixture
 def cloud(request: pytest.FixtureRequest, cloud_of: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The server of the scheme that a test is parametrised with (indirect), and its credentials in the

@@ -1,8 +1,20 @@
-"""Lets the tests of this folder import `sample_bundle`."""
+"""What tests of faults share: `sample_bundle` and its neighbours, and where many small files are quick."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Path]:
+    """A folder in memory where that is to be had, for what counts calls and does not wait for a disk."""
+    place = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as folder:
+        yield Path(folder)

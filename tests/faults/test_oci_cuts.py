@@ -7,22 +7,25 @@ from pathlib import Path
 
 import pytest
 from oci_cuts import KINDS, offsets, pull_cut_at, push_cut_at, sample_source
+from sampling import Some
 
 pytestmark = pytest.mark.faults
 
 CUTS = 20
 
 
+@pytest.mark.kinds("kind")
 @pytest.mark.parametrize("kind", KINDS)
-def test_push(kind: str, tmp_path: Path, own_cache: Path) -> None:
+def test_push(kind: str, tmp_path: Path, own_cache: Path, some: Some) -> None:
     source, digest, large = sample_source(tmp_path)
-    for offset in offsets(CUTS, kind):
+    for offset in some.among(offsets(CUTS, kind), cost=12):
         push_cut_at(offset, kind, source, digest, large)
 
 
+@pytest.mark.kinds("kind")
 @pytest.mark.parametrize("kind", KINDS)
-def test_pull(kind: str, tmp_path: Path, own_cache: Path) -> None:
+def test_pull(kind: str, tmp_path: Path, own_cache: Path, some: Some) -> None:
     source, digest, large = sample_source(tmp_path)
-    for offset in offsets(CUTS, kind):
+    for offset in some.among(offsets(CUTS, kind), cost=12):
         pull_cut_at(offset, kind, source, digest, large, tmp_path / "target")
         shutil.rmtree(tmp_path / "target")

@@ -9,8 +9,8 @@ import ast
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from power_cut import SYNCS, State, read_state, recorded, states_of, write_state
 from sample_bundle import make_bundle
 from sample_kills import Streaming, all_named
+from sampling import Some
 
 import mlship.store.disk
 import mlship.store.folder
@@ -175,29 +176,27 @@ class Lived:
         everything = self.record.state(len(self.record.events))
         assert everything.keys() == read_state(root).keys(), "not all is recorded"
 
-    def cut(self, without: str = "") -> int:
+    def cut(self, some: Some, without: str = "") -> int:
         """Cut the power anywhere; how many states that left."""
         seen = set()
-        for done, upto in self.places():
+        for done, upto in some.among(self.places(), cost=0.2):
             for state in states_of(self.record, upto, without):
                 seen.add(self.check(done, state))
         return len(seen)
 
-    def killed_and_cut(self, without: str = "") -> int:
+    def killed_and_cut(self, some: Some, without: str = "") -> int:
         """Kill each step anywhere, repeat it, and cut the power when the repeat is acknowledged; how many
         kills."""
-        kills = 0
-        for done, upto in self.places():
-            if done == len(self.steps) or not self.record.pending(upto, without):
-                continue
-            kills += 1
+        places = [(done, upto) for done, upto in self.places() if self.record.pending(upto, without)]
+        chosen = some.among([place for place in places if place[0] < len(self.steps)], cost=0.5)
+        for done, upto in chosen:
             root = write_state(self.record.state(upto), self.scratch)
             with recorded(root, self.record, upto) as record:
                 acknowledged = self.repeat(done, root)
             shutil.rmtree(root)
             for state in states_of(record, len(record.events), without):
                 self.check(done + acknowledged, state)
-        return kills
+        return len(chosen)
 
     def repeat(self, done: int, root: Path) -> bool:
         """Whether it was acknowledged."""
@@ -207,12 +206,10 @@ class Lived:
             return False
         return True
 
-    def places(self) -> Iterator[tuple[int, int]]:
+    def places(self) -> list[tuple[int, int]]:
         """How many steps were acknowledged, and how much had happened."""
-        done = 0
-        for upto, event in enumerate(self.record.events, 1):
-            done += event.kind == "done"
-            yield done, upto
+        done = accumulate(event.kind == "done" for event in self.record.events)
+        return [(count, upto) for upto, count in enumerate(done, 1)]
 
     def check(self, done: int, state: State) -> tuple[int, str]:
         """What was acknowledged is there, what is visible is whole, and the broken step can be repeated."""
@@ -235,30 +232,25 @@ class Lived:
 
 
 @pytest.fixture(scope="module")
-def lives() -> Iterator[list[Lived]]:
-    """In memory, where that is to be had; nobody who was cut off gives a sign of life."""
-    memory = Path("/dev/shm")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
-    ):
+def lives(memory: Path) -> Iterator[list[Lived]]:
+    """Nobody who was cut off gives a sign of life."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlship.registry.intents.PATIENCE", 0.02)
         patch.setattr("mlship.registry.collect._PAUSE", 0.005)
-        place = Path(folder)
-        registry = OfRegistry(open_folder(f"dir://{place}/source"))
-        yield [Lived(place / "of-store", OfStore()), Lived(place / "of-registry", registry)]
+        registry = OfRegistry(open_folder(f"dir://{memory}/source"))
+        yield [Lived(memory / "of-store", OfStore()), Lived(memory / "of-registry", registry)]
 
 
-def test_anywhere(lives: list[Lived]) -> None:
-    states = sum(life.cut() for life in lives)
+def test_anywhere(lives: list[Lived], some: Some) -> None:
+    states = sum(life.cut(some) for life in lives)
     print(f"{states} states")
-    assert states > 100
+    assert states > some.of(100, cost=0.5)
 
 
-def test_what_a_killed_writer_left_lasts_once_somebody_relies_on_it(lives: list[Lived]) -> None:
-    kills = sum(life.killed_and_cut() for life in lives)
+def test_what_a_killed_writer_left_lasts_once_somebody_relies_on_it(lives: list[Lived], some: Some) -> None:
+    kills = sum(life.killed_and_cut(some) for life in lives)
     print(f"{kills} kills")
-    assert kills > 100
+    assert kills > some.of(100, cost=0.5)
 
 
 def places_that_wait(module: Path) -> list[str]:
@@ -276,6 +268,7 @@ def places_that_wait(module: Path) -> list[str]:
     return sorted(found)
 
 
+ALL = Some(0, "")
 SITES = [
     site
     for module in (mlship.store.disk, mlship.store.folder)
@@ -287,8 +280,8 @@ SITES = [
 def test_without_one_fsync_something_is_lost(lives: list[Lived], site: str) -> None:
     def everything() -> None:
         for life in lives:
-            life.cut(site)
-            life.killed_and_cut(site)
+            life.cut(ALL, site)
+            life.killed_and_cut(ALL, site)
 
     with pytest.raises((AssertionError, MlshipError)):
         everything()

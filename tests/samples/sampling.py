@@ -19,11 +19,15 @@ class Some:
     most: int
     seed: str
 
-    def of(self, count: int, cost: int = 1) -> int:
+    def of(self, count: int, cost: float = 1) -> int:
         """How often something that is to be done `count` times is done; the more it costs, the less often."""
-        return min(count, max(1, self.most // cost)) if self.most else count
+        return min(count, max(1, int(self.most / cost))) if self.most else count
 
-    def among(self, points: Sequence[T], cost: int = 1) -> list[T]:
+    def stride(self, cost: int = 1) -> int:
+        """How far it is to the next of points that are gone through without knowing how many there are."""
+        return max(1, 10 * cost) if self.most else 1
+
+    def among(self, points: Sequence[T], cost: float = 1) -> list[T]:
         """Some of `points`, in their order."""
         numbers = random.Random(self.seed).sample(range(len(points)), self.of(len(points), cost))
         return [points[number] for number in sorted(numbers)]

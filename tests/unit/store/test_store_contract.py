@@ -27,26 +27,12 @@ from mlship.trust.audit_log import AuditLog, Fact
 from mlship.trust.kept_policy import StorePolicy
 
 PART = 5 << 20
-KINDS = ("dir", "s3", "azblob")
-
-
-@pytest.fixture(params=KINDS)
-def url(
-    request: pytest.FixtureRequest, tmp_path: Path, cloud_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> str:
-    """Of a store that has nothing in it yet."""
-    if request.param == "dir":
-        return f"dir://{tmp_path}/store"
-    cloud = cloud_of(request.param)
-    for name, value in cloud.environment().items():
-        monkeypatch.setenv(name, value)
-    return str(cloud.fresh())
 
 
 @pytest.fixture
-def store(url: str, cloud_of: Any) -> Store:
-    scheme = url.partition(":")[0]
-    made: Store = FolderStore(url) if scheme == "dir" else cloud_of(scheme).store(url, PART)
+def store(store_url: str, cloud_of: Any) -> Store:
+    scheme = store_url.partition(":")[0]
+    made: Store = FolderStore(store_url) if scheme == "dir" else cloud_of(scheme).store(store_url, PART)
     return made
 
 
@@ -54,11 +40,11 @@ def whole(store: Store, key: str, start: int = 0, length: int | None = None) -> 
     return b"".join(store.read(key, start, length))
 
 
-def test_it_is_found_by_its_scheme(url: str) -> None:
-    assert open_store(url).url == url
-    assert open_registry(url).url == url
-    assert open_store(url).write_if_absent("a", [b"1"])
-    assert open_store(url).get("a") is not None
+def test_it_is_found_by_its_scheme(store_url: str) -> None:
+    assert open_store(store_url).url == store_url
+    assert open_registry(store_url).url == store_url
+    assert open_store(store_url).write_if_absent("a", [b"1"])
+    assert open_store(store_url).get("a") is not None
 
 
 def test_what_is_not_there(store: Store) -> None:
@@ -286,10 +272,10 @@ def test_a_model_of_it(store: Store) -> None:
     )
 
 
-def test_a_registry_over_it(url: str) -> None:
+def test_a_registry_over_it(store_url: str) -> None:
     from sample_bundle import make_bundle
 
-    registry = open_registry(url)
+    registry = open_registry(store_url)
     digest = make_bundle(registry, model=os.urandom(9 << 20))
     tagged = registry.set_tag("churn", "1.0", digest, None)
     assert registry.names() == ["churn"]
@@ -362,6 +348,8 @@ print(re.search("VmHWM:.* ([0-9]+) kB", Path("/proc/self/status").read_text())[1
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
-def test_memory_does_not_grow_with_the_value(url: str) -> None:
-    done = subprocess.run([sys.executable, "-c", _LONG, url], capture_output=True, text=True, check=True)
+def test_memory_does_not_grow_with_the_value(store_url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LONG, store_url], capture_output=True, text=True, check=True
+    )
     assert int(done.stdout) < 150 << 10
