@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sample_bundle import make_bundle
 from sample_kills import check_everything_published, killed_at
+from sampling import Some
 
 from mlship.ops.context import Context
 from mlship.ops.copy import copy_bundle
@@ -59,11 +60,11 @@ def push(source: StoreRegistry, team: StoreRegistry) -> None:
     copy_bundle(Context.here(), REF, source, team, tag="1.0", verb="push")
 
 
-def test_a_push(tmp_path: Path, source: StoreRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_push(tmp_path: Path, source: StoreRegistry, monkeypatch: pytest.MonkeyPatch, some: Some) -> None:
     """The source is in no place of the project's: it is given the project's domain by its name."""
     digest, point, killed = source.tags("churn")["1.0"], 0, True
     while killed:
-        point += 1
+        point += some.stride(cost=2)
         root = tmp_path / str(point)
         root.mkdir()
         places = f'[registries.source]\nurl = "{source.url}"\ndomain = "eu"\n'
@@ -89,7 +90,9 @@ def test_a_push(tmp_path: Path, source: StoreRegistry, monkeypatch: pytest.Monke
     assert point > 60
 
 
-def test_a_refusal(tmp_path: Path, source: StoreRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal(
+    tmp_path: Path, source: StoreRegistry, monkeypatch: pytest.MonkeyPatch, some: Some
+) -> None:
     """Whatever it is killed at, nothing has moved, and the log can be gone on with."""
     point, killed = 0, True
 
@@ -98,7 +101,7 @@ def test_a_refusal(tmp_path: Path, source: StoreRegistry, monkeypatch: pytest.Mo
             push(source, team)
 
     while killed:
-        point += 1
+        point += some.stride()
         root = tmp_path / str(point)
         root.mkdir()
         (root / "mlship.toml").write_text(PROJECT)

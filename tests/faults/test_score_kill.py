@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sample_kills import killed_at
+from sampling import Some
 from scoring import rows_file, score
 
 from mlship_runtime.scoring.job import Job
@@ -38,7 +39,7 @@ def results(folder: Path, form: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("checkpoint", [0.0, 1e9], ids=["each chunk", "at the end"])
-def test_killed_at_every_point_and_again(tmp_path: Path, form: str, checkpoint: float) -> None:
+def test_killed_at_every_point_and_again(tmp_path: Path, form: str, checkpoint: float, some: Some) -> None:
     if form == "parquet":
         pytest.importorskip("pyarrow")
     rows = rows_file(tmp_path / "rows.csv", 60, bad=[7, 8, 41])
@@ -48,7 +49,7 @@ def test_killed_at_every_point_and_again(tmp_path: Path, form: str, checkpoint: 
     wanted, chance = results(calm, form), random.Random(1)
     point, killed = 0, True
     while killed:
-        point += 1
+        point += some.stride()
         folder = tmp_path / str(point)
         folder.mkdir()
         asked = job(folder, rows, form, checkpoint=checkpoint)

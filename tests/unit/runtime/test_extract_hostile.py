@@ -275,10 +275,10 @@ def test_cut_short_at_every_block_and_beside_it(tmp_path: Path) -> None:
 
 
 def test_a_refused_layer_leaves_nothing_open(tmp_path: Path) -> None:
-    before = sorted(os.listdir("/dev/fd"))
+    before = sorted(Path("/dev/fd").iterdir())
     for cut in range(512, len(GOOD), 512):
         refused(tmp_path, GOOD[:cut])
-    assert sorted(os.listdir("/dev/fd")) == before
+    assert sorted(Path("/dev/fd").iterdir()) == before
 
 
 def test_right_files_under_another_digest(tmp_path: Path) -> None:
