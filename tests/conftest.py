@@ -167,12 +167,19 @@ def _mlflow() -> bool:
     return mlflow_python() is not None
 
 
+def _sshd() -> bool:
+    from ssh_server import SSHD
+
+    return SSHD is not None
+
+
 # Name -> is it here, and what to do when it is not.
 TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
     "docker-registry": (lambda: shutil.which("docker-registry") is not None, "make testbed"),
     "skopeo": (lambda: shutil.which("skopeo") is not None, "make testbed"),
     "azurite": (_azurite, "make testbed (npm installs it into the tests' cache)"),
     "mlflow": (_mlflow, "make testbed (pip installs it into an environment in the tests' cache)"),
+    "sshd": (_sshd, "make testbed (openssh-server)"),
     "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),
     "arm64": (
         lambda: bool(os.environ.get("MLSHIP_TEST_PYTHON_ARM64")),

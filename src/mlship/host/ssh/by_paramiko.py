@@ -1,0 +1,160 @@
+"""paramiko as a wire: no program of the machine is needed, and one connection carries every command."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from mlship.errors import ConfigError, TargetError
+from mlship.host.ssh.address import PORT, Access, Address
+from mlship.host.ssh.trouble import changed_key, lost, not_known, not_let_in, unreachable
+
+if TYPE_CHECKING:
+    import paramiko
+
+_ALIVE = 15  # seconds between two signs of life
+_WINDOW = 16 << 20  # bytes that may be on the way; the default stalls on long links
+_TRIES = 4  # an sshd that is full (MaxStartups) hangs up on some of those who come
+_PAUSE = 0.5
+
+
+class _Process:
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def write(self, data: bytes) -> None:
+        self._channel.sendall(data)
+
+    def read(self, most: int) -> bytes:
+        return self._channel.recv(most)
+
+    def read_error(self, most: int) -> bytes:
+        return self._channel.recv_stderr(most)
+
+    def end_input(self) -> None:
+        self._channel.shutdown_write()
+
+    def wait(self) -> int | None:
+        code = self._channel.recv_exit_status()
+        self._channel.close()
+        return code if code >= 0 else None
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class ParamikoWire:
+    """See Wire."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._client: paramiko.SSHClient | None = None
+
+    def start(self, command: str) -> _Process:
+        import paramiko
+
+        transport = self._transport()
+        try:
+            channel = transport.open_session(window_size=_WINDOW, timeout=self._access.connect_timeout)
+            channel.exec_command(command)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise lost(self._access, str(error)) from error
+        return _Process(channel)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _transport(self) -> paramiko.Transport:
+        if self._client is not None:
+            transport = self._client.get_transport()
+            if transport is not None and transport.is_active():
+                return transport
+            self.close()
+        self._client = self._connected()
+        transport = self._client.get_transport()
+        if transport is None:
+            raise lost(self._access)
+        transport.set_keepalive(_ALIVE)
+        return transport
+
+    def _connected(self) -> paramiko.SSHClient:
+        """Several tries where it is the machine that has no place for us just now."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._connect()
+            except _Full as full:
+                if not left:
+                    raise unreachable(self._access, str(full)) from full
+                time.sleep(_PAUSE * (_TRIES - left))
+        raise AssertionError("the last try returns or raises")
+
+    def _connect(self) -> paramiko.SSHClient:
+        try:
+            import paramiko
+        except ImportError as error:
+            raise TargetError(
+                "target `ssh` needs paramiko", fix="Run pip install 'mlship-toolchain[ssh]'"
+            ) from error
+        access, client = self._access, paramiko.SSHClient()
+        _pin(client, access)
+        try:
+            client.connect(
+                access.address.host,
+                port=access.address.port or PORT,
+                username=access.address.user,
+                key_filename=str(access.key) if access.key else None,
+                allow_agent=access.key is None,
+                look_for_keys=access.key is None,
+                timeout=access.connect_timeout,
+                banner_timeout=access.connect_timeout,
+                auth_timeout=access.connect_timeout,
+                channel_timeout=access.connect_timeout,
+            )
+        except paramiko.BadHostKeyException as error:
+            raise changed_key(access) from error
+        except paramiko.PasswordRequiredException as error:
+            raise not_let_in(access, f"{access.key} has a passphrase: load it with ssh-add") from error
+        except paramiko.AuthenticationException as error:
+            raise not_let_in(access) from error
+        except (paramiko.SSHException, EOFError, ConnectionResetError) as error:
+            client.close()
+            if "not found in known_hosts" in str(error):
+                raise changed_key(access) from error  # another kind of key than the one that is pinned
+            raise _Full(str(error) or "it hung up before the first word") from error
+        except (TimeoutError, socket.gaierror, OSError) as error:
+            raise unreachable(access, _reason(error)) from error
+        return client
+
+
+def _pin(client: paramiko.SSHClient, access: Access) -> None:
+    """Only pinned keys are taken. Raises TargetError without any, ConfigError for a wrong one."""
+    import paramiko
+
+    if not access.host_keys:
+        raise not_known(access)
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    for line in access.host_keys:
+        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{_known_as(access.address)} {line}")
+        if entry is None or entry.key is None:
+            raise ConfigError(f"{line[:40]!r} is no host key", fix="Run mlship target trust TARGET")
+        client.get_host_keys().add(entry.hostnames[0], entry.key.get_name(), entry.key)
+
+
+def _known_as(address: Address) -> str:
+    """The machine's name as paramiko looks for it (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
+    return address.host if address.port in (None, PORT) else f"[{address.host}]:{address.port}"
+
+
+class _Full(Exception):
+    """The machine hung up before anybody was asked for a key."""
+
+
+def _reason(error: OSError) -> str:
+    with contextlib.suppress(AttributeError, StopIteration):
+        first = next(iter(error.errors.values()))  # type: ignore[attr-defined]  # NoValidConnectionsError
+        return str(first.strerror or first)
+    return error.strerror or str(error) or "no answer in time"

@@ -1,0 +1,115 @@
+"""Starts a real sshd on the loopback for the user that runs the tests, with keys of its own."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlship.host.ssh.address import Access, Address
+
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+
+
+def make_key(path: Path, kind: str = "ed25519") -> Path:
+    words = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "of the tests", "-f", str(path)]
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+def public(key: Path) -> str:
+    """The kind and the data of a key, without its comment."""
+    return " ".join(key.with_suffix(".pub").read_text().split()[:2])
+
+
+@dataclass
+class SshServer:
+    """A running sshd. `fall` kills it and every connection; `start` brings it back on its port."""
+
+    folder: Path
+    port: int
+    more: str = ""
+    process: subprocess.Popen[bytes] | None = None
+    user: str = field(default_factory=getpass.getuser)
+
+    @property
+    def address(self) -> Address:
+        return Address("127.0.0.1", self.user, self.port)
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "user"
+
+    def access(self, **changed: object) -> Access:
+        given = {"address": self.address, "host_keys": (self.host_key,), "key": self.key, **changed}
+        return Access(**given)  # type: ignore[arg-type]
+
+    @property
+    def host_key(self) -> str:
+        return public(self.folder / "host")
+
+    def make(self) -> None:
+        make_key(self.folder / "host")
+        make_key(self.key)
+        shutil.copy(self.key.with_suffix(".pub"), self.folder / "authorized_keys")
+
+    def start(self) -> None:
+        config = self.folder / "sshd_config"
+        config.write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\n"
+            f"AuthorizedKeysFile {self.folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
+            f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
+            "SetEnv SHLVL=2\n"  # bash reads no .bashrc of the user who runs the tests
+            f"Subsystem sftp internal-sftp\nMaxSessions 40\n{self.more}"
+        )
+        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd leaves its rights
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log)
+        end = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                assert self.process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < end, "sshd does not listen"
+                time.sleep(0.05)
+            else:
+                return
+
+    def fall(self) -> None:
+        assert self.process is not None
+        for child in self._children():
+            subprocess.run(["kill", "-9", str(child)], check=False, capture_output=True)
+        self.process.kill()
+        self.process.wait()
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+        pairs = [tuple(int(word) for word in line.split()) for line in listed.stdout.splitlines()]
+        found, parents = [], {self.process.pid}
+        while parents:
+            children = {pid for pid, parent in pairs if parent in parents}
+            found += children
+            parents = children
+        return found
+
+
+@contextmanager
+def ssh_server(folder: Path, more: str = "") -> Iterator[SshServer]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = SshServer(folder, port, more)
+    server.make()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.fall()

@@ -1,0 +1,50 @@
+"""A real sshd for the tests of this folder, and a machine behind it by either client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ssh_server import SshServer, ssh_server
+
+from mlship.host.ssh import SshHost
+from mlship.host.ssh.address import Access
+from mlship.host.ssh.by_openssh import OpenSshWire
+from mlship.host.ssh.by_paramiko import ParamikoWire
+from mlship.host.ssh.wire import Wire
+
+WIRES: dict[str, Callable[[Access], Wire]] = {"paramiko": ParamikoWire, "openssh": OpenSshWire}
+Reach = Callable[..., SshHost]
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str], None]) -> Iterator[SshServer]:
+    require("sshd")
+    with ssh_server(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_sshd(tmp_path: Path, require: Callable[[str], None]) -> Iterator[SshServer]:
+    """One that a test may kill or give other keys."""
+    require("sshd")
+    folder = tmp_path / "sshd"
+    folder.mkdir()
+    with ssh_server(folder) as server:
+        yield server
+
+
+@pytest.fixture(params=sorted(WIRES))
+def reach(request: pytest.FixtureRequest) -> Iterator[Reach]:
+    """`reach(server, **access)`: the machine behind a server, by each client in turn."""
+    opened = []
+
+    def to(server: SshServer, **changed: object) -> SshHost:
+        access = server.access(**changed)
+        opened.append(SshHost(WIRES[request.param](access), access))
+        return opened[-1]
+
+    yield to
+    for host in opened:
+        host.close()
