@@ -9,6 +9,7 @@ import numpy as np
 from mlship_runtime.errors import BadInput, InvalidBundle
 from mlship_runtime.model.datatypes import Array
 from mlship_runtime.model.engine import Node
+from mlship_runtime.model.table import Table
 
 
 class Feed:
@@ -30,10 +31,7 @@ class Feed:
         if array is None or array.dtype != self._dtype:
             try:
                 with np.errstate(over="raise"):
-                    if array is None:
-                        array = self._side_by_side([arrays[name] for name in self.columns])
-                    else:
-                        array = self._whole(array).astype(self._dtype)
+                    array = self._table(arrays) if array is None else self._whole(array).astype(self._dtype)
             except FloatingPointError:
                 raise self._too_large(arrays) from None
         if self._texts:
@@ -52,6 +50,12 @@ class Feed:
                 what = f"{name}, row {row} is {flat[row, at]:g}, too large for the model ({self._dtype})"
                 return BadInput(what, field=name)
         return BadInput(f"{self.name} holds a number too large for {self._dtype}", field=self.name)
+
+    def _table(self, arrays: Mapping[str, Array]) -> Array:
+        """The columns side by side, from the array in which they lie already if there is one."""
+        if isinstance(arrays, Table) and arrays.names == self.columns:
+            return self._whole(arrays.whole.T).astype(self._dtype, order="C")
+        return self._side_by_side([arrays[name] for name in self.columns])
 
     def _side_by_side(self, parts: list[Array]) -> Array:
         if parts[0].ndim == 1:

@@ -29,6 +29,7 @@ from mlship_runtime.serving.v2 import InferCodec
 from mlship_runtime.serving.v2_binary import LENGTH_HEADER
 
 _Headers = Mapping[bytes, bytes]
+_DIGITS = 16  # of a length that some body could have
 _Handler = Callable[[_Headers, bytes], Answer]
 
 
@@ -185,7 +186,10 @@ class Application:
     def _read(self, headers: _Headers, body: bytes) -> tuple[Any, dict[str, Array]]:
         """An infer request and its columns. Raises BadInput."""
         length = headers.get(LENGTH_HEADER)
-        self._check_depth(body if length is None else body[: int(length)] if length.isdigit() else b"")
+        if length is None:
+            self._check_depth(body)
+        elif length.isdigit() and len(length) < _DIGITS:  # what is longer is refused below
+            self._check_depth(body[: int(length)])
         return self._codec.read(body, length)
 
     def _invoke(self, headers: _Headers, body: bytes) -> Answer:

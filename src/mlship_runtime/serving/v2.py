@@ -18,6 +18,7 @@ import orjson
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
 from mlship_runtime.model.datatypes import EXACT_WHOLE, NUMPY_TYPES, Array, column_type, is_float, is_whole
+from mlship_runtime.model.table import Table
 from mlship_runtime.model.tensors import check_complete, decode_tensor, unknown_input
 from mlship_runtime.serving import v2_binary as binary
 from mlship_runtime.serving.answer import OCTETS, Answer
@@ -53,6 +54,8 @@ class InferCodec:
         self._columns = {spec.name: _Column(spec, raw=len(kinds) != 1) for spec in inputs}
         alike = len(kinds) == 1 and all(column.flat for column in self._columns.values())
         self._dtype = column_type(inputs[0])
+        self._names = tuple(self._inputs)
+        self._datatype = inputs[0].datatype
         self._read_columns = self._read_alike if alike else self._read_tensors
         decoder = typed_request(*kinds.values()) if len(kinds) == 1 else InferRequest
         self._decode = msgspec.json.Decoder(decoder).decode
@@ -122,20 +125,22 @@ class InferCodec:
         return found
 
     def _read_alike(self, tensors: list[Any]) -> dict[str, Array]:
-        """The same for columns that are all of one type: one array, of which each is a row."""
-        known, names, values = self._columns, [], []
-        rows = tensors[0].shape[0]
-        for tensor in tensors:
-            column = known[tensor.name]
-            if tensor.datatype != column.datatype or tensor.shape != [rows] or len(tensor.data) != rows:
-                raise ValueError
-            names.append(tensor.name)
-            values += tensor.data
-        table = np.array(values, self._dtype).reshape(len(names), rows)
-        found = dict(zip(names, table))
-        if not values or not len(found) == len(names) == len(known):
+        """The same for columns that are all of one type, which lie in one array then."""
+        values: list[Any] = []
+        shape, datatype, names = tensors[0].shape, self._datatype, self._names
+        (rows,) = shape
+        if len(tensors) != len(names):
             raise ValueError
-        return found
+        for name, tensor in zip(names, tensors):
+            data = tensor.data
+            if tensor.name != name:
+                return self._read_tensors(tensors)  # in another order than the schema's
+            if tensor.datatype != datatype or tensor.shape != shape or len(data) != rows:
+                raise ValueError
+            values += data
+        if not values:
+            raise ValueError
+        return Table(names, np.array(values, self._dtype).reshape(len(names), rows))
 
     def _read_thoroughly(self, body: bytes, at: Optional[int]) -> tuple[InferRequest, dict[str, Array]]:
         """`at` is where the JSON part ends, if the request says so."""
