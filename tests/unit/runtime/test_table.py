@@ -1,4 +1,4 @@
-"""Columns that lie in one array: read so where they come in the order of the schema, side by side at no cost."""
+"""Columns of one array: read so where they come in the order of the schema, and side by side at no cost."""
 
 from __future__ import annotations
 
