@@ -237,6 +237,19 @@ def test_locked_refuses_a_new_model_and_says_what_would_change(copy: Path, diges
     assert build(copy, locked=True).digest == built.digest
 
 
+def test_the_labels_of_the_same_rows_do_not_go_unseen(copy: Path) -> None:
+    """They are in the bundle and in the lock; taking them away is a change of the lock."""
+    plain = (copy / "mlship.toml").read_text()
+    (copy / "mlship.toml").write_text(plain + 'labels = { sensitivity = "personal" }\n')
+    built = build(copy)
+    assert (built.changed, built.manifest.is_labelled) == (("golden.labels",), True)
+    assert built.spec.golden["labels"] == {"sensitivity": "personal"}
+    (copy / "mlship.toml").write_text(plain)
+    with pytest.raises(BuildError, match=r"does not fit the project.*golden\.labels"):
+        build(copy, locked=True)
+    assert build(copy).manifest.is_labelled is False
+
+
 def test_locked_needs_a_lock(copy: Path) -> None:
     (copy / "mlship.lock").unlink()
     with pytest.raises(BuildError, match=r"there is no mlship\.lock"):

@@ -15,7 +15,7 @@ from mlship.bundle.archive import Layer, write_layer
 from mlship.bundle.audit.card import read_card, write_card
 from mlship.bundle.audit.room import check_budget
 from mlship.bundle.audit.secrets import refuse_secrets
-from mlship.bundle.document import GOLDEN_PATH, Content, write_documents
+from mlship.bundle.document import GOLDEN_PATH, Content, row_labels, write_documents
 from mlship.bundle.lock import (
     Lock,
     LockedGolden,
@@ -191,6 +191,7 @@ class _Build:
         proved = proving.as_it_is(taken) if taken else proving.proved()
         converted, own = proved.converted, proved.own
         recorded, parity = self._recorded(examples, proved, runtime, settled.locked)
+        recorded = replace(recorded, labels=row_labels(self.project))
         document = encode(golden.golden_document(examples, recorded))
         layers = [
             *own,

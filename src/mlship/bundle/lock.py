@@ -76,14 +76,16 @@ class LockedParity(_Part, frozen=True, kw_only=True):
     max_rel: float
 
 
-class LockedGolden(_Part, frozen=True, kw_only=True):
+class LockedGolden(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """The rows taken from the examples, the recorded answers, and what was seen in `reduced` and `outputs` of
-    all examples; valid for these inputs only."""
+    all examples; valid for these inputs only. `labels` are those of the rows: who takes one away from the
+    same rows changes the lock."""
 
     inputs: dict[str, str]
     rows: tuple[int, ...]
     outputs: tuple[dict[str, Any], ...]
     seen: dict[str, dict[str, dict[str, Any]]] = {}
+    labels: dict[str, str] = {}
 
 
 class Lock(_Part, frozen=True, kw_only=True):

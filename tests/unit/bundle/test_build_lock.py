@@ -61,7 +61,7 @@ def test_the_text_is_made_for_diffs() -> None:
     text = lock_text(LOCK).decode()
     assert msgspec.json.decode(text, type=Lock) == LOCK
     assert text.endswith("}\n")
-    assert '    "rows": [1, 5],\n' in text
+    assert '    "rows": [1, 5]\n' in text
     line = next(line for line in text.splitlines() if "numpy-2.4.6" in line)
     assert line.strip().startswith('{"file": "numpy-2.4.6-cp311.whl", "name": "numpy", "sha256"')
     keys = list(json.loads(text))
