@@ -47,7 +47,7 @@ class Scored(Result, frozen=True, kw_only=True):
 
 def score(ctx: Context, ref: str | None, job: Job) -> Scored:
     """Score what `job` names with the bundle `ref`; paths may be relative, the formats are those of files
-    whose suffix does not tell, and no workers mean one for each core. An interrupted run is gone on with.
+    whose suffix does not tell, and no workers mean one for each processor. An interrupted run goes on.
 
     Raises UsageError for rows and words that are wrong, BundleError for damaged layers, TargetError if the
     bundle does not run here or a file cannot be written.
@@ -82,7 +82,7 @@ def score(ctx: Context, ref: str | None, job: Job) -> Scored:
 
 
 def _here(job: Job) -> Job:
-    """`job` with absolute paths, as many workers as cores, and pyarrow where it is needed."""
+    """`job` with absolute paths, its formats settled, and pyarrow where it is needed."""
     kinds = format_of(job.input, job.inputFormat), format_of(job.output, job.outputFormat)
     packages = ""
     if PARQUET in kinds:
@@ -98,12 +98,7 @@ def _here(job: Job) -> Job:
         inputFormat=kinds[0],
         outputFormat=kinds[1],
         packages=packages,
-        workers=job.workers or _cores(),
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _absolute(path: str) -> str:

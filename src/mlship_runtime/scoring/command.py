@@ -12,12 +12,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Optional
 
 from mlship_runtime.bundle.tree import open_tree
 from mlship_runtime.bundle.verify import verify_tree
+from mlship_runtime.capacity import worker_count
 from mlship_runtime.errors import InvalidBundle, RuntimeFault, SiteError
 from mlship_runtime.scoring.job import PARQUET, Job, read_job
 from mlship_runtime.scoring.part import take_stdout
@@ -59,6 +61,7 @@ def _score(record: Mapping[str, Any], job: Job, voice: _Voice, verified: str, wo
     from mlship_runtime.scoring.run import Run, Stopped
 
     opening = opened(job, tree.spec)
+    job = replace(job, workers=_useful_workers(job, opening.source.total))
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _note(asked))
@@ -83,6 +86,14 @@ def _score(record: Mapping[str, Any], job: Job, voice: _Voice, verified: str, wo
         scorers.close()
     voice.done(run.report)
     return 0
+
+
+def _useful_workers(job: Job, total: Optional[int]) -> int:
+    """No more than there are processors, unless more are asked for, or chunks."""
+    most = worker_count(job.workers)
+    if total is None:
+        return most
+    return max(1, min(most, -(-total // (job.chunkRows if job.inputFormat == PARQUET else job.chunkBytes))))
 
 
 def _scorers(

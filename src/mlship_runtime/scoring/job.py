@@ -29,10 +29,11 @@ _WAYS = 1  # of cutting into chunks and of writing; another number for other byt
 
 @dataclass(frozen=True)
 class Job:
-    """Paths are absolute, or `-`. `delimiter` is of CSV, in and out. `packages` is a folder to take pyarrow
-    from where the bundle has none; `checkpoint` is in seconds. With several `threads` the engine adds up in
-    another order, which can change a last digit; several workers change nothing. What changes no byte of the
-    output (all that `settings_digest` leaves out) may change between a run and the one that goes on."""
+    """Paths are absolute, or `-`. `delimiter` is of CSV, in and out; `packages` is a folder to take pyarrow
+    from where the bundle has none; `checkpoint` is in seconds; no `workers` means one for each processor.
+    With several `threads` the engine adds up in another order, which can change a last digit; several workers
+    change nothing. What changes no byte of the output (all that `settings_digest` leaves out) may change
+    between a run and the one that goes on."""
 
     input: str
     output: str
@@ -44,7 +45,7 @@ class Job:
     bad: str = ""
     maxBad: int = 0  # noqa: N815
     report: str = ""
-    workers: int = 1
+    workers: int = 0
     threads: int = 1
     chunkBytes: int = 256 << 10  # noqa: N815
     chunkRows: int = 4096  # noqa: N815
@@ -119,8 +120,8 @@ def _check(job: Job) -> None:
     """Raise BadInput for what does not go together."""
     for kind in (job.inputFormat, job.outputFormat):
         format_of("", kind)
-    if min(job.workers, job.threads, job.chunkBytes, job.chunkRows) < 1 or job.maxBad < 0:
-        raise BadInput("workers, threads and chunks are 1 or more, and no fewer than 0 rows may be bad")
+    if min(job.threads, job.chunkBytes, job.chunkRows) < 1 or min(job.workers, job.maxBad) < 0:
+        raise BadInput("threads and chunks are 1 or more, workers and bad rows 0 or more")
     if (
         len(job.delimiter) != 1
         or not job.delimiter.isascii()
