@@ -5,6 +5,7 @@ The bundles are of the sample, whose answers are told here: the process that wou
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from sample_bundle import make_layers, make_spec, write_bundle
 
 from mlship.bundle.rows.record import Recorded
 from mlship.registry import open_registry
+from mlship.trust.private import generate_key
 
 TOML = """[project]
 name = "churn"
@@ -57,19 +59,37 @@ def answered(wrong: int, data: Sequence[float | None]) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture
-def churn(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, run) -> Callable[..., Any]:
-    """`churn(quality, *words)`: a run in a project with this [quality]. 1.0 answers one row of ten wrongly,
-    1.1 four of them, 1.2 none."""
-    registry = open_registry(f"dir://{own_home}/registry")
-    wrong = {}
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """A registry with three bundles, two keys, and how many rows each bundle answers wrongly: 1.0 one of ten,
+    1.1 four, 1.2 none."""
+    folder, wrong = tmp_path_factory.mktemp("ready"), {}
+    registry = open_registry(f"dir://{folder}/registry")
     for version, count in (("1.0", 1), ("1.1", 4), ("1.2", 0)):
-        layers = make_layers(tmp_path, model=version.encode())
+        layers = make_layers(folder, model=version.encode())
         spec = make_spec(layers, version=version)
         spec["schema"]["outputs"] = OUTPUTS
         digest = write_bundle(registry, layers, spec)
         registry.set_tag("churn", version, digest, None)
         wrong[digest] = count
+    (folder / "keys").mkdir()
+    for name in ("release", "other"):
+        generate_key(folder / "keys" / f"{name}.key")
+    return folder, wrong
+
+
+@pytest.fixture
+def churn(
+    ready: tuple[Path, dict[str, int]],
+    tmp_path: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., Any],
+) -> Callable[..., Any]:
+    """`churn(quality, *words)`: a run in a project with this [quality]."""
+    folder, wrong = ready
+    shutil.copytree(folder / "registry", own_home / "registry")
+    shutil.copytree(folder / "keys", tmp_path, dirs_exist_ok=True)
 
     def fake(python: Any, boot: Any, release: Any, inputs: Any, *_: Any) -> Recorded:
         MEASURED.append(release["reference"])
@@ -78,8 +98,6 @@ def churn(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, run) 
     monkeypatch.setattr("mlship.ops.quality.record", fake)
     MEASURED.clear()
     (tmp_path / "mlship.toml").write_text(TOML)
-    for name in ("release", "other"):
-        assert run("key", "generate", f"{name}.key").code == 0
     write(tmp_path, AGES, LEFT)
 
     def started(quality: str, *words: str) -> Any:

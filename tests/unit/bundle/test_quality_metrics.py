@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -51,6 +51,7 @@ def numbers(draw: st.DrawFn) -> Answered:
     return Answered([truth for truth, _ in rows], [given for _, given in rows])
 
 
+@settings(max_examples=40)
 @given(decided())
 @pytest.mark.filterwarnings("ignore")
 def test_decisions(answered: Answered) -> None:
@@ -66,6 +67,7 @@ def test_decisions(answered: Answered) -> None:
         assert measure("balanced_accuracy", answered) == pytest.approx(balanced)
 
 
+@settings(max_examples=40)
 @given(rated())
 def test_ranking_with_ties(answered: Answered) -> None:
     ratings = np.array(answered.given)
@@ -80,6 +82,7 @@ def test_ranking_with_ties(answered: Answered) -> None:
     assert measure("roc_auc", answered) == pytest.approx(theirs)
 
 
+@settings(max_examples=40)
 @given(rated())
 def test_log_loss_with_classes_that_no_row_has(answered: Answered) -> None:
     for datatype, kind in (("FP64", np.float64), ("FP32", np.float32)):
@@ -89,6 +92,7 @@ def test_log_loss_with_classes_that_no_row_has(answered: Answered) -> None:
         assert measure("log_loss", own) == pytest.approx(theirs, rel=1e-4 if kind is np.float32 else 1e-9)
 
 
+@settings(max_examples=40)
 @given(numbers())
 def test_numbers(answered: Answered) -> None:
     truth, said = answered.truth, answered.given
