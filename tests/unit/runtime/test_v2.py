@@ -157,6 +157,20 @@ def test_large_whole_numbers_survive_json(make_tree):
     assert np.float32(json.loads(answer.body)["outputs"][1]["data"][0]) == np.float32(2**64 - 1)
 
 
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "FP16", "INT16"])
+@pytest.mark.parametrize("shape", [(2000, 3), (6000,), (1, 6000), (2001, 3)], ids=str)
+@pytest.mark.parametrize("odd", [3, None, 1e39, 1e300, True, "x", 0.5])
+def test_large_requests_are_read_as_small_ones(datatype, shape, odd):
+    """Where the data is long, numbers are packed in another way."""
+    spec = TensorSpec("a", datatype, (-1, *shape[1:]), False)
+    values = [index % 100 if datatype == "INT16" else index / 7 for index in range(6000)]
+    values[100] = odd
+    tensors = [x(values, shape, datatype, "a")]
+    body = json.dumps({"inputs": tensors}).encode()
+    codec = InferCodec("m", "sha256:0", [spec], [])
+    assert outcome(lambda: codec.read(body)[1]) == outcome(from_tensors, tensors, [spec])
+
+
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
