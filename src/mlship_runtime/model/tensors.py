@@ -84,7 +84,9 @@ def too_large(spec: TensorSpec) -> BadInput:
 
 
 def unknown_input(name: str, known: Iterable[str]) -> BadInput:
-    return BadInput(f"{name} is not an input of this model", field=name, cause=f"it reads {_listed(known)}")
+    return BadInput(
+        f"{name[:80]} is not an input of this model", field=name, cause=f"it reads {_listed(known)}"
+    )
 
 
 def check_complete(found: Mapping[str, Array], known: Iterable[str]) -> None:
@@ -129,12 +131,20 @@ def fit_shape(spec: TensorSpec, shape: Sequence[int]) -> tuple[int, ...]:
     fits = len(given) == len(wanted) and all(size in (-1, given[axis]) for axis, size in enumerate(wanted))
     if any(size < 0 for size in given):
         cause = "-1 stands for any size in a schema, not in a request"
-        raise BadInput(f"{spec.name}: shape {list(shape)} must give its sizes", field=spec.name, cause=cause)
+        raise BadInput(
+            f"{spec.name}: shape {_sizes(shape)} must give its sizes", field=spec.name, cause=cause
+        )
     if not fits:
-        raise BadInput(f"{spec.name}: shape {list(shape)} does not fit {list(wanted)}", field=spec.name)
+        raise BadInput(f"{spec.name}: shape {_sizes(shape)} does not fit {list(wanted)}", field=spec.name)
     if prod(given) == 0:
-        raise BadInput(f"{spec.name}: shape {list(shape)} holds no values", field=spec.name)
+        raise BadInput(f"{spec.name}: shape {_sizes(shape)} holds no values", field=spec.name)
     return given
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    """A shape that a client gave, no longer than a line."""
+    sizes = [str(size) if abs(size) < 1 << 80 else "…" for size in shape[:8]]
+    return f"[{', '.join(sizes + ['…'] * (len(shape) > 8))}]"
 
 
 def array_of(spec: TensorSpec, values: list[Any]) -> Array:
@@ -206,7 +216,7 @@ def _flat(spec: TensorSpec, data: list[Any], shape: Sequence[int]) -> list[Any]:
     for depth, size in enumerate(sizes):
         lists = [values] if depth == 0 else values
         if any(not isinstance(item, list) or len(item) != size for item in lists):
-            raise BadInput(f"{spec.name}: data does not fill shape {list(shape)}", field=spec.name)
+            raise BadInput(f"{spec.name}: data does not fill shape {_sizes(shape)}", field=spec.name)
         values = [value for item in lists for value in item]
     return values
 

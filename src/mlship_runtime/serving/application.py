@@ -26,10 +26,9 @@ from mlship_runtime.serving.depth import is_deeper
 from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
 from mlship_runtime.serving.v2 import InferCodec
-from mlship_runtime.serving.v2_binary import LENGTH_HEADER
+from mlship_runtime.serving.v2_binary import LENGTH_HEADER, json_length
 
 _Headers = Mapping[bytes, bytes]
-_DIGITS = 16  # of a length that some body could have
 _Handler = Callable[[_Headers, bytes], Answer]
 
 
@@ -186,11 +185,9 @@ class Application:
     def _read(self, headers: _Headers, body: bytes) -> tuple[Any, dict[str, Array]]:
         """An infer request and its columns. Raises BadInput."""
         length = headers.get(LENGTH_HEADER)
-        if length is None:
-            self._check_depth(body)
-        elif length.isdigit() and len(length) < _DIGITS:  # what is longer is refused below
-            self._check_depth(body[: int(length)])
-        return self._codec.read(body, length)
+        at = None if length is None else json_length(length, body)
+        self._check_depth(body if at is None else body[:at])
+        return self._codec.read(body, at)
 
     def _invoke(self, headers: _Headers, body: bytes) -> Answer:
         spec = self._pipeline.spec

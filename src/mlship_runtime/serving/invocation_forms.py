@@ -99,12 +99,14 @@ def _from_split(content: Any, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
         if key not in ("columns", "data", "index"):
             raise BadInput(f"dataframe_split has an unknown part {key!r}", field=key)
     rows, names = content["data"], content.get("columns")
-    if _is_matrix(inputs):
-        return {inputs[0].name: _column(inputs[0], rows)}
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BadInput("dataframe_split does not name its columns")
+        if not _is_matrix(inputs):
+            raise BadInput("dataframe_split does not name its columns")
+        names = []
     if len(set(names)) != len(names):
         raise BadInput("dataframe_split names a column twice")
+    if _is_matrix(inputs):
+        return {inputs[0].name: _column(inputs[0], rows)}
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
             raise BadInput(f"row {index} of dataframe_split does not have {len(names)} values")

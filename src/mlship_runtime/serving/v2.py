@@ -68,11 +68,11 @@ class InferCodec:
             self._array = _packed
         self._writable = writable
 
-    def read(self, body: bytes, json_length: Optional[bytes] = None) -> tuple[Any, dict[str, Array]]:
-        """The request (for `write`) and its columns, checked; raises BadInput. `json_length` is the header of
-        that name, where tensors follow as bytes."""
-        if json_length is not None:
-            request, columns = self._read_thoroughly(body, binary.json_length(json_length, body))
+    def read(self, body: bytes, at: Optional[int] = None) -> tuple[Any, dict[str, Array]]:
+        """The request (for `write`) and its columns, checked; raises BadInput. `at` is where the JSON part
+        ends, if tensors follow as bytes."""
+        if at is not None:
+            request, columns = self._read_thoroughly(body, at)
         else:
             try:
                 if len(body) < _LARGE:
@@ -85,7 +85,7 @@ class InferCodec:
                 request, columns = self._read_thoroughly(body, None)
         for output in request.outputs or ():
             if output.name not in self._outputs:
-                raise BadInput(f"{output.name} is not an output of this model", field=output.name)
+                raise BadInput(f"{output.name[:80]} is not an output of this model", field=output.name)
         return request, columns
 
     def write(self, request: Any, results: Mapping[str, Array]) -> Answer:
@@ -163,7 +163,6 @@ class InferCodec:
         return Table(names, make(values, self._dtype).reshape(len(names), rows))
 
     def _read_thoroughly(self, body: bytes, at: Optional[int]) -> tuple[InferRequest, dict[str, Array]]:
-        """`at` is where the JSON part ends, if the request says so."""
         request = decode_request(body if at is None else body[:at])
         tail = binary.Tail(body, at, writable=self._writable)
         columns: dict[str, Array] = {}
