@@ -94,7 +94,7 @@ class TestLines:
     BAD = (
         (b"", "the lines is not a list of rows"),
         (b"[1,2]\n[1", "line 2 is not JSON"),
-        (b"[" * 10**6, "line 1 is nested too deeply"),
+        (b"[" * 10**6, "the body is nested too deeply"),
         (b"\xff", "line 1 is not JSON"),
         (b"[1,NaN]", "line 1 is not JSON"),
     )
