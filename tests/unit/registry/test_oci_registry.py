@@ -266,3 +266,21 @@ def test_a_server_that_takes_no_large_bodies_gets_chunks(own_cache: Path, tmp_pa
             registry.write_blob("churn", sha256(content), len(content), [content])
             assert double.blobs["churn", sha256(content)] == content
             assert len(double.of("PATCH")) > least
+
+
+@pytest.mark.parametrize("host", ["double", "open", "token"], indirect=True)
+def test_a_policy_is_kept_as_an_artifact(registry: OciRegistry) -> None:
+    """Under a tag, which cannot be compared and set: who knows an older one is told."""
+    assert registry.read_policy() is None
+    assert not registry.write_policy(b"one", NOWHERE)
+    assert registry.write_policy(b"one", None)
+    found = registry.read_policy()
+    assert found is not None
+    assert found[0] == b"one"
+    assert not registry.write_policy(b"two", None)
+    assert registry.write_policy(b"two", found[1])
+    assert not registry.write_policy(b"three", found[1])
+    again = registry.read_policy()
+    assert again is not None
+    assert again[0] == b"two"
+    assert "mlship-policy" not in registry.names()
