@@ -12,7 +12,7 @@ JOBS ?= auto
 BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
-TESTBED_PACKAGES := openssh-server openssh-client mount e2fsprogs strace openssl docker-registry skopeo
+TESTBED_PACKAGES := openssh-server openssh-client mount e2fsprogs strace openssl curl docker-registry skopeo
 AZURITE := azurite@3.35.0
 MLFLOW := mlflow>=3,<3.18
 # Other servers that `make bench` compares with, each in an environment of its own.

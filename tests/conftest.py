@@ -180,6 +180,7 @@ TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
     "azurite": (_azurite, "make testbed (npm installs it into the tests' cache)"),
     "mlflow": (_mlflow, "make testbed (pip installs it into an environment in the tests' cache)"),
     "sshd": (_sshd, "make testbed (openssh-server)"),
+    "curl": (lambda: shutil.which("curl") is not None, "make testbed, or install curl"),
     "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),
     "arm64": (
         lambda: bool(os.environ.get("MLSHIP_TEST_PYTHON_ARM64")),

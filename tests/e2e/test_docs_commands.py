@@ -83,10 +83,9 @@ def test_every_command_works(
     cloud_of: Any,
     mlflow_of_all: Callable[[], Any],
 ) -> None:
-    if "openssl " in script(page):
-        require("openssl")
-    if "docker-registry " in script(page):
-        require("docker-registry")
+    for tool in ("openssl", "docker-registry", "curl"):
+        if f"{tool} " in script(page):
+            require(tool)
     environment = _environment()
     for scheme in ("s3", "azblob"):
         if f" {scheme}://" in script(page):
