@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlship_runtime.errors import BadInput
@@ -26,6 +26,7 @@ def source_of(folder: Path, data: bytes, step: int, **more: object) -> TextSourc
     return TextSource(Job(str(file), "out", chunkBytes=step, **more))  # type: ignore[arg-type]
 
 
+@settings(max_examples=50)
 @given(pieces=PIECES, step=st.integers(1, 40), bom=st.booleans())
 def test_chunks_are_the_file_and_begin_again_alike(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[str], step: int, bom: bool
@@ -47,6 +48,7 @@ def test_chunks_are_the_file_and_begin_again_alike(
         assert list(again.chunks()) == chunks[number + 1 :]
 
 
+@settings(max_examples=50)
 @given(pieces=PIECES, step=st.integers(1, 40))
 def test_a_chunk_ends_where_a_record_ends(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[str], step: int
