@@ -12,14 +12,20 @@ from mlship_runtime.model.datatypes import EXACT_WHOLE, NUMPY_TYPES, accepts, is
 
 _JSON, _OCTETS, _CSV = "application/json", "application/octet-stream", "text/csv"
 _LINES, _NPY, _METRICS = "application/jsonlines", "application/x-npy", "text/plain"
-_REFUSED = {"$ref": "#/components/responses/Refused"}
+_ERROR = {"$ref": "#/components/schemas/Error"}
 _BYTES: dict[str, Any] = {}  # of a body that is no JSON, OpenAPI 3.1 says nothing
+_ANYWHERE = (400, 401, 404, 408, 431, 503)  # what any request may meet, before it is read or at a listener
 _REASONS = {
     400: "The request does not fit: which column, which row",
+    401: "The listener wants a token",
+    404: "Another model or version, or a path that this listener does not serve",
     406: "None of the types in Accept can be answered",
+    408: "The request did not come in time",
     413: "The body is too large",
     415: "The content type is none of those above",
-    503: "Not ready",
+    431: "The header is too large",
+    500: "The model or its reduction failed on this input",
+    503: "Not ready, or busy: try again when Retry-After says",
 }
 
 
@@ -54,12 +60,6 @@ def document(spec: Spec, digest: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {"Error": _object(error="string")},
-            "responses": {
-                "Refused": {
-                    "description": "What is wrong",
-                    "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
-                }
-            },
         },
     }
 
@@ -71,21 +71,23 @@ def _object(**types: str) -> dict[str, Any]:
 
 def _reads(name: str, summary: str, schema: dict[str, Any], media_type: str = _JSON) -> dict[str, Any]:
     content = {media_type: {"schema": schema}}
-    answers: dict[str, Any] = {"200": {"description": summary, "content": content}}
+    answers = {"200": {"description": summary, "content": content}, **_refusals(*_ANYWHERE)}
     return {"get": {"operationId": name, "summary": summary, "responses": answers}}
 
 
 def _asks(name: str, *said: str) -> dict[str, Any]:
     """A question whose answer is no with 503."""
     types = {key: "boolean" if key == "ready" else "string" for key in said}
-    found = _reads(name, "Whether the release answers", _object(**types))
-    answers = found["get"]["responses"]
-    answers["503"] = {**answers["200"], "description": _REASONS[503]}
+    said_no = _object(**types)
+    found = _reads(name, "Whether the release answers", said_no)
+    content = {_JSON: {"schema": {"anyOf": [said_no, _ERROR]}}}
+    found["get"]["responses"]["503"] = {"description": _REASONS[503], "content": content}
     return found
 
 
 def _refusals(*statuses: int) -> dict[str, Any]:
-    return {str(status): _REFUSED for status in statuses}
+    content = {_JSON: {"schema": _ERROR}}
+    return {str(status): {"description": _REASONS[status], "content": content} for status in statuses}
 
 
 def _infer(spec: Spec, name: str) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _infer(spec: Spec, name: str) -> dict[str, Any]:
                 "description": "The outputs",
                 "content": {_JSON: {"schema": answer}, _OCTETS: {"schema": _BYTES}},
             },
-            **_refusals(400, 413),
+            **_refusals(*_ANYWHERE, 413, 500),
         },
     }
 
@@ -173,7 +175,7 @@ def _invocations(spec: Spec) -> dict[str, Any]:
         "requestBody": {"required": True, "content": taken},
         "responses": {
             "200": {"description": "One prediction for each row", "content": told},
-            **_refusals(400, 406, 413, 415),
+            **_refusals(*_ANYWHERE, 406, 413, 415, 500),
         },
     }
 
