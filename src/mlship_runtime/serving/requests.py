@@ -76,6 +76,8 @@ class RequestReader:
                 self._parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as upgrade:
+                if self._parser.get_method() == b"CONNECT":  # nothing would be left without the offer
+                    raise Refusal(501, "this is no proxy") from None
                 data = self._without_upgrade() + data[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError as error:
