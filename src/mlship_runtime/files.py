@@ -78,6 +78,8 @@ def sync_folder(folder: Path) -> None:
 def make_folder(folder: Path) -> None:
     """Create `folder` and those above it, durably."""
     if folder.is_dir():
+        with contextlib.suppress(PermissionError):  # then it is not ours, and was there before us
+            sync_folder(folder.parent)  # whoever made it may have been killed before its own fsync
         return
     make_folder(folder.parent)
     with contextlib.suppress(FileExistsError):

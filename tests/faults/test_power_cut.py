@@ -8,8 +8,8 @@ from __future__ import annotations
 import ast
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,21 @@ from sample_bundle import make_bundle
 from sample_kills import Streaming, all_named
 from sampling import Some
 
-import mlship.store.disk
-import mlship.store.folder
+from mlship.bundle.exchange.export import new_file
+from mlship.bundle.open import open_bundle
 from mlship.errors import MlshipError
+from mlship.host.local import LocalHost
+from mlship.reference import Reference
 from mlship.registry.collect import collect
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.transfer import copy, move_tag
+from mlship.store import disk
 from mlship.store.folder import FolderStore
+from mlship_runtime.bundle.extract import extract_layer
 from mlship_runtime.bundle.manifest import read_manifest
+from mlship_runtime.bundle.verify import verify_layer
+from mlship_runtime.errors import RuntimeFault
+from mlship_runtime.files import make_folder, read_json, write_json
 
 pytestmark = pytest.mark.faults
 
@@ -114,7 +121,7 @@ class OfStore:
         def chunks() -> Iterator[bytes]:
             yield b"2"
             if not (root / "store" / "a" / "two").exists():
-                with mlship.store.disk.temporary(root / "store" / ".tmp", [b"2"]) as (made, _):
+                with disk.temporary(root / "store" / ".tmp", [b"2"]) as (made, _):
                     (root / "store" / "a" / "two").hardlink_to(made)
 
         store_in(root).write_if_absent("a/two", chunks())
@@ -136,6 +143,45 @@ class OfStore:
     def look(self, root: Path) -> dict[str, Any]:
         store = store_in(root)
         return {key: b"".join(store.read(key)) for key in store.list("")}
+
+
+class OfHost:
+    """What lies on a host: records, layers that were unpacked, files that were put or exported."""
+
+    def __init__(self, source: StoreRegistry, sent: Path) -> None:
+        bundle = open_bundle(source, Reference("churn", digest=make_bundle(source)))
+        self.layer = next(layer for layer in bundle.manifest.layers if layer.role == "reduction")
+        self.entries, self.sent = bundle.spec.files[self.layer.digest], sent
+        sent.write_bytes(b"".join(bundle.blob(self.layer.digest)))
+        self.steps: tuple[Step, ...] = (
+            lambda root: make_folder(root / "services" / "churn"),
+            lambda root: write_json(self.record(root), {"release": 1}),
+            lambda root: write_json(self.record(root), {"release": 2}),
+            lambda root: LocalHost().put(sent, str(root / "incoming" / "layer")),
+            self.unpack,
+            self.export,
+        )
+
+    def record(self, root: Path) -> Path:
+        return root / "services" / "churn" / "record.json"
+
+    def unpack(self, root: Path) -> None:
+        make_folder(root / "layers")
+        with self.sent.open("rb") as stream:
+            extract_layer(stream, str(root / "layers" / "one"), self.entries, self.layer.digest)
+
+    def export(self, root: Path) -> None:
+        with new_file(root / "churn.tar") as file:
+            file.write(b"exported")
+
+    def look(self, root: Path) -> dict[str, Any]:
+        """Everything under a final name is whole."""
+        files = {name: root / name for name in ("incoming/layer", "churn.tar")}
+        found: dict[str, Any] = {name: file.read_bytes() for name, file in files.items() if file.exists()}
+        if (root / "layers" / "one").exists():
+            verify_layer(str(root / "layers" / "one"), self.entries)
+            found["layer"] = True
+        return {**found, "service": self.record(root).parent.is_dir(), "record": read_json(self.record(root))}
 
 
 def registry_in(root: Path) -> StoreRegistry:
@@ -163,7 +209,7 @@ def just_written(file: Path, data: bytes) -> Path:
 class Lived:
     """A recorded life, the states that a power cut may leave of it, and what each step may rely on."""
 
-    def __init__(self, root: Path, life: OfRegistry | OfStore) -> None:
+    def __init__(self, root: Path, life: OfRegistry | OfStore | OfHost) -> None:
         root.mkdir()
         self.steps, self.look, self.expected = life.steps, life.look, [life.look(root)]
         self.good: set[tuple[int, str]] = set()
@@ -193,7 +239,6 @@ class Lived:
             root = write_state(self.record.state(upto), self.scratch)
             with recorded(root, self.record, upto) as record:
                 acknowledged = self.repeat(done, root)
-            shutil.rmtree(root)
             for state in states_of(record, len(record.events), without):
                 self.check(done + acknowledged, state)
         return len(chosen)
@@ -217,16 +262,13 @@ class Lived:
         if seen in self.good:
             return seen
         root = write_state(state, self.scratch)
-        try:
-            before, after = (self.expected[min(done + more, len(self.steps))] for more in (0, 1))
-            found = self.look(root)
-            for name in before | after | found:
-                assert found.get(name) in (before.get(name), after.get(name)), name
-            if done < len(self.steps):
-                self.repeat(done, root)
-                assert self.look(root) == after
-        finally:
-            shutil.rmtree(root)
+        before, after = (self.expected[min(done + more, len(self.steps))] for more in (0, 1))
+        found = self.look(root)
+        for name in before | after | found:
+            assert found.get(name) in (before.get(name), after.get(name)), name
+        if done < len(self.steps):
+            self.repeat(done, root)
+            assert self.look(root) == after
         self.good.add(seen)
         return seen
 
@@ -237,8 +279,9 @@ def lives(memory: Path) -> Iterator[list[Lived]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlship.registry.intents.PATIENCE", 0.02)
         patch.setattr("mlship.registry.collect._PAUSE", 0.005)
-        registry = OfRegistry(open_folder(f"dir://{memory}/source"))
-        yield [Lived(memory / "of-store", OfStore()), Lived(memory / "of-registry", registry)]
+        source = open_folder(f"dir://{memory}/source")
+        lives = {"store": OfStore(), "host": OfHost(source, memory / "sent"), "registry": OfRegistry(source)}
+        yield [Lived(memory / f"of-{name}", life) for name, life in lives.items()]
 
 
 def test_anywhere(lives: list[Lived], some: Some) -> None:
@@ -253,8 +296,9 @@ def test_what_a_killed_writer_left_lasts_once_somebody_relies_on_it(lives: list[
     assert kills > some.of(100, cost=0.5)
 
 
-def places_that_wait(module: Path) -> list[str]:
-    """The calls in `module` that wait for the disk."""
+def places_that_wait(name: str) -> list[str]:
+    """The calls in a module that wait for the disk."""
+    module = Path(import_module(name).__file__ or "")
     found: set[str] = set()
     functions = [
         node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.FunctionDef)
@@ -269,11 +313,15 @@ def places_that_wait(module: Path) -> list[str]:
 
 
 ALL = Some(0, "")
-SITES = [
-    site
-    for module in (mlship.store.disk, mlship.store.folder)
-    for site in places_that_wait(Path(module.__file__))
-]
+MODULES = (
+    "mlship.store.disk",
+    "mlship.store.folder",
+    "mlship.host.local",
+    "mlship.bundle.exchange.export",
+    "mlship_runtime.files",
+    "mlship_runtime.bundle.extract",
+)
+SITES = [site for name in MODULES for site in places_that_wait(name)]
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -283,5 +331,5 @@ def test_without_one_fsync_something_is_lost(lives: list[Lived], site: str) -> N
             life.cut(ALL, site)
             life.killed_and_cut(ALL, site)
 
-    with pytest.raises((AssertionError, MlshipError)):
+    with pytest.raises((AssertionError, MlshipError, RuntimeFault)):
         everything()

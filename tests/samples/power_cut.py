@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import io
 import os
+import shutil
 import stat
 import sys
 import threading
@@ -108,7 +109,8 @@ def states_of(record: Record, upto: int, without: str = "") -> Iterator[State]:
 
 
 def write_state(state: State, folder: Path) -> Path:
-    """The state as real files."""
+    """The state as real files, in place of what `folder` held."""
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path, data in sorted(state.items()):
         if data is None:
@@ -168,11 +170,12 @@ class _Watch:
         return call
 
     def opening(self, real: Callable[..., Any], creates: Callable[[Any], bool]) -> Callable[..., Any]:
-        def call(path: Any, mode: Any = "r", *args: Any, **more: Any) -> Any:
+        def call(path: Any, *args: Any, **more: Any) -> Any:
+            how = args[0] if args else more.get("mode", "r")
             with self.lock:
-                inside = None if isinstance(path, int) or not creates(mode) else self.inside(path, **more)
+                inside = None if isinstance(path, int) or not creates(how) else self.inside(path, **more)
                 new = inside is not None and inside not in self.files
-                opened = real(path, mode, *args, **more)
+                opened = real(path, *args, **more)
                 if inside is not None and new:
                     self.note("create", inside, self.new())
                 return opened

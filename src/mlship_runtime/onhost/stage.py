@@ -140,7 +140,7 @@ def _document(layout: Layout, digest: str) -> bytes:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
                 path.replace(blob)
-                sync_folder(blob.parent)
+            sync_folder(blob.parent)  # also for one who was killed right after this replace
             return data
     raise SiteError(f"{digest[:19]}… is not on the host", fix="Send it first")
 
@@ -171,6 +171,7 @@ def _unpack(layout: Layout, layer: Descriptor, spec: Spec, python: str) -> bool:
                 cause=fault.cause,
                 fix="It was removed: deploy again to send it anew",
             ) from fault
+        sync_folder(root.parent)  # for one who was killed right after giving it this name
         remove(sent)
         if layer.role in _CODE_ROLES:
             compile_code(site, root, python)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def export_file(
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that comes to be at `path` when the block ends well: whole, and on the disk."""
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    part = path.with_name(f"{path.name}.part-{secrets.token_hex(4)}")
     try:
         try:
             with part.open("xb") as file:
