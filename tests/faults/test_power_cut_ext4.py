@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 CUTS = 200
 SHUTDOWN, WITHOUT_FLUSH = 0x8004587D, (2).to_bytes(4, "little")
-BUNDLES, LONGEST = 6, 0.25  # of a life, in seconds
+BUNDLES, STEP = 6, 0.1  # seconds that a step may take
 TAGS, PLACES = ("1.0", "2.0", "prod"), ("registry", "own")
 
 
@@ -96,10 +96,14 @@ def live(root: Path, source: StoreRegistry, digests: list[str], seed: int, said:
         said.send((sets, True))
 
 
-def heard_of(child: Connection) -> Iterator[tuple[dict[str, str], bool]]:
+def heard_of(child: Connection, count: int = 1 << 30) -> list[tuple[dict[str, str], bool]]:
+    """So many words of the child, or all that it has said before it died."""
+    words = []
     with contextlib.suppress(EOFError):
-        while True:
-            yield child.recv()
+        while len(words) < count:
+            assert child.poll(60), "it does not go on"
+            words.append(child.recv())
+    return words
 
 
 def test_any_moment(disk: Disk, some: Some, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,14 +116,15 @@ def test_any_moment(disk: Disk, some: Some, tmp_path: Path, monkeypatch: pytest.
         hearing, said = Pipe(duplex=False)
         child = in_child(lambda: live(disk.folder, source, digests, cut, said))  # noqa: B023
         said.close()
-        time.sleep(0.02 + chance.random() * LONGEST)
+        words = heard_of(hearing, chance.randint(1, 12))
+        time.sleep(chance.random() * STEP)
         disk.cut()
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         disk.unmount()
         disk.mount()
         sets: dict[str, str] = {}
-        for sets, done in heard_of(hearing):
+        for sets, done in words + heard_of(hearing):
             if done:
                 acknowledged += 1
                 named.update(sets)
