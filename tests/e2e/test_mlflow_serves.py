@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 from mlflow_servers import MlflowServer, at, environment, mlflow_python
 
+from mlship.bundle.exchange.layout import blob_path
+from mlship.registry.mlflow import served
 from mlship.registry.transfer import copy
 from mlship_runtime.golden import compare
 
@@ -132,10 +135,66 @@ def test_mlflow_serves_a_bundle(
         with refused.value:
             assert refused.value.code == 400
         assert running(home), "the bundle's own server runs beside it"
+
+
+@pytest.fixture
+def unpacked(project: Any, build: Any, opened: Any, tmp_path: Path) -> Path:
+    """The artifacts of a version, as MLflow gives them to a loader."""
+    root = project(TOML, train=TRAIN, step=STEP)
+    (root / "rows.csv").write_text(ROWS)
+    bundle = opened(root, build(root))
+    folder = tmp_path / "artifacts"
+    for blob in bundle.manifest.blobs:
+        path = folder / blob_path(blob.digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(bundle.blob(blob.digest)))
+    for name, content in served.files(bundle.manifest_bytes, bundle.spec):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def loaded(folder: Path, then: str) -> subprocess.CompletedProcess[str]:
+    """What a process says that loads the model as MLflow does, and then does something."""
+    code = f"import os, mlship_bundle\nmodel = mlship_bundle._load_pyfunc({str(folder)!r})\n{then}"
+    home = folder.parent / "home"
+    home.mkdir(exist_ok=True)
+    variables = {"PYTHONPATH": str(folder / "code"), "TMPDIR": str(home), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=200)
+
+
+def test_the_loader_alone(unpacked: Path, running: Callable[[Path], dict[int, str]]) -> None:
+    rows = {"age": [41.5, None], "plan": ["basic", "premium"], "calls": [3.0, 6]}
+    done = loaded(unpacked, f"print(model.predict({rows!r}), flush=True)\nos.kill(os.getpid(), 9)")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert "label" in done.stdout
     end = time.monotonic() + 60
-    while running(home):
-        assert time.monotonic() < end, "it outlives the MLflow process that started it"
+    while running(unpacked):
+        assert time.monotonic() < end, "its server outlives the process that started it"
         time.sleep(0.1)
+    ended = loaded(unpacked, "model.predict({'age': [1.0], 'plan': ['a'], 'calls': ['many']})")
+    assert ended.returncode == 1
+    assert "calls" in ended.stderr.splitlines()[-1]
+    assert not running(unpacked)
+
+
+def test_the_loader_refuses(unpacked: Path) -> None:
+    digest = json.loads((unpacked / "index.json").read_bytes())["manifests"][0]["digest"]
+    manifest = json.loads((unpacked / blob_path(digest)).read_bytes())
+    for blob in (manifest["layers"][0]["digest"], manifest["layers"][-1]["digest"], digest):
+        path = unpacked / blob_path(blob)
+        whole = path.read_bytes()
+        for damaged in (bytes([whole[0] ^ 1]) + whole[1:], whole[:-1], None):
+            path.write_bytes(damaged) if damaged is not None else path.unlink()
+            ended = loaded(unpacked, "print('loaded')")
+            assert ended.returncode == 1
+            assert ended.stderr.splitlines()[-1].startswith("RuntimeError: "), ended.stderr
+            assert "ended before" not in ended.stderr
+            assert "loaded" not in ended.stdout
+        path.write_bytes(whole)
+    assert "loaded" in loaded(unpacked, "print('loaded')").stdout
 
 
 def _flat(values: Any) -> list[Any]:

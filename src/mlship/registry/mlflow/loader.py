@@ -97,19 +97,14 @@ def _asked(url: str, body: bytes) -> Any:
 
 def _started(folder: Path, scratch: str) -> tuple[subprocess.Popen[str], str, list[dict[str, Any]]]:
     """The process that keeps the server, where that answers, and the inputs of the bundle."""
+    # Its own copy of this file: MLflow's process may have loaded that of another bundle before.
+    folder = folder.resolve()
+    script = str(folder / "code" / Path(__file__).name)
     python = [getattr(sys, "_base_executable", "") or sys.executable, "-I", "-S", "-B", "-u"]
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TMPDIR": tempfile.gettempdir()}
+    server = [*python, script, "start", str(folder), scratch]
     keeper = subprocess.Popen(
-        [
-            *python,
-            "-c",
-            _KEEPER,
-            *python,
-            os.path.realpath(__file__),
-            "start",
-            os.path.realpath(folder),
-            scratch,
-        ],
+        [*python, "-c", _KEEPER, *server],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

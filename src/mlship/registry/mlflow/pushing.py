@@ -20,6 +20,7 @@ from mlship.registry.mlflow.catalogue import DIGEST, NAME, Catalogue
 from mlship.registry.mlflow.client import Client
 from mlship.registry.mlflow.drafts import Draft, Drafts
 from mlship.registry.protocol import BlobsMissingError
+from mlship_runtime.bundle.canonical import MAX_BYTES
 from mlship_runtime.bundle.manifest import Manifest, read_manifest
 from mlship_runtime.bundle.spec import MAX_SPEC_BYTES, Spec, read_spec
 
@@ -42,7 +43,9 @@ class Pushing:
 
     def find(self, registered: Mapping[int, Folder]) -> None:
         """Look where the bundle lies: in a version that is really it, else where a push was begun.
-        `registered` are the versions that say they are, by number."""
+        `registered` are the versions that say they are, by number. RegistryError if the registered model is
+        another bundle's."""
+        self._check_name()
         for folder in registered.values():
             sizes = folder.listed(BLOBS)
             if hex_of(self.digest) in sizes:
@@ -73,10 +76,11 @@ class Pushing:
             manifest = read_manifest(data)
         if sha256(data) != self.digest:
             raise RegistryError(f"another manifest of {self.name} was announced than is written")
-        self._check_name()
         folder = self._begun()
         self._check_blobs(folder, manifest)
         if self._draft is None:  # a version has it
+            if folder.read(blob_path(self.digest), MAX_BYTES) != data:
+                folder.write(blob_path(self.digest), len(data), [data].copy)
             return self.digest
         spec = self._spec(folder, manifest)
         for name, content in served.files(data, spec):

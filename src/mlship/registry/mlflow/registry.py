@@ -1,8 +1,8 @@
 """The Registry of an MLflow server: each bundle is a version of a registered model, whose artifacts are the
 bundle as an OCI image layout, what is attached to it, and what MLflow needs to serve it.
 
-MLflow cannot compare and set: `set_tag` looks right before and right after it writes. A version does not
-share artifacts with another, so a blob is sent once for each bundle that has it.
+MLflow cannot compare and set: `set_tag` looks right before and right after it writes. Bundles do
+not share artifacts, so a blob is sent once for each that has it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def open_mlflow(url: str) -> MlflowRegistry:
 
 
 class MlflowRegistry:
-    """See Registry. Safe for several threads."""
+    """See Registry. Safe for several threads, but that a name is pushed by one copy at a time."""
 
     def __init__(self, address: Address, patience: Patience | None = None) -> None:
         self.address = address
