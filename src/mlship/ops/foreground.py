@@ -18,6 +18,7 @@ from mlship_runtime.errors import InvalidBundle, RuntimeFault
 from mlship_runtime.supervision.control import fault_of
 from mlship_runtime.supervision.spawn import clean_environment
 
+_LAST_WORDS = 5.0  # seconds for what is still in the pipe, which a child of the server may hold open
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -66,10 +67,10 @@ class Server:
         self._process.terminate()
 
     def wait(self) -> int:
-        """Until it has ended and all that it said is passed on."""
+        """Until it has ended and what it said is passed on."""
         code = self._process.wait()
         if self._pump is not None:
-            self._pump.join()
+            self._pump.join(_LAST_WORDS)
         return code
 
     def end(self) -> None:
@@ -77,7 +78,8 @@ class Server:
         if self.exit_code is None:
             self.terminate()
         self.wait()
-        self._said.close()
+        if self._pump is None or not self._pump.is_alive():
+            self._said.close()
 
     def _pass_on(self) -> None:
         for line in self._said:

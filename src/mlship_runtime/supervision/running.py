@@ -14,13 +14,12 @@ from mlship_runtime.supervision.control import fault_data
 from mlship_runtime.supervision.eventlog import EventLog
 from mlship_runtime.supervision.health import DIED, HUNG, LATE, MEMORY, read_health
 from mlship_runtime.supervision.layout import Layout
-from mlship_runtime.supervision.slot import Slot, ending
+from mlship_runtime.supervision.slot import Slot, ending, pause_after
 from mlship_runtime.supervision.spawn import launch_worker
 from mlship_runtime.supervision.unready import late, reason, too_large
 from mlship_runtime.supervision.watch import Watch
 from mlship_runtime.supervision.worker_handle import WorkerHandle
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart, of the second in a row and at most
 _SOUND = 10.0  # seconds of service after which a death counts as the first one again
 
 
@@ -162,8 +161,7 @@ class RunningRelease:
             slot.handle, deaths = None, 0 if sound else deaths + 1
             self._unsettle()
             slot.restarts += 1
-            if deaths > 1:
-                await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (deaths - 2)))
+            await asyncio.sleep(pause_after(deaths))
 
     async def _one_life(self, slot: Slot, handle: WorkerHandle) -> tuple[RuntimeFault | None, str]:
         """From start to end of one worker, or until it must be replaced: the fault, if it never became ready,

@@ -6,6 +6,9 @@ import asyncio
 
 from mlship_runtime.supervision.worker_handle import WorkerHandle
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
+_DOUBLINGS = 10  # more than it takes to the longest pause; a worker can die for months
+
 
 class Slot:
     """The place of worker `index`; `leaving` is the one before it, which serves until this one does."""
@@ -20,6 +23,13 @@ class Slot:
     @property
     def ready(self) -> bool:
         return self.handle is not None and self.handle.state in ("ready", "serving")
+
+
+def pause_after(deaths: int) -> float:
+    """Seconds before the next worker is started, after so many deaths in a row: the first costs no time."""
+    if deaths <= 1:
+        return 0.0
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * float(2 ** min(deaths - 2, _DOUBLINGS)))
 
 
 def ending(exit_code: int | None) -> str:

@@ -20,6 +20,7 @@ from mlship_runtime.supervision.health import (
     read_health,
     waiting_on,
 )
+from mlship_runtime.supervision.slot import pause_after
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 
@@ -48,6 +49,11 @@ def test_the_ceiling_is_a_share_of_what_is_set_or_allowed(monkeypatch) -> None:
     assert ceiling_of(4000, 4) == 1000
     monkeypatch.setattr(capacity, "memory", lambda: None)
     assert ceiling_of(0, 2) is None
+
+
+def test_pauses_between_restarts_grow_to_five_seconds_and_no_further() -> None:
+    assert [pause_after(deaths) for deaths in range(6)] == [0, 0, 0.1, 0.2, 0.4, 0.8]
+    assert {pause_after(deaths) for deaths in (9, 100, 5_000)} == {5.0}
 
 
 def test_what_was_noted_is_read_again(tmp_path: Path) -> None:
