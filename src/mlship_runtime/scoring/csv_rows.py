@@ -13,6 +13,7 @@ from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.model.datatypes import Array
 from mlship_runtime.scoring import records
 from mlship_runtime.scoring.cells import cast, floats, read_cells
+from mlship_runtime.scoring.grid import Grid, grid_of
 from mlship_runtime.scoring.layout import Layout
 from mlship_runtime.scoring.rows import Rows, bad_row, without
 
@@ -24,49 +25,44 @@ class CsvRows:
         self._layout, self._delimiter = layout, delimiter
         self._width = len(layout.header)
         self._numbers = all(spec.datatype not in ("BYTES", "BOOL") for spec, _ in layout.inputs)
-        used = [place for _, places in layout.inputs for place in places]
-        self._plain = used == list(range(self._width)) and len(layout.inputs) == 1
+        self._used = sorted({place for _, places in layout.inputs for place in places})
+        self._at = {place: at for at, place in enumerate(self._used)}
+        order = [self._at[place] for _, places in layout.inputs for place in places]
+        self._plain = order == list(range(len(order))) and len(layout.inputs) == 1
 
     def __call__(self, data: bytes, first_line: int) -> Rows:
         if b'"' not in data and b"\0" not in data:
             plain = data.replace(b"\r\n", b"\n") if b"\r" in data else data
             plain = plain if plain.endswith(b"\n") else plain + b"\n"
-            count = self._rectangular(plain) if b"\r" not in plain else 0
-            if count:
-                found = self._all_numbers(plain, count, first_line) or self._split(plain, count, first_line)
+            grid = grid_of(plain, self._delimiter, self._width) if b"\r" not in plain else None
+            if grid is not None:
+                found = self._all_numbers(grid, first_line) or self._split(plain, grid.count, first_line)
                 if found is not None:
                     return found
         return self._thorough(data, first_line)
 
-    def _rectangular(self, data: bytes) -> int:
-        """The number of rows, if each line has as many fields as the header; else 0."""
-        count = data.count(b"\n")
-        codes = np.frombuffer(data, np.uint8)
-        ends = codes[np.flatnonzero((codes == ord(self._delimiter)) | (codes == 10))]
-        if len(ends) != count * self._width or not (ends[self._width - 1 :: self._width] == 10).all():
-            return 0
-        return count
-
-    def _all_numbers(self, data: bytes, count: int, first_line: int) -> Optional[Rows]:
+    def _all_numbers(self, grid: Grid, first_line: int) -> Optional[Rows]:
+        """None if what the model reads is not all numbers."""
         if not self._numbers:
             return None
-        flat = data[:-1].replace(b"\n", b",")
+        flat = grid.only(self._used)[:-1]
         if self._delimiter != ",":
-            if b"," in data:
+            if b"," in flat:
                 return None
             flat = flat.replace(self._delimiter.encode(), b",")
+        flat = flat.replace(b"\n", b",")
         array = floats(flat)
-        if array is None:
-            return None
-        table = array.reshape(count, self._width)
-        columns = self._cast(table)
+        columns = None if array is None else self._cast(array.reshape(grid.count, len(self._used)))
         if columns is None:
             return None
-        kept: list[Sequence[Any]] = []
-        if self._layout.kept:
-            cells = flat.decode("ascii").split(",")
-            kept = [cells[place :: self._width] for place in self._layout.kept]
-        return Rows(count, columns, kept, range(first_line, first_line + count), _lines_of(data))
+        try:
+            if not grid.data.isascii():
+                grid.data.decode("utf-8")
+            kept: list[Sequence[Any]] = [grid.cells(place) for place in self._layout.kept]
+        except UnicodeDecodeError:
+            return None
+        lines = range(first_line, first_line + grid.count)
+        return Rows(grid.count, columns, kept, lines, _lines_of(grid.data))
 
     def _cast(self, table: Array) -> Optional[dict[str, Array]]:
         complete = not np.isnan(table).any()
@@ -76,9 +72,9 @@ class CsvRows:
             if turned is None:
                 part = table
             elif len(places) == 1:
-                part = turned[places[0]]
+                part = turned[self._at[places[0]]]
             else:
-                part = np.ascontiguousarray(turned[list(places)].T)
+                part = np.ascontiguousarray(turned[[self._at[place] for place in places]].T)
             array = cast(spec, part, complete)
             if array is None:
                 return None

@@ -3,7 +3,8 @@ are called. Standard library only: it is settled before anything of the model is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -33,10 +34,12 @@ def lay_out(
     column that is missing, or there twice."""
     names = tuple(name.strip() for name in header)
     columns = {spec.name: [spec.name] if lists and spec.name in names else names_of(spec) for spec in inputs}
+    there = Counter(names)
     for name in (*keep, *(column for wanted in columns.values() for column in wanted)):
-        if names.count(name) > 1:
+        if there[name] > 1:
             raise BadInput(f"the input names {name} twice", field=name)
-    kept = tuple(_place(names, name, "kept") for name in keep)
+    known = {name: place for place, name in enumerate(names)}
+    kept = tuple(_place(known, name, "kept") for name in keep)
     first = columns[inputs[0].name]
     if len(inputs) == 1 and len(inputs[0].shape) == 2 and not (first and set(first) <= set(names)):
         return Layout(names, ((inputs[0], _in_order(names, inputs[0], kept)),), kept)
@@ -45,7 +48,7 @@ def lay_out(
         if not columns[spec.name]:
             what, cause = f"{spec.name} has no fixed number of columns", f"its shape is {list(spec.shape)}"
             raise BadInput(what, field=spec.name, cause=cause, fix="Give JSON lines")
-        places.append((spec, tuple(_place(names, name, "read") for name in columns[spec.name])))
+        places.append((spec, tuple(_place(known, name, "read") for name in columns[spec.name])))
     return Layout(names, tuple(places), kept)
 
 
@@ -88,13 +91,13 @@ def check_outputs(outputs: Sequence[TensorSpec], keep: Sequence[str], table: boo
     return names
 
 
-def _place(names: tuple[str, ...], name: str, verb: str) -> int:
-    if name not in names:
+def _place(places: Mapping[str, int], name: str, verb: str) -> int:
+    if name not in places:
+        names = list(places)
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        raise BadInput(
-            f"the input has no column {name}, which is {verb}", field=name, cause=f"it has {shown}"
-        )
-    return names.index(name)
+        what = f"the input has no column {name}, which is {verb}"
+        raise BadInput(what, field=name, cause=f"it has {shown}")
+    return places[name]
 
 
 def _in_order(names: tuple[str, ...], spec: TensorSpec, kept: tuple[int, ...]) -> tuple[int, ...]:

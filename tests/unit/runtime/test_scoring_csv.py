@@ -106,6 +106,27 @@ def test_all_numbers_at_once(kinds: list[tuple[str, bool]], data: st.DataObject 
     assert shown(reader(chunk, 2)) == shown(one_by_one(reader, chunk))
 
 
+@given(
+    roles=st.lists(st.sampled_from(["read", "kept", "unread"]), min_size=1, max_size=6).filter(
+        lambda roles: "read" in roles
+    ),
+    data=st.data(),
+    delimiter=st.sampled_from(",;"),
+)
+def test_other_columns_are_cut_out(roles: list[str], data: st.DataObject, delimiter: str) -> None:
+    names = [f"c{at}" for at in range(len(roles))]
+    specs = [tensor(name, nullable=True) for name, role in zip(names, roles, strict=True) if role == "read"]
+    texts = st.sampled_from(["", "a", "é", "a,b", "7", "-"])
+    row = st.tuples(*[NUMBERS if role == "read" else texts for role in roles])
+    table = data.draw(st.lists(row, min_size=1, max_size=5))
+    keep = [name for name, role in zip(names, roles, strict=True) if role == "kept"]
+    reader = CsvRows(lay_out(names, specs, keep), delimiter)
+    chunk = "".join(delimiter.join(cells) + "\n" for cells in table).encode()
+    assert shown(reader(chunk, 2)) == shown(one_by_one(reader, chunk))
+    bad = chunk.replace("é".encode(), b"\xff")
+    assert shown(reader(bad, 2)) == shown(one_by_one(reader, bad))
+
+
 @given(kinds=SPECS, data=st.data())
 def test_good_rows_are_those_of_the_server(kinds: list[tuple[str, bool]], data: st.DataObject) -> None:
     specs = specs_of(kinds)
