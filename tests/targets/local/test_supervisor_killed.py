@@ -31,7 +31,7 @@ def test_a_supervisor_killed_at_any_moment_of_a_switch(onhost: Onhost, make_bund
     onhost("shift", release=1)
     port = onhost("settle", release=1, timeout=30)["port"]
     layout = Site(onhost.base.resolve()).service(onhost.service)
-    cut_short, moments = 0, some.of(12, cost=4)
+    cut_short, moments = 0, some.of(12, cost=6)
     with Load(port) as load:
         for moment in range(moments):
             old, new = (1, 2) if moment % 2 == 0 else (2, 1)
@@ -91,7 +91,7 @@ def test_a_stage_killed_at_any_moment_is_repeated(lonely: Onhost, make_bundle, s
     bundle = make_bundle(2.0)
     lonely.base.mkdir()
     ask = json.dumps({"base": str(lonely.base), "service": lonely.service, **lonely.release(1, bundle)})
-    for moment in some.among(range(12), cost=4):
+    for moment in some.among(range(12), cost=6):
         lonely.send(bundle)
         with subprocess.Popen(
             [lonely.python, "-I", "-S", "-B", str(lonely.boot), "host", "stage"],
