@@ -39,7 +39,7 @@ def request_of(form: str) -> bytes:
     tensor: dict[str, Any] = {"name": "X", "datatype": "FP32", "shape": list(table.shape)}
     lines = ""
     if form == "JSON":
-        data = [float(str(value)) for value in table.ravel()]
+        data = [float(f"{value:.4g}") for value in table.ravel()]
         body = json.dumps({"inputs": [{**tensor, "data": data}]}, separators=(",", ":")).encode()
     else:
         tensor["parameters"] = {"binary_data_size": table.nbytes}
