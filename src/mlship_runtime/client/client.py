@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ class Client:
         answer = self.ask(Request(path, body, headers=headers, timeout=self._timeout))
         try:
             document, found = tensors.decoded(answer.body, answer.headers.get(tensors.LENGTH_HEADER.lower()))
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, struct.error) as error:
             raise Refused(answer.status, f"that is no V2 answer: {error}") from None
         return Answer(found, answer.headers.get("mlship-bundle", ""), document.get("id"))
 

@@ -132,19 +132,26 @@ def fit_shape(spec: TensorSpec, shape: Sequence[int]) -> tuple[int, ...]:
     if any(size < 0 for size in given):
         cause = "-1 stands for any size in a schema, not in a request"
         raise BadInput(
-            f"{spec.name}: shape {_sizes(shape)} must give its sizes", field=spec.name, cause=cause
+            f"{spec.name}: shape {shown_shape(shape)} must give its sizes", field=spec.name, cause=cause
         )
     if not fits:
-        raise BadInput(f"{spec.name}: shape {_sizes(shape)} does not fit {list(wanted)}", field=spec.name)
+        raise BadInput(
+            f"{spec.name}: shape {shown_shape(shape)} does not fit {list(wanted)}", field=spec.name
+        )
     if prod(given) == 0:
-        raise BadInput(f"{spec.name}: shape {_sizes(shape)} holds no values", field=spec.name)
+        raise BadInput(f"{spec.name}: shape {shown_shape(shape)} holds no values", field=spec.name)
     return given
 
 
-def _sizes(shape: Sequence[int]) -> str:
+def shown_shape(shape: Sequence[int]) -> str:
     """A shape that a client gave, no longer than a line."""
-    sizes = [str(size) if abs(size) < 1 << 80 else "…" for size in shape[:8]]
+    sizes = [shown_size(size) for size in shape[:8]]
     return f"[{', '.join(sizes + ['…'] * (len(shape) > 8))}]"
+
+
+def shown_size(size: int) -> str:
+    """Python refuses to write out what is very large."""
+    return str(size) if abs(size) < 1 << 80 else "…"
 
 
 def array_of(spec: TensorSpec, values: list[Any]) -> Array:
@@ -216,7 +223,7 @@ def _flat(spec: TensorSpec, data: list[Any], shape: Sequence[int]) -> list[Any]:
     for depth, size in enumerate(sizes):
         lists = [values] if depth == 0 else values
         if any(not isinstance(item, list) or len(item) != size for item in lists):
-            raise BadInput(f"{spec.name}: data does not fill shape {_sizes(shape)}", field=spec.name)
+            raise BadInput(f"{spec.name}: data does not fill shape {shown_shape(shape)}", field=spec.name)
         values = [value for item in lists for value in item]
     return values
 

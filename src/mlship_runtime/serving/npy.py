@@ -13,7 +13,9 @@ import numpy as np
 
 from mlship_runtime.errors import BadInput
 from mlship_runtime.model.datatypes import Array
+from mlship_runtime.model.tensors import shown_shape, shown_size
 
+_MOST_DIMENSIONS = 32
 _START = re.compile(rb"\x93NUMPY(?:\x01\0(..)|\x02\0(....))", re.DOTALL)
 _HEADER = re.compile(
     rb"\{'descr': '([<>|]\w\d{0,9})', 'fortran_order': (True|False), "
@@ -32,10 +34,13 @@ def decoded(body: bytes) -> Array:
         cause = "its header is not as numpy.save writes it"
         raise BadInput("the body is no array of NumPy (.npy)", cause=cause)
     shape = tuple(int(size) for size in re.findall(rb"\d+", header[3]))
+    if len(shape) > _MOST_DIMENSIONS:
+        raise BadInput(f"the array has {len(shape)} dimensions")
     dtype = _numbers(header[1].decode())
     size = prod(shape) * dtype.itemsize
     if size != len(body) - at:
-        raise BadInput(f"an array of {list(shape)} takes {size} bytes, {len(body) - at} follow its header")
+        takes = f"an array of {shown_shape(shape)} takes {shown_size(size)} bytes"
+        raise BadInput(f"{takes}, {len(body) - at} follow its header")
     array = np.frombuffer(body, dtype, offset=at) if prod(shape) else np.empty(0, dtype)
     return array.reshape(shape, order="F" if header[2] == b"True" else "C").astype(dtype.newbyteorder("="))
 

@@ -16,7 +16,7 @@ from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
 from mlship_runtime.model.columns import check_column, check_finite
 from mlship_runtime.model.datatypes import NUMPY_TYPES, Array, column_type
-from mlship_runtime.model.tensors import array_of, check_accepted, fit_shape
+from mlship_runtime.model.tensors import array_of, check_accepted, fit_shape, shown_shape, shown_size
 
 LENGTH_HEADER = b"inference-header-content-length"
 _LENGTH = "Inference-Header-Content-Length"
@@ -54,7 +54,7 @@ class Tail:
         fitted = fit_shape(spec, shape)
         at, self._at = self._at, self._at + size
         if self._at > len(self._body):
-            what = f"{name}: binary_data_size is {size}, {len(self._body) - at} bytes are left in the body"
+            what = f"{name}: binary_data_size is {shown_size(size)}, {len(self._body) - at} bytes are left"
             raise BadInput(what, field=name)
         if datatype == "BYTES":
             texts = _texts(name, memoryview(self._body)[at : self._at], prod(fitted))
@@ -70,7 +70,7 @@ class Tail:
     def _numbers(self, spec: TensorSpec, datatype: str, shape: tuple[int, ...], at: int, size: int) -> Array:
         dtype, count = _WIRE_TYPES[datatype], prod(shape)
         if size != count * dtype.itemsize:
-            takes = f"{list(shape)} of {datatype} takes {count * dtype.itemsize}"
+            takes = f"{shown_shape(shape)} of {datatype} takes {shown_size(count * dtype.itemsize)}"
             raise BadInput(f"{spec.name}: binary_data_size is {size}, {takes}", field=spec.name)
         array = np.frombuffer(self._body, dtype, count, at).reshape(shape)
         if datatype == "BOOL" and array.view(np.uint8).max() > 1:
@@ -100,7 +100,7 @@ def _texts(name: str, data: memoryview, count: int) -> list[str]:
 
 
 def _not_filled(name: str, count: int) -> BadInput:
-    return BadInput(f"{name}: its bytes are not those of {count} texts", field=name)
+    return BadInput(f"{name}: its bytes are not those of {shown_size(count)} texts", field=name)
 
 
 def output_bytes(datatype: str, array: Array) -> Optional[bytes]:
