@@ -10,7 +10,7 @@ from typing import Any
 
 from mlship.bundle.fault import as_bundle_error, damage_placed
 from mlship.bundle.manifest import check_config
-from mlship.bundle.source import BundleSource, KeepsParts
+from mlship.bundle.source import BundleSource, HasFiles, KeepsParts
 from mlship.digest import checked
 from mlship.errors import BundleError
 from mlship.progress import SILENT, Progress
@@ -63,6 +63,17 @@ class OpenBundle:
             for chunk in self.blob(digest):
                 file.write(chunk)
         return path
+
+    def file(self, digest: str) -> Path | None:
+        """The file of this machine that holds a layer or the config, checked: to read, and never to change;
+        None where it lies in no file."""
+        if digest == self.digest or digest in self.absent or not isinstance(self.registry, HasFiles):
+            return None
+        found = self.registry.file_of_blob(self.reference.name, digest)
+        if found is not None:
+            for _ in self.blob(digest):
+                continue
+        return found
 
     def json(self, layer: Descriptor) -> Any:
         """The content of a JSON layer or of the config."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mlship.reference import Reference
@@ -54,6 +55,15 @@ class KeepsParts(Protocol):
 
     def absent(self, name: str, digest: str) -> frozenset[str]:
         """The layers that the bundle was kept without, and that are still not there."""
+        ...
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """A source whose blobs are files of this machine."""
+
+    def file_of_blob(self, name: str, digest: str) -> Path | None:
+        """The file of a blob, to read only; None if it is not a file here."""
         ...
 
 

@@ -107,15 +107,6 @@ class Settles(Protocol):
 
 
 @runtime_checkable
-class HasFiles(Protocol):
-    """A registry whose blobs are files of this machine."""
-
-    def file_of_blob(self, name: str, digest: str) -> Path | None:
-        """The file of a blob, to read only; None if it is not a file here."""
-        ...
-
-
-@runtime_checkable
 class TakesFiles(Protocol):
     """A registry that can take a file of this machine without copying it, where `takes_files` says so."""
 

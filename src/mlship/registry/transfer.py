@@ -12,13 +12,12 @@ from pathlib import Path
 
 from mlship.bundle.exchange.layout import carried, chosen
 from mlship.bundle.fault import as_bundle_error, damage_placed
-from mlship.bundle.source import KeepsParts, PartialSink, announced
+from mlship.bundle.source import HasFiles, KeepsParts, PartialSink, announced
 from mlship.errors import RegistryError, TagMovedError, UsageError
 from mlship.progress import SILENT, Progress
 from mlship.registry.flow import Flow
 from mlship.registry.protocol import (
     BlobsMissingError,
-    HasFiles,
     Mounts,
     Registry,
     Settles,

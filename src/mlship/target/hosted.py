@@ -173,7 +173,7 @@ class HostedAdapter:
                 f"{action.subject} is no longer on {self.place.name}", fix="Deploy it from a registry"
             )
         with tempfile.TemporaryDirectory(prefix="mlship-send-") as folder:
-            content = given.bundle.fetch(digest, Path(folder))
+            content = given.bundle.file(digest) or given.bundle.fetch(digest, Path(folder))
             self.site.send(content, digest)
         return {"sent": size}
 

@@ -41,6 +41,20 @@ def test_open(registry: StoreRegistry) -> None:
         assert bundle.json(bundle.manifest.config)["config"] == {"format": "onnx"}
 
 
+def test_a_blob_is_read_from_its_own_file(registry: StoreRegistry, tmp_path: Path) -> None:
+    bundle = open_bundle(registry, Reference("churn", digest=make_bundle(registry)))
+    layer = bundle.manifest.layers[0]
+    file = bundle.file(layer.digest)
+    assert file is not None
+    assert sha256(file.read_bytes()) == layer.digest
+    assert file.is_relative_to(tmp_path / "registry")
+    assert bundle.file(bundle.digest) is None
+    file.chmod(0o644)
+    file.write_bytes(b"x" * layer.size)
+    with pytest.raises(BundleError):
+        bundle.file(layer.digest)
+
+
 def test_fetch(registry: StoreRegistry, tmp_path: Path) -> None:
     bundle = open_bundle(registry, Reference("churn", digest=make_bundle(registry)))
     for digest in (bundle.digest, *(blob.digest for blob in bundle.manifest.blobs)):

@@ -12,6 +12,7 @@ from oci_servers import docker_registry
 from sample_bundle import make_bundle
 
 from mlship.bundle.open import open_bundle, verify_bundle
+from mlship.bundle.source import HasFiles
 from mlship.digest import sha256
 from mlship.errors import BundleError, RegistryError, TagMovedError
 from mlship.reference import Reference, parse_reference
@@ -21,7 +22,7 @@ from mlship.registry.oci.address import parse_address
 from mlship.registry.oci.patience import Patience
 from mlship.registry.oci.registry import OciRegistry
 from mlship.registry.over_store import StoreRegistry, open_folder
-from mlship.registry.protocol import HasFiles, ListsAtOnce, Mounts, Registry, TakesFiles
+from mlship.registry.protocol import ListsAtOnce, Mounts, Registry, TakesFiles
 from mlship.registry.transfer import copy
 from mlship_runtime.bundle.manifest import read_manifest
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from sample_bundle import make_bundle
 
+from mlship.bundle.source import HasFiles
 from mlship.digest import sha256
 from mlship.errors import BundleError, RegistryError, TagMovedError
 from mlship.reference import Reference, parse_reference
 from mlship.registry.over_store import StoreRegistry, open_folder
-from mlship.registry.protocol import HasFiles, Registry, TakesFiles
+from mlship.registry.protocol import Registry, TakesFiles
 from mlship_runtime.bundle.manifest import read_manifest
 
 NOWHERE = "sha256:" + "0" * 64
