@@ -296,6 +296,23 @@ def test_what_a_killed_writer_left_lasts_once_somebody_relies_on_it(lives: list[
     assert kills > some.of(100, cost=0.5)
 
 
+def test_what_a_tag_names_lasts(lives: list[Lived], some: Some) -> None:
+    """Also where the push of it was killed, and the tag is somebody else's."""
+    life, pushed = lives[-1], 0
+    for _, upto in some.among([place for place in life.places() if place[0] == 0], cost=0.5):
+        root = write_state(life.record.state(upto), life.scratch)
+        found = registry_in(root).digests("churn")
+        if not found or not life.record.pending(upto):
+            continue
+        pushed += 1
+        with recorded(root, life.record, upto) as record:
+            registry_in(root).set_tag("churn", "other", found[0], None)
+        for state in states_of(record, len(record.events)):
+            named = life.look(write_state(state, life.scratch))
+            assert named["registry/other"] == (found[0], []), upto
+    assert pushed or some.most
+
+
 def places_that_wait(name: str) -> list[str]:
     """The calls in a module that wait for the disk."""
     module = Path(import_module(name).__file__ or "")

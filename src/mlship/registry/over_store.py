@@ -191,6 +191,7 @@ class StoreRegistry:
         key = keys.manifest(name, digest)
         if self.store.stat(key) is None:
             raise unknown.digest(self, name, digest)
+        settle(self.store, [key])
         tagged = self.named.set(name, tag, digest, expected, source)
         intents.stand_clear(self.store, {key})
         if self.store.stat(key) is None:  # collected before the tag was seen
