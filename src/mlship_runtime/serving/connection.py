@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import enum
 import fcntl
+import socket
 import struct
 import termios
 from collections.abc import Mapping
@@ -26,6 +28,7 @@ from mlship_runtime.serving.tracing import RequestNames
 _NOTHING: collections.deque[Any] = collections.deque()
 _INTERIM = b"-"  # in the place of a connection line: what is said is no answer yet
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_GATHERED = 64 << 10  # bytes of answers after which they are written, and further requests wait for it
 _HEAD_PIECE, _BODY_PIECE = 4 << 10, 64 << 10  # bytes parsed between two looks at how much waits
 
 
@@ -83,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._backlog: collections.deque[Request] | None = None
         self._rest = b""  # read from the socket, not yet parsed: too much waits already
         self._held = 0  # bytes of an incomplete body
+        self._gathered = 0  # bytes of answers that are to be written together
         self._choked = self._at_end = self._paused = self._special = False
         self._pace = Pace()
 
@@ -109,6 +113,8 @@ class Connection(asyncio.Protocol):
                 self._end_with(refusal)
         if self._newest is not None:
             self.flush()
+        if self._backlog and not self._lined:
+            self._line_up_again()
         if self._host.draining:
             self.settle()
 
@@ -147,7 +153,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         if self._log is not None:
             self._asked.append(Asked(method, target, len(body)))
-        if self._lined or self._choked:
+        if self._lined or self._choked or self._backlog or self._gathered > _GATHERED:
             self._postpone((method, target, headers, body, connection))
         elif method != b"POST":
             self._put(self._answer(method, target, headers, body), method == b"HEAD", connection, headers)
@@ -176,6 +182,8 @@ class Connection(asyncio.Protocol):
     def _answered_with_care(self, answer: Answer | bytes, request: Request) -> Request | None:
         self._put_for(request, answer)
         if self._backlog:
+            if self._gathered > _GATHERED:
+                self.flush()
             if not self._choked:
                 return self._next()
             self.flush()
@@ -275,6 +283,7 @@ class Connection(asyncio.Protocol):
         if self._newest is not None:
             self._out.append(self._render(*self._newest))
         names = self._names(headers)
+        self._gathered += len(answer.body)
         self._newest = (answer, headless, connection, names)
         if self._log is not None:
             self._note(answer, names)
@@ -310,6 +319,7 @@ class Connection(asyncio.Protocol):
         out = self._out
         self._transport.write(out[0] if len(out) == 1 else b"".join(out))
         out.clear()
+        self._gathered = 0
 
     def _must_end(self) -> bool:
         """In a drain: whether this answer is the last request in hand, with none half read behind it."""
@@ -343,7 +353,14 @@ class Connection(asyncio.Protocol):
         elif doing is Doing.NOTHING:
             self.finish()
         else:
-            self._transport.abort()
+            self._reset()
+
+    def _reset(self) -> None:
+        """End it with a reset: what the client does not take would else stay in the kernel for minutes."""
+        sock = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # it has ended in this moment
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def _doing(self) -> Doing:
         if self.state is State.LINGERING:

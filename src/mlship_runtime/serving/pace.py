@@ -51,5 +51,5 @@ class Pace:
             return slow or now - self._began > limits.request_time
         if doing is Doing.TAKING:
             self._most = max(self._most, buffered)
-            return taken > limits.write_time + self._most / limits.rate
+            return taken > limits.write_time + min(self._most / limits.rate, limits.write_time)
         return doing is Doing.ENDING and taken > limits.linger
