@@ -96,7 +96,7 @@ def cast(spec: TensorSpec, array: Array, complete: bool = False) -> Optional[Arr
     # 2^53 may be the rounded form of its neighbour, which only the thorough way can tell.
     if known.size and np.abs(known).max() >= EXACT_WHOLE:
         return None
-    return array.astype(column_type(spec), copy=False)
+    return (array + 0.0).astype(column_type(spec), copy=False)  # -0.0 is no whole number: it is 0
 
 
 def _quick(spec: TensorSpec, cells: Sequence[str]) -> Optional[Array]:

@@ -15,6 +15,7 @@ from scoring import tensor
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
 from mlship_runtime.model.columns import read_csv
+from mlship_runtime.scoring.cells import read_cells
 from mlship_runtime.scoring.csv_rows import CsvRows
 from mlship_runtime.scoring.layout import lay_out
 from mlship_runtime.scoring.rows import Rows
@@ -125,6 +126,12 @@ def test_other_columns_are_cut_out(roles: list[str], data: st.DataObject, delimi
     assert shown(reader(chunk, 2)) == shown(one_by_one(reader, chunk))
     bad = chunk.replace("é".encode(), b"\xff")
     assert shown(reader(bad, 2)) == shown(one_by_one(reader, bad))
+
+
+def test_a_whole_number_has_no_sign_of_nothing() -> None:
+    (spec,) = specs_of([("INT64", True)])
+    array, wrong = read_cells(spec, ["-0.0", "", "-3"])
+    assert (array.tobytes(), wrong) == (np.array([0.0, np.nan, -3.0]).tobytes(), {})
 
 
 @given(kinds=SPECS, data=st.data())
