@@ -55,8 +55,10 @@ class Pool:
                 self._all.append(
                     subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
                 )
+            for worker in self._all:  # all of them load at the same time
+                _tell(worker, {"header": list(header)})
             for worker in self._all:
-                _ask(worker, {"header": list(header)})
+                _hear(worker)
                 self._free.put(worker)
         except BaseException:
             self.close()
@@ -87,7 +89,8 @@ class Pool:
     def _one(self, chunk: Chunk) -> Scored:
         worker = self._free.get()
         try:
-            message, data = _ask(worker, {"line": chunk.first_line}, chunk.data)
+            _tell(worker, {"line": chunk.first_line}, chunk.data)
+            message, data = _hear(worker)
         finally:
             self._free.put(worker)  # a dead one, too: another thread may wait for it
         return frames.understood(message, data)
@@ -117,16 +120,18 @@ def attend(
     return 0
 
 
-def _ask(
-    worker: subprocess.Popen[bytes], message: dict[str, Any], data: bytes = b""
-) -> tuple[dict[str, Any], bytes]:
-    assert worker.stdin is not None  # noqa: S101 - both are pipes
-    assert worker.stdout is not None  # noqa: S101
+def _tell(worker: subprocess.Popen[bytes], message: dict[str, Any], data: bytes = b"") -> None:
+    assert worker.stdin is not None  # noqa: S101 - it is a pipe
     try:
         frames.send(worker.stdin, message, data)
-        answer = frames.receive(worker.stdout)
     except OSError:
-        answer = None
+        return  # it has gone, which is noticed when it does not answer
+
+
+def _hear(worker: subprocess.Popen[bytes]) -> tuple[dict[str, Any], bytes]:
+    """What the worker answers; raises the fault that it tells, or SiteError if it has ended."""
+    assert worker.stdout is not None  # noqa: S101 - it is a pipe
+    answer = frames.receive(worker.stdout)
     if answer is None:
         code = worker.wait()
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
