@@ -283,3 +283,19 @@ def test_what_is_no_limit_is_refused(wrong):
 def test_workers_share_what_is_the_releases():
     each = Limits(connections=100, queue=9).share(4)
     assert (each.connections, each.queue, each.header) == (25, 3, Limits().header)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_answer_costs_nobody(start):
+    running = start(Slow(size=8 << 20))
+    with running.connect() as other:
+        for _ in range(5):
+            with running.connect() as client:
+                client.sendall(POST % (1, b"a") * 3)
+                assert client.recv(1000)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        other.sendall(GET)
+        assert other.recv(15).startswith(b"HTTP/1.1 200 ")
+        end = time.monotonic() + 20
+        while running.server.application.connections != 1 or running.server.line.held:
+            assert time.monotonic() < end
+            time.sleep(0.02)
