@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import queue
 import subprocess
 from collections import deque
@@ -16,6 +18,7 @@ from mlship_runtime.scoring.source import Chunk
 from mlship_runtime.supervision.control import fault_data, fault_of
 
 Result = tuple[Chunk, Scored]
+_PIPE = 1 << 19  # bytes
 _AHEAD = 2  # chunks under way for each worker
 
 
@@ -55,6 +58,8 @@ class Pool:
                 self._all.append(
                     subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
                 )
+            for worker in self._all:
+                _widen(worker)
             for worker in self._all:  # all of them load at the same time
                 _tell(worker, {"header": list(header)})
             for worker in self._all:
@@ -118,6 +123,15 @@ def attend(
         frames.send(answers, {"error": fault_data(fault)})
         return fault.exit_code
     return 0
+
+
+def _widen(worker: subprocess.Popen[bytes]) -> None:
+    """Let a whole chunk into each pipe, where the system can (Linux, Python 3.10): fewer turns to take."""
+    command = getattr(fcntl, "F_SETPIPE_SZ", None)
+    for stream in (worker.stdin, worker.stdout):
+        if command is not None and stream is not None:
+            with contextlib.suppress(OSError):  # a user's limit of pipes
+                fcntl.fcntl(stream, command, _PIPE)
 
 
 def _tell(worker: subprocess.Popen[bytes], message: dict[str, Any], data: bytes = b"") -> None:
