@@ -1,5 +1,5 @@
 """A server in a process of its own, for tests that load it: `python loaded_server.py SECONDS LIMITS-AS-JSON`.
-Its model takes SECONDS a request; GET /big is answered with 4 MiB. Says its port on standard output."""
+Its model takes SECONDS a request; GET /big is answered with 1 MiB. Says its port on standard output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Application:
     connections = 0
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self._big = seconds, b"x" * (4 << 20)
+        self._seconds, self._big = seconds, b"x" * (1 << 20)
 
     def answer(self, method: bytes, target: bytes, headers: Any, body: bytes) -> Answer:
         if method == b"POST":

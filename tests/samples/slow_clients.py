@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import time
 
@@ -19,7 +20,11 @@ START = {
 
 async def client(port: int, kind: str, end: float) -> float | None:
     began = time.monotonic()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # a small window is part of the trick
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
     if kind == "reader":
         writer.transport.pause_reading()
     writer.write(START[kind])
@@ -50,10 +55,8 @@ async def ends(reader: asyncio.StreamReader) -> bool:
     return True
 
 
-def is_reset(sock: object) -> bool:
+def is_reset(sock: socket.socket) -> bool:
     """Whether the server has reset the connection, without reading from it (tcp(7) TCP_INFO: its state)."""
-    import socket
-
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in (7, 8)  # CLOSE, CLOSE_WAIT
 
 
