@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mlship_runtime.bundle.spec import FileEntry
 from mlship_runtime.errors import InvalidBundle, RuntimeFault
 from mlship_runtime.model.datatypes import Array
+
+if TYPE_CHECKING:
+    from mlship_runtime.model.bound_row import BoundRow
 
 
 class ModelFailed(RuntimeFault):
@@ -40,6 +43,10 @@ class Engine(Protocol):
 
     def run(self, feed: Mapping[str, Array]) -> list[Array]:
         """The outputs, in the order of `names`; raises ModelFailed."""
+        ...
+
+    def row(self) -> BoundRow | None:
+        """A quicker way for one row of numbers, if there is one."""
         ...
 
 

@@ -60,6 +60,9 @@ class Estimator:
         except (Exception, SystemExit) as error:
             raise ModelFailed(f"the model failed on this input ({type(error).__name__})") from error
 
+    def row(self) -> None:
+        """There is no quicker way for one row."""
+
     def _rows(self, feed: Mapping[str, Array]) -> Any:
         if self._frame is None:
             return feed[self.inputs[0].name]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlship_runtime.bundle.spec import TensorSpec
+from mlship_runtime.model.bound_row import BoundRow
 from mlship_runtime.model.datatypes import Array, column_type
 from mlship_runtime.model.engine import Node
 from mlship_runtime.model.stages import Stages, Unpacked, Whole
@@ -48,6 +49,13 @@ class Pipeline:
         if self._direct:
             return dict(zip(stages.session.names, stages.session.run(columns)))
         return stages.run(stages.reduce(columns))
+
+    def row(self) -> BoundRow | None:
+        """A quicker way to predict for one row, where the model reads the only input of the schema as it is
+        and there is one."""
+        if not self._direct or len(self.spec.inputs) != 1 or self.spec.inputs[0].nullable:
+            return None
+        return self._stages().session.row()
 
     def reduce(self, columns: Mapping[str, Array]) -> Mapping[str, Array]:
         """What the model reads: the reduction's result, or `columns` themselves where there is none."""

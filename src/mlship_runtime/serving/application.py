@@ -25,6 +25,7 @@ from mlship_runtime.serving.counters import Counters
 from mlship_runtime.serving.depth import is_deeper
 from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
+from mlship_runtime.serving.one_row import OneRow
 from mlship_runtime.serving.v2 import InferCodec
 from mlship_runtime.serving.v2_binary import LENGTH_HEADER, json_length
 
@@ -73,6 +74,8 @@ class Application:
         self._metrics = Metrics(spec.name, spec.version, build, Counters(counters))
         self._unknown = self._metrics.route("unknown")
         self._refused = self._metrics.route("refused")
+        row, observe = pipeline.row(), self._metrics.model_durations.observe
+        self._one_row = OneRow(spec, row, codec.decode, codec.about, limits.depth, observe) if row else None
         self._routes = self._all_routes(spec.name, digest)
 
     def tell_restarts(self, restarts: Callable[[], Mapping[str, int]]) -> None:
@@ -179,6 +182,10 @@ class Application:
         return "nothing is served at this path"
 
     def _infer(self, headers: _Headers, body: bytes) -> Answer:
+        if self._one_row is not None and LENGTH_HEADER not in headers:
+            found = self._one_row(body)
+            if found is not None:
+                return found
         request, columns = self._read(headers, body)
         return self._codec.write(request, self._predict(columns))
 

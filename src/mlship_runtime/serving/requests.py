@@ -49,6 +49,9 @@ class RequestReader:
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
+        self._taken = 0  # messages in this feed
+        self._method = self._head = b""  # of the last request, if it came alone
+        self._whole = 0  # the bytes of that request; 0 if there is none
 
     @property
     def in_head(self) -> bool:
@@ -67,10 +70,37 @@ class RequestReader:
 
     def stop(self) -> None:
         """Ignore what still comes."""
-        self._ended, self.busy = True, False
+        self._ended, self.busy, self._whole = True, False, 0
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take bytes as they come; raises Refusal, after which nothing more may be fed."""
+        """Take bytes as they come; raises Refusal, after which nothing more may be fed.
+
+        A client sends the same head again and again. One that is, byte for byte, that of the request before
+        means what it meant then, and need not be parsed."""
+        if len(data) == self._whole and isinstance(data, bytes) and data.startswith(self._head):
+            self._headers = self._headers.copy()
+            self._take(self._method, self._target, self._headers, data[len(self._head) :], KEEP)
+            return
+        alone, self._taken, self._whole = not self.busy, 0, 0
+        self._parse(data)
+        if alone and self._taken == 1 and not self.busy and isinstance(data, bytes):
+            self._remember(data)
+
+    def _remember(self, data: bytes) -> None:
+        """What `data` was, if it was one request and nothing else, and another one with its head would be the
+        same but for its body."""
+        headers, at = self._headers, len(data) - self._body_size
+        if self._admit is not None or self._ended or self._parser.get_http_version() != "1.1":
+            return
+        if (
+            data.find(b"\r\n\r\n") + 4 != at
+            or not _OFFER.isdisjoint(headers)
+            or b"transfer-encoding" in headers
+        ):
+            return
+        self._head, self._whole, self._method = data[:at], len(data), self._parser.get_method()
+
+    def _parse(self, data: bytes | memoryview) -> None:
         while data:
             try:
                 self._parser.feed_data(data)
@@ -210,6 +240,7 @@ class RequestReader:
         if self._ended or parser.should_upgrade():
             return
         self.busy = False
+        self._taken += 1
         if not parser.should_keep_alive():
             self._ended = True
             connection = CLOSE

@@ -52,7 +52,7 @@ class InferCodec:
     ) -> None:
         self._inputs = {spec.name: spec for spec in inputs}
         self._outputs = {spec.name: spec.datatype for spec in outputs}
-        self._about = {"model_name": name, "model_version": digest}
+        self.about = {"model_name": name, "model_version": digest}
         kinds = {spec.datatype + "?" * spec.nullable: _element_type(spec) for spec in inputs}
         self._columns = {spec.name: _Column(spec, raw=len(kinds) != 1) for spec in inputs}
         alike = len(kinds) == 1 and all(column.flat for column in self._columns.values())
@@ -61,7 +61,7 @@ class InferCodec:
         self._datatype = inputs[0].datatype
         self._read_columns = self._read_alike if alike else self._read_tensors
         decoder = typed_request(*kinds.values()) if len(kinds) == 1 else InferRequest
-        self._decode = self._decode_large = msgspec.json.Decoder(decoder).decode
+        self.decode = self._decode_large = msgspec.json.Decoder(decoder).decode
         self._array: _MakeArray = np.array
         if set(kinds) <= {"FP32", "FP64"} and len(kinds) == 1:
             self._decode_large = msgspec.json.Decoder(typed_request(float)).decode
@@ -76,7 +76,7 @@ class InferCodec:
         else:
             try:
                 if len(body) < _LARGE:
-                    request = self._decode(body)
+                    request = self.decode(body)
                     columns = self._read_columns(request.inputs, np.array)
                 else:
                     request = self._decode_large(body)
@@ -100,7 +100,7 @@ class InferCodec:
             if datatype == "BYTES":
                 data = data.tolist()
             outputs.append({"name": name, "datatype": datatype, "shape": array.shape, "data": data})
-        answer: dict[str, Any] = {**self._about, "outputs": outputs}
+        answer: dict[str, Any] = {**self.about, "outputs": outputs}
         if request.id is not None:
             answer["id"] = request.id
         return Answer(200, orjson.dumps(answer, None, orjson.OPT_SERIALIZE_NUMPY))
@@ -117,7 +117,7 @@ class InferCodec:
                 tail.append(data)
             else:
                 output["data"] = array.ravel().tolist() if datatype == "BYTES" else array.reshape(-1)
-        answer: dict[str, Any] = {**self._about, "outputs": outputs}
+        answer: dict[str, Any] = {**self.about, "outputs": outputs}
         if request.id is not None:
             answer["id"] = request.id
         head = orjson.dumps(answer, None, orjson.OPT_SERIALIZE_NUMPY)

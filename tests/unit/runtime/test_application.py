@@ -41,7 +41,7 @@ class TestFailures:
 
     def test_an_unforeseen_error_is_answered_too(self, matrix, capfd, monkeypatch):
         monkeypatch.setattr(matrix.application._pipeline, "predict", lambda columns: 1 / 0)
-        status, answer = matrix.infer(x([1, 2]))
+        status, answer = matrix.infer(x([1, 2, 3, 4], shape=(2, 2)))
         assert (status, answer["error"]) == (500, "the request could not be answered (ZeroDivisionError)")
         assert "ZeroDivisionError" in capfd.readouterr().err
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -86,3 +87,47 @@ def test_headers_come_in_lower_case_and_what_is_behind_the_body_is_none():
     (((method, target, headers, body, _),), refused, busy) = read([data])
     assert (method, target, body, refused, busy) == (b"POST", b"/c", b"abcd", None, False)
     assert headers == {b"host": b"h", b"x-id": b"1, 2", b"transfer-encoding": b"chunked"}
+
+
+SAME_HEAD = b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+HEADS = [SAME_HEAD, UPGRADE.replace(b"Length: 2\r\n\r\nhi", b"Length: 5\r\n\r\n")]
+BODIES = [b"12345", b"54321", b"\r\n\r\n\r", b"GET /", b"\r\nGET"]
+BETWEEN = [b"", b"\r\n", b"\r\n\r\n", b"\n", b"x", b"\r"]
+MESSAGES = st.tuples(*map(st.sampled_from, (BETWEEN, HEADS, BODIES, BETWEEN)))
+
+
+@given(st.lists(MESSAGES, max_size=6))
+@example([(b"", SAME_HEAD, b"\r\nGET", b"\r\n"), (b"", SAME_HEAD, b"12345", b"")])
+@example([(b"\r\n\r\n", SAME_HEAD, b"12345", b""), (b"", SAME_HEAD, b"\r\n\r\n\r", b"")])
+def test_a_head_that_was_seen_before_means_what_it_meant(messages):
+    """Fed message by message, where heads are known again, as fed byte by byte, where none is."""
+    parts = [b"".join(message) for message in messages]
+    assert read(parts) == read([bytes([byte]) for byte in b"".join(parts)])
+
+
+def test_a_head_that_is_known_is_not_parsed_again():
+    taken = []
+    reader = RequestReader(LIMITS, lambda *request: taken.append(request), lambda: None)
+    reader.feed(SAME_HEAD + b"12345")
+    reader._parser = None
+    reader.feed(SAME_HEAD + b"54321")
+    assert [body for *_, body, _ in taken] == [b"12345", b"54321"]
+    assert taken[0][2] == taken[1][2]
+    assert taken[0][2] is not taken[1][2], "one request's headers are not another's"
+
+
+@pytest.mark.parametrize("message", WHOLE[2:5], ids=["chunked", "1.0", "expect"])
+def test_what_depends_on_more_than_its_head_is_parsed_each_time(message):
+    reader = RequestReader(LIMITS, lambda *request: None, lambda: None)
+    reader.feed(message)
+    assert not reader._whole
+
+
+def test_who_may_come_in_is_asked_each_time():
+    asked = []
+    reader = RequestReader(
+        LIMITS, lambda *request: None, lambda: None, lambda target, headers: asked.append(target)
+    )
+    for _ in range(3):
+        reader.feed(WHOLE[1])
+    assert len(asked) == 3

@@ -1,0 +1,87 @@
+"""One row as one tensor is answered by a shorter way, with the same answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+PATH = b"/v2/models/tiny/infer"
+
+
+def infer(application, **changed):
+    tensor = {"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1.5, -2]}
+    asked = {"inputs": [{**tensor, **changed.pop("tensor", {})}], **changed}
+    return application.answer(b"POST", PATH, {}, json.dumps(asked).encode())
+
+
+@pytest.fixture
+def general(matrix, monkeypatch):
+    """The answer by the way of all requests."""
+
+    def answer(**changed):
+        with monkeypatch.context() as patch:
+            patch.setattr(matrix.application, "_one_row", None)
+            return infer(matrix.application, **changed)
+
+    return answer
+
+
+@pytest.fixture
+def shortened(matrix):
+    """How often the shorter way has answered."""
+    given = []
+    way = matrix.application._one_row
+
+    def counting(body):
+        given.append(way(body))
+        return given[-1]
+
+    matrix.application._one_row = counting
+    return given
+
+
+NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.integers(-(2**24), 2**24)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.lists(NUMBERS, min_size=2, max_size=2))
+def test_the_answer_is_that_of_all_requests(matrix, general, data):
+    assert matrix.application._one_row is not None
+    assert infer(matrix.application, tensor={"data": data}) == general(tensor={"data": data})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": "7"},
+        {"outputs": [{"name": "sum"}]},
+        {"parameters": {"binary_data_output": False}},
+        {"tensor": {"shape": [2, 2], "data": [1, 2, 3, 4]}},
+        {"tensor": {"shape": [2, 1]}},
+        {"tensor": {"data": [1]}},
+        {"tensor": {"data": [[1, 2]]}},
+        {"tensor": {"data": [1, 1e39]}},
+        {"tensor": {"data": [1, None]}},
+        {"tensor": {"name": "Y"}},
+        {"tensor": {"datatype": "FP64"}},
+        {"more": [[[[]]]] * 99},
+    ],
+    ids=str,
+)
+def test_what_is_not_such_a_request_goes_the_general_way(matrix, general, shortened, changed):
+    assert infer(matrix.application, **changed) == general(**changed)
+    assert shortened == [None]
+
+
+def test_one_answer_does_not_change_with_the_next(matrix, shortened):
+    first = infer(matrix.application)
+    before = bytes(first.body)
+    infer(matrix.application, tensor={"data": [9, 9]})
+    assert (first.body, None in shortened) == (before, False)
+
+
+def test_models_of_another_kind_have_no_shorter_way(table):
+    assert table.application._one_row is None
