@@ -50,6 +50,7 @@ def check_golden(pipeline: Pipeline, tree: BundleTree) -> None:
             cause=str(compared.differences[0]),
             fix="Look for what its reduction takes from the host: environment, files, time",
         )
+    pipeline.check_row(columns)
 
 
 def check_apart(pipeline: Pipeline, tree: BundleTree) -> None:

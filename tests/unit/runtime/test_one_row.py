@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -85,3 +86,13 @@ def test_one_answer_does_not_change_with_the_next(matrix, shortened):
 
 def test_models_of_another_kind_have_no_shorter_way(table):
     assert table.application._one_row is None
+
+
+def test_a_way_that_answers_otherwise_is_given_up(matrix):
+    pipeline = matrix.application._pipeline
+    columns = {"X": np.array([[1, 2], [3, 4]], np.float32)}
+    pipeline.check_row(columns)
+    assert pipeline.row() is not None
+    pipeline.row().load = lambda values: None
+    pipeline.check_row(columns)
+    assert pipeline.row() is None
