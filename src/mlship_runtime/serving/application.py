@@ -25,7 +25,7 @@ from mlship_runtime.serving.counters import Counters
 from mlship_runtime.serving.depth import is_deeper
 from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.metrics import CONTENT_TYPE, Metrics, RouteMetrics
-from mlship_runtime.serving.one_row import OneRow
+from mlship_runtime.serving.one_row import one_row
 from mlship_runtime.serving.v2 import InferCodec
 from mlship_runtime.serving.v2_binary import LENGTH_HEADER, json_length
 
@@ -75,7 +75,11 @@ class Application:
         self._unknown = self._metrics.route("unknown")
         self._refused = self._metrics.route("refused")
         row, observe = pipeline.row(), self._metrics.model_durations.observe
-        self._one_row = OneRow(spec, row, codec.decode, codec.about, limits.depth, observe) if row else None
+        self._one_row = (
+            one_row(spec, row, codec.decode, codec.numbers, codec.about, limits.depth, observe)
+            if row
+            else None
+        )
         self._routes = self._all_routes(spec.name, digest)
 
     def tell_restarts(self, restarts: Callable[[], Mapping[str, int]]) -> None:

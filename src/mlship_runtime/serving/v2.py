@@ -62,6 +62,7 @@ class InferCodec:
         self._read_columns = self._read_alike if alike else self._read_tensors
         decoder = typed_request(*kinds.values()) if len(kinds) == 1 else InferRequest
         self.decode = self._decode_large = msgspec.json.Decoder(decoder).decode
+        self.numbers = msgspec.json.Decoder(list_of(_element_type(inputs[0]))).decode
         self._array: _MakeArray = np.array
         if set(kinds) <= {"FP32", "FP64"} and len(kinds) == 1:
             self._decode_large = msgspec.json.Decoder(typed_request(float)).decode

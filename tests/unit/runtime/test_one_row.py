@@ -9,6 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlship_runtime.model.pipeline import Pipeline
+from mlship_runtime.serving import one_row
+from mlship_runtime.serving.application import Application
+
 PATH = b"/v2/models/tiny/infer"
 
 
@@ -96,3 +100,56 @@ def test_a_way_that_answers_otherwise_is_given_up(matrix):
     pipeline.row().load = lambda values: None
     pipeline.check_row(columns)
     assert pipeline.row() is None
+
+
+FORMS = {
+    "compact": '{{"inputs":[{{"name":"X","datatype":"FP32","shape":[1,2],"data":{}}}]}}',
+    "spaces": '{{ "inputs": [ {{"datatype": "FP32", "name": "X", "shape": [1, 2], "data": {} }} ] }}\n',
+    "shape last": '{{"inputs":[{{"name":"X","datatype":"FP32","data":{},"shape":[1,2]}}]}}',
+    "another data": '{{"inputs":[{{"name":"X","datatype":"FP32","shape":[1,2],"data":{0}}}],"x":[{{"data":{0}}}]}}',  # noqa: E501
+    "data twice": '{{"inputs":[{{"name":"X","datatype":"FP32","shape":[1,2],"data":[5,6],"data":{}}}]}}',
+    "escaped": '{{"inputs":[{{"name":"X","datatype":"FP32","shape":[1,2],"data":{},"d\\u0061ta":[7,8]}}]}}',
+    "in a text": '{{"inputs":[{{"name":"X","datatype":"FP32","shape":[1,2],"data":{},"x":"[1]}}]}}"}}]}}',
+}
+DATA = [
+    "[1,2]",
+    "[1, 2.5]",
+    "[3,4]",
+    "[1]",
+    "[1,2,3]",
+    "[]",
+    "[1,[2]]",
+    '[1,"2"]',
+    "[1,null]",
+    "[1,2",
+    "1,2]",
+    "[1e39,0]",
+]
+DATA += ["[1,2],[3,4]", '[1,2],"data":[3,4]', "[1,2]}],[{", "[NaN,1]", "[1,true]", "null", "[ 1\n,\t2 ]"]
+
+
+@pytest.fixture
+def every_body_is_looked_at(monkeypatch):
+    monkeypatch.setattr(one_row, "_PATIENCE", 1)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@given(asked=st.lists(st.tuples(st.sampled_from(sorted(FORMS)), st.sampled_from(DATA)), max_size=8))
+def test_what_stood_around_other_numbers_does_not_change_an_answer(make_tree, every_body_is_looked_at, asked):
+    quick, thorough = _applications(make_tree)
+    for form, data in [("compact", "[1,2]"), *asked, *asked]:
+        body = FORMS[form].format(data).encode()
+        answers = [application.answer(b"POST", PATH, {}, body) for application in (quick, thorough)]
+        assert answers[0] == answers[1], body
+
+
+_MADE = []
+
+
+def _applications(make_tree):
+    """One with the shorter way, which looks at each body for what stands around, and one without."""
+    if not _MADE:
+        pipeline = Pipeline(make_tree())
+        _MADE.extend(Application(pipeline) for _ in range(2))
+        _MADE[1]._one_row = None
+    return _MADE
