@@ -15,6 +15,7 @@ import pytest
 from cutting_proxy import KINDS, Cut
 from mlflow_servers import MlflowServer, at, mlflow_server
 from sample_bundle import make_bundle
+from sampling import Some
 
 from mlship.bundle.open import open_bundle, verify_bundle
 from mlship.digest import hex_of
@@ -48,9 +49,10 @@ def offsets(kind: str) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_push_that_is_cut(mlflow: MlflowServer, tmp_path: Path, kind: str) -> None:
+@pytest.mark.kinds("kind")
+def test_a_push_that_is_cut(mlflow: MlflowServer, tmp_path: Path, kind: str, some: Some) -> None:
     assert mlflow.proxy
-    for number, offset in enumerate(offsets(kind)):
+    for number, offset in enumerate(some.among(offsets(kind), cost=12)):
         source, digest, large = source_of(tmp_path / str(number), seed=f"{kind} {number}")
         registry = at(mlflow.counted(), IMPATIENT)
         mlflow.proxy.seen.clear()
@@ -71,12 +73,13 @@ def test_a_push_that_is_cut(mlflow: MlflowServer, tmp_path: Path, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pull_that_is_cut(mlflow: MlflowServer, tmp_path: Path, kind: str) -> None:
+@pytest.mark.kinds("kind")
+def test_a_pull_that_is_cut(mlflow: MlflowServer, tmp_path: Path, kind: str, some: Some) -> None:
     assert mlflow.proxy
     source, digest, large = source_of(tmp_path)
     registry = at(mlflow.counted(), IMPATIENT)
     copy(source, registry, "churn", digest, tag="1.0")
-    for number, offset in enumerate(offsets(kind)):
+    for number, offset in enumerate(some.among(offsets(kind), cost=12)):
         target = open_folder(f"dir://{tmp_path}/{number}")
         mlflow.proxy.seen.clear()
         mlflow.proxy.cuts[:] = [cut := Cut(kind, "GET", f"/blobs/sha256/{hex_of(large)}", offset, down=True)]

@@ -11,6 +11,7 @@ import pytest
 from oci_double import VENDORS, Double, Handler, digest_of, running
 from oci_servers import docker_registry
 from sample_bundle import make_bundle
+from sampling import Some
 
 from mlship.bundle.open import open_bundle, verify_bundle
 from mlship.digest import sha256
@@ -149,7 +150,7 @@ def test_what_a_carrier_claims_is_compared(double: Double) -> None:
 @pytest.mark.faults
 @pytest.mark.timeout(300)
 @carrying
-def test_broken_off_at_any_request(double: Double, tmp_path: Path) -> None:
+def test_broken_off_at_any_request(double: Double, tmp_path: Path, some: Some) -> None:
     """What a tag names is whole, and a repeat finishes."""
     source = folder(tmp_path / "one")
     digest = source.tags("churn")["1.0"]
@@ -159,7 +160,7 @@ def test_broken_off_at_any_request(double: Double, tmp_path: Path) -> None:
         copy(source, opened(double), "churn", digest, tag="1.0")
 
     while True:
-        broken += 1
+        broken += some.stride()
         for kept in (double.blobs, double.manifests, double.uploads, double.seen):
             kept.clear()
         double.lie = lambda handler, after=broken: len(double.seen) > after and _says_no(handler)
