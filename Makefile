@@ -30,9 +30,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LOCK_WITH := --no-config --universal --generate-hashes --python-version 3.11 --no-header --all-extras --group dev
 
 # Kept out of `make test`: they take long, or have their own target.
-NOT_QUICK := not builds and not faults and not slow and not packaging
+NOT_QUICK := not builds and not pages and not faults and not slow and not packaging
 
-.PHONY: help venv demo test check builds bench peers faults slow evidence packaging testbed docs lock upgrade format clean
+.PHONY: help venv demo test check builds pages bench peers faults slow evidence packaging testbed docs lock upgrade format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,7 @@ venv: $(READY) ## the environment of requirements.lock in .venv
 demo: $(READY) ## the whole story on real data, in two minutes: train, build, deploy, upgrade under load, roll back
 	@$(BIN)/python demo/run.py $(ARGS)
 
-test: $(READY) ## unit tests, the conformance kit on `local`, the commands of the docs, and what servers are here (< 10 min)
+test: $(READY) ## unit tests, the conformance kit on `local`, and what servers are here (< 10 min)
 	$(BIN)/pytest -m "$(NOT_QUICK)" -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts, generated docs
@@ -56,6 +56,9 @@ check: $(READY) ## lint, format, types, import contracts, generated docs
 
 builds: $(READY) ## the models of every framework: built, refused, repeated and deployed (10 min)
 	$(BIN)/pytest -m "builds and not slow" -n $(JOBS) --dist worksteal $(ARGS)
+
+pages: $(READY) ## every command that README and docs show, page by page (5 min)
+	$(BIN)/pytest -m pages -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: $(READY) ## the figures we promise, as ratios measured in one run
 	@failed=0; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench" || failed=1; done; exit $$failed

@@ -73,6 +73,7 @@ def script(page: Path) -> str:
     return "".join(parts)
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_every_command_works(
     page: Path,
@@ -120,7 +121,7 @@ def test_what_is_left_out_is_left_out_for_a_reason() -> None:
         for match in _BLOCK.finditer(page.read_text(encoding="utf-8"))
         if match["left_out"]
     }
-    assert len(reasons) <= 6, f"too much of the docs is not run: {reasons}"
+    assert len(reasons) <= 7, f"too much of the docs is not run: {reasons}"
     assert all(len(reason.split()) >= 3 for reason in reasons)
 
 

@@ -73,7 +73,7 @@ class Lines:
     def _end(self) -> None:
         """What took long enough to have a rate is told once more, as a whole."""
         now = time.monotonic()
-        if self._unit == "bytes" and self._done and now - self._since >= WORTH_A_RATE:
+        if self._unit == "bytes" and self._done >= MEBI and now - self._since >= WORTH_A_RATE:
             self.say(f"{self._name}: {self._done / 1e6:.1f} MB{self._rate(now)}")
         self._done = 0
 

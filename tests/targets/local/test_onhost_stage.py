@@ -44,11 +44,11 @@ def test_staging_the_same_number_again_is_fine_and_another_bundle_is_not(onhost,
     assert "is another one" in onhost.refused("stage", **onhost.release(1, other))["what"]
 
 
-def test_byte_code_is_compiled_beside_the_layers(onhost, make_bundle) -> None:
-    onhost.stage(1, make_bundle())
-    compiled = list((onhost.base / "pycache").rglob("boot.*.pyc"))
+def test_byte_code_is_compiled_beside_the_layers(lonely, make_bundle) -> None:
+    lonely.stage(1, make_bundle())
+    compiled = list((lonely.base / "pycache").rglob("boot.*.pyc"))
     assert [path.name for path in compiled] == [f"boot.{sys.implementation.cache_tag}.pyc"]
-    assert not list((onhost.base / "layers").rglob("*.pyc"))
+    assert not list((lonely.base / "layers").rglob("*.pyc"))
 
 
 def test_byte_code_that_a_killed_command_did_not_write_is_made_up_for(lonely, make_bundle) -> None:
