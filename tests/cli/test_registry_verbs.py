@@ -78,8 +78,8 @@ def test_inspect_as_json_has_all_of_it(built: str, run) -> None:
     assert result["digest"] == built
     assert list(result) == [
         "reference", "name", "version", "digest", "registry", "labels", "rowLabels", "engine", "model",
-        "globals", "framework", "registered", "converter", "reduction", "fused", "apart", "python", "platforms",
-        "size", "layers", "absent", "card", "room", "files", "inputs", "reduced", "outputs",
+        "globals", "framework", "registered", "converter", "reduction", "fused", "apart", "python",
+        "platforms", "size", "layers", "absent", "card", "room", "files", "inputs", "reduced", "outputs",
         "requirements", "goldenRows", "tolerance", "parity", "signatures", "origins", "quality",
     ]  # fmt: skip
     assert list(result["layers"][0]) == ["role", "title", "platform", "size", "files", "digest"]
