@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.targets.local.conftest import BOOT, PYTHON, Onhost, infer
 
+# `sh -c READ_ONLY sh COMMAND...` in a mount namespace of its own: nothing can be written anywhere.
+READ_ONLY = """
+mount --make-rprivate / && mount -o remount,bind,ro / || exit 90
+for place in /dev/shm /tmp /run; do mount -o remount,bind,ro "$place" 2>/dev/null; done
+! touch "$PROBE" 2>/dev/null || exit 91
+exec "$@"
+"""
 
-def serve(onhost: Onhost, port: int = 0) -> subprocess.Popen[bytes]:
+
+def serve(onhost: Onhost, port: int = 0, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     record = onhost.base / "services" / onhost.service / "releases" / "1.json"
     python = [PYTHON, "-I", "-S", "-B", "-u", "-X", f"pycache_prefix={onhost.base / 'pycache'}"]
     options = ["--release", str(record), "--host", "127.0.0.1", "--port", str(port)]
     return subprocess.Popen(
-        [*python, str(BOOT), "serve", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*before, *python, str(BOOT), "serve", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PROBE": str(onhost.base / "written")},
     )
 
 
@@ -57,3 +70,18 @@ def test_a_damaged_bundle_ends_with_exit_code_four(onhost: Onhost, make_bundle) 
         assert server.wait(20) == 4
     assert said["error"]["kind"] == "bundle"
     assert "model/more" in said["error"]["what"]
+
+
+def test_nothing_need_be_written_to_serve(
+    onhost: Onhost, make_bundle, require: Callable[[str], None]
+) -> None:
+    require("tmpfs")  # that is: mounting is allowed
+    bundle = make_bundle(2.0)
+    onhost.stage(1, bundle)
+    with serve(onhost, before=["unshare", "--mount", "sh", "-c", READ_ONLY, "sh"]) as server:
+        said = first_line(server)
+        assert (said["ok"], said["digest"]) == (True, bundle.digest)
+        for _ in range(20):
+            assert infer(said["port"]) == (bundle.digest, 6.0)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
