@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import ctypes
 import gc
 import resource
 import socket
@@ -285,6 +286,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     is left out of garbage collection, and the process may open as many files as the system allows it."""
     gc.collect()
     gc.freeze()
+    _give_back_memory()
     _raise_open_files()
     try:
         import uvloop
@@ -292,6 +294,13 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(coroutine)
     result: T = uvloop.run(coroutine)
     return result
+
+
+def _give_back_memory() -> None:
+    """What loading took and does not need any more goes back to the system, where the C library can do that
+    (malloc_trim(3))."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _end_turned(sock: socket.socket) -> None:
