@@ -61,6 +61,7 @@ def run(tmp_path: Path, own_home: Path, warm: Any, registry: tuple[str, Bundles]
     if any(path.is_file() for path in (own_home / "ledger" / "local").rglob("*")):
         assert do("destroy", "local", "--yes", "--purge")[0] == 0
     else:
+        assert not (own_home / "targets" / "local" / "services" / "conform").exists(), "it would run on"
         warm.cool()
     assert not (own_home / "targets" / "local").exists()
     assert not [path for path in (own_home / "ledger" / "local").rglob("*") if path.is_file()]
@@ -455,7 +456,7 @@ def test_a_target_keeps_its_policy_and_what_crossed(run: Run, tmp_path: Path) ->
     ledger = tmp_path / "ledger"
     (tmp_path / "mlship.toml").write_text(
         '[project]\nname = "trial"\ndomain = "eu"\n[model]\nsource = "m"\n'
-        f'[targets.local]\ntype = "local"\ndomain = "cloud"\nledger = "dir://{ledger}"\n'
+        f'[targets.local]\ntype = "local"\nservice = "conform"\ndomain = "cloud"\nledger = "dir://{ledger}"\n'
     )
     rules = 'schema = 1\nname = "rules"\nversion = {}\ndomain = "cloud"\n{}'
     for version, deny, ends in ((1, '[deny.all]\nto = ["cloud"]\n', 9), (2, "", 0)):

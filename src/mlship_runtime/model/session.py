@@ -9,6 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+
+# Before its import: it would write what it does into a file in the user's home, to be sent to its maker.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import onnxruntime
 
 from mlship_runtime.bundle.weights import relocated

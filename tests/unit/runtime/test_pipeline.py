@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -227,3 +230,11 @@ def test_a_reduction_that_is_no_graph_is_refused(make_tree, data):
     for fused in (True, False):
         with pytest.raises(InvalidBundle, match=r"not an ONNX model|cannot be loaded"):
             Pipeline(make_tree(**GRAPH, reduction=data, fused=fused))
+
+
+def test_the_engine_keeps_no_file_on_what_it_does(tmp_path):
+    """It would, in the user's home, and send it to its maker."""
+    code = "import mlship_runtime.model.session, os; print(*os.listdir(os.environ['HOME']))"
+    home = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("", [])
