@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,8 @@ def test_templates_and_entry_points_are_found(environment: Path, tmp_path: Path)
     said = json.loads(run(environment / "bin" / "python", "-I", "-c", ASK, cwd=tmp_path))
     assert said["version"] == "0.1.0"
     stores = dict.fromkeys(("dir", "s3", "azblob"), True)
-    registries = stores | dict.fromkeys(("oci", "oci+http", "oci+https"), True)
+    served = [f"{kind}{by}" for kind in ("oci", "mlflow") for by in ("", "+http", "+https")]
+    registries = stores | dict.fromkeys(served, True)
     assert said["found"] == {"targets": {"local": True}, "stores": stores, "registries": registries}
     assert {"mlship.toml", "train.py", "reduction.py"} <= set(said["template"])
     assert said["heavy"] == []
@@ -120,7 +122,8 @@ def test_the_wheel_holds_the_import_roots_and_nothing_else(built: dict[str, Path
     names = zipfile.ZipFile(built["wheel"]).namelist()
     roots = {name.split("/")[0] for name in names}
     assert {root for root in roots if not root.endswith(".dist-info")} == IMPORT_ROOTS
-    assert not [name for name in names if "test" in name.lower() or "__pycache__" in name]
+    others = re.compile(r"(.*/)?(tests?|test_[^/]*|conftest\.py|__pycache__)(/.*)?")
+    assert not [name for name in names if others.fullmatch(name.lower())]
 
 
 def test_the_sdist_makes_the_same_wheel(built: dict[str, Path], tmp_path: Path) -> None:
