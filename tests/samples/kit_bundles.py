@@ -63,4 +63,5 @@ class WarmHome:
             cache = Path("pycache") / layer.relative_to("/")
             shutil.copytree(layer, part / "layers" / layer.name)
             shutil.copytree(self._site / cache, part / cache)
-        part.rename(self._kept)
+        if part.exists():
+            part.rename(self._kept)
