@@ -327,7 +327,7 @@ def test_a_release_sees_nothing_of_the_host_but_its_settings(onhost, make_bundle
     onhost("start", release=1, timeout=30)
     log = onhost("logs", file=onhost.observed(1)["logs"], lines=50)["lines"]
     (seen,) = [line for line in log if line.startswith("seen:")]
-    expected = ["LANG", "LISTEN_FDS", "LISTEN_PID", "PATH", "TMPDIR", "UNIT"]
+    expected = ["LANG", "LISTEN_FDS", "LISTEN_PID", "ORT_DISABLE_TELEMETRY", "PATH", "TMPDIR", "UNIT"]
     assert seen == f"seen: {expected}"
 
 
