@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mlship_runtime
 from mlship.errors import TargetError
+from mlship.host.child import ChildProcess
 from mlship.host.protocol import Completed
 from mlship_runtime.files import make_folder, sync_folder
 
@@ -36,8 +37,14 @@ class LocalHost:
                 f"{argv[0]} did not answer within {timeout:.0f} s", fix="Try again with a larger --timeout"
             ) from late
         except OSError as error:
-            raise TargetError(f"cannot run {argv[0]}", cause=error.strerror or str(error)) from error
+            raise _cannot_run(argv, error) from error
         return Completed(done.returncode, done.stdout, done.stderr)
+
+    def start(self, argv: Sequence[str]) -> ChildProcess:
+        try:
+            return ChildProcess(argv)
+        except OSError as error:
+            raise _cannot_run(argv, error) from error
 
     def put(self, source: Path, target: str) -> None:
         final = Path(target)
@@ -78,3 +85,7 @@ class LocalHost:
             raise TargetError(
                 f"nothing answers at {where}", cause=error.strerror or str(error), fix="See mlship status"
             ) from error
+
+
+def _cannot_run(argv: Sequence[str], error: OSError) -> TargetError:
+    return TargetError(f"cannot run {argv[0]}", cause=error.strerror or str(error))

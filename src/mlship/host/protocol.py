@@ -1,4 +1,4 @@
-"""The four primitives that make a machine a host."""
+"""The five primitives that make a machine a host."""
 
 from __future__ import annotations
 
@@ -18,6 +18,36 @@ class Completed:
     err: bytes
 
 
+class Process(Protocol):
+    """A command that runs on a machine. Both its outputs must be read to their end, or it stands still."""
+
+    def write(self, data: bytes) -> None:
+        """All of `data` to its standard input. Raises OSError when it no longer listens."""
+        ...
+
+    def read(self, most: int) -> bytes:
+        """What its standard output has now, waiting for the first byte; nothing at the end."""
+        ...
+
+    def read_error(self, most: int) -> bytes:
+        """The same of its standard error."""
+        ...
+
+    def end_input(self) -> None:
+        """No more input comes. Raises OSError."""
+        ...
+
+    def wait(self) -> int | None:
+        """The exit code when both outputs have ended; None if the machine never told it, as the connection
+        went or a signal ended the command."""
+        ...
+
+    def close(self) -> None:
+        """Give the process up: its streams are closed, so that whoever reads or writes them stops, and the
+        command finds its input ended."""
+        ...
+
+
 class Host(Protocol):
     """A machine, local or far. Every failure to reach it is a TargetError."""
 
@@ -27,6 +57,10 @@ class Host(Protocol):
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
         """Run a command (never through a shell) and wait; TargetError after `timeout` seconds."""
+        ...
+
+    def start(self, argv: Sequence[str]) -> Process:
+        """Start a command (never through a shell) that is spoken with while it runs."""
         ...
 
     def put(self, source: Path, target: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from ssh_server import SshServer, make_key, public
 
 from mlship.errors import ConfigError, TargetError
+from mlship.host.local import LocalHost
 from mlship.host.site import Site
 from mlship.host.ssh import Address, SshHost
 from mlship.host.ssh.address import Access
@@ -186,3 +187,29 @@ def test_what_is_no_host_key(line: str) -> None:
 def test_a_key_file_that_is_not_there(reach: Reach, sshd: SshServer, tmp_path: Path) -> None:
     with pytest.raises(TargetError):
         reach(sshd, key=tmp_path / "none").run(["true"])
+
+
+def test_a_command_is_spoken_with_while_it_runs(reach: Reach, sshd: SshServer) -> None:
+    for host in (reach(sshd), LocalHost()):
+        process = host.start(["cat"])
+        for word in (b"one", b"two"):
+            process.write(word)
+            assert process.read(100) == word
+        process.end_input()
+        assert process.read(100) == b""
+        assert process.read_error(100) == b""
+        assert process.wait() == 0
+
+
+def test_a_command_that_is_given_up_finds_its_input_ended(
+    reach: Reach, sshd: SshServer, tmp_path: Path
+) -> None:
+    ended = tmp_path / "ended"
+    code = f"import sys; print('on', flush=True); sys.stdin.read(); open({str(ended)!r}, 'w')"
+    process = reach(sshd).start([sys.executable, "-c", code])
+    assert process.read(100) == b"on\n"
+    process.close()
+    end = time.monotonic() + 30
+    while not ended.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)

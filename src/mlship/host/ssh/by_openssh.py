@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from mlship.errors import TargetError
+from mlship.host.child import ChildProcess
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.trouble import not_known, said_by_ssh
 
@@ -23,40 +24,10 @@ _ALIAS = "pinned"  # the name under which the keys are known, whatever ssh_confi
 _ALIVE = 15  # seconds between two signs of life, of which three may be missed
 
 
-class _Process:
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
-        self._child = child
-        assert child.stdin is not None  # noqa: S101  each stream is a pipe
-        assert child.stdout is not None  # noqa: S101
-        assert child.stderr is not None  # noqa: S101
-        self._in, self._out, self._err = child.stdin, child.stdout, child.stderr
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._in.fileno(), view) :]
-
-    def read(self, most: int) -> bytes:
-        return os.read(self._out.fileno(), most)
-
-    def read_error(self, most: int) -> bytes:
-        return os.read(self._err.fileno(), most)
-
-    def end_input(self) -> None:
-        self._in.close()
-
+class _Process(ChildProcess):
     def wait(self) -> int | None:
-        code = self._child.wait()
-        self.close()
-        return code if 0 <= code != _ENDED else None
-
-    def close(self) -> None:
-        """ssh is ended first, so that whoever reads its streams comes to their end; then they are closed."""
-        self._child.kill()
-        self._child.wait()
-        for stream in (self._in, self._out, self._err):
-            with contextlib.suppress(OSError):
-                stream.close()
+        code = super().wait()
+        return None if code == _ENDED else code
 
 
 class OpenSshWire:
@@ -70,15 +41,7 @@ class OpenSshWire:
         if self._folder is None:
             self._open()
         words = [*self._words(), "-T", *self._target(), "--", command]
-        child = subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,  # Ctrl-C here is not for what runs there
-        )
-        return _Process(child)
+        return _Process(words)
 
     def close(self) -> None:
         if self._folder is None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlship.errors import TargetError
-from mlship.host.protocol import Completed
+from mlship.host.protocol import Completed, Process
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.far import RECEIVE, RELAY
 from mlship.host.ssh.trouble import lost
-from mlship.host.ssh.wire import Process, Wire, command_line
+from mlship.host.ssh.wire import Wire, command_line
 
 _CHUNK = 256 << 10
 _MAX_SAID = 64 << 20  # bytes of output that one command may have
@@ -30,7 +30,7 @@ class SshHost:
         self._wire, self._access, self._python = wire, access, python
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
-        process = self._wire.start(command_line(argv))
+        process = self.start(argv)
         out, err = _Drained(process.read), _Drained(process.read_error)
         feeder = threading.Thread(target=_feed, args=(process, stdin), daemon=True)
         feeder.start()
@@ -45,11 +45,14 @@ class SshHost:
             raise lost(self._access, _last_line(err.data))
         return Completed(code, out.data, err.data)
 
+    def start(self, argv: Sequence[str]) -> Process:
+        return self._wire.start(command_line(argv))
+
     def put(self, source: Path, target: str) -> None:
         """What a broken transfer has left there (TARGET.part) is gone on with: whoever puts a file under the
         name of its digest has it checked there before it is used."""
         size = source.stat().st_size
-        process = self._start(RECEIVE, target, str(size))
+        process = self._begin(RECEIVE, target, str(size))
         err = _Drained(process.read_error)
         with source.open("rb") as reader, contextlib.suppress(OSError, ValueError):  # its exit code says why
             reader.seek(int(_first_line(process)[0]))
@@ -78,7 +81,7 @@ class SshHost:
 
     def connect(self, address: str, *, timeout: float) -> socket.socket:
         """A socket of this process whose other end a relay on the machine carries to `address`."""
-        process = self._start(RELAY, address, str(timeout))
+        process = self._begin(RELAY, address, str(timeout))
         err = _Drained(process.read_error)
         said = _within(timeout + _BEGIN, lambda: _first_line(process))
         if said is None or said[0] != b"connected":
@@ -95,8 +98,8 @@ class SshHost:
         threading.Thread(target=_downwards, args=(far, process, said[1]), daemon=True).start()
         return near
 
-    def _start(self, program: str, *words: str) -> Process:
-        return self._wire.start(command_line([self._python, "-I", "-S", "-c", program, *words]))
+    def _begin(self, program: str, *words: str) -> Process:
+        return self.start([self._python, "-I", "-S", "-c", program, *words])
 
     def close(self) -> None:
         """Hang up; the next use calls again."""

@@ -1,4 +1,4 @@
-"""What both clients offer: a command started on the machine, with its three streams."""
+"""What both clients offer: a command started on the machine."""
 
 from __future__ import annotations
 
@@ -6,34 +6,7 @@ from collections.abc import Sequence
 from shlex import join
 from typing import Protocol
 
-
-class Process(Protocol):
-    """A command that runs on the machine. Both its outputs must be read to their end, or it stands still."""
-
-    def write(self, data: bytes) -> None:
-        """All of `data` to its standard input. Raises OSError when it no longer listens."""
-        ...
-
-    def read(self, most: int) -> bytes:
-        """What its standard output has now, waiting for the first byte; nothing at the end."""
-        ...
-
-    def read_error(self, most: int) -> bytes:
-        """The same of its standard error."""
-        ...
-
-    def end_input(self) -> None:
-        """No more input comes. Raises OSError."""
-        ...
-
-    def wait(self) -> int | None:
-        """The exit code when both outputs have ended; None if the machine never told it, as the connection
-        went or a signal ended the command."""
-        ...
-
-    def close(self) -> None:
-        """Give the process up: its streams are closed, so that whoever reads or writes them stops."""
-        ...
+from mlship.host.protocol import Process
 
 
 class Wire(Protocol):
