@@ -5,6 +5,7 @@ RuntimeFault               anything that goes wrong here
 ├── BadInput               a request that does not fit the schema (HTTP 400); `field` names the column
 ├── NotReady               not answering yet, or no longer (HTTP 503)
 ├── Fenced                 a command with a lower fence number than one seen before
+├── StoreFault             a store in a folder: its disk, a key, a value that is too large (exit 5)
 └── SiteError              the host: processes, files, ports
 
 A message is one line: what happened, the probable cause, the next step. `kind` names the class on the wire.
@@ -58,6 +59,13 @@ class Fenced(RuntimeFault):
 
     exit_code = 7
     kind = "fenced"
+
+
+class StoreFault(RuntimeFault):
+    """A store in a folder cannot do what was asked, or will not."""
+
+    exit_code = 5
+    kind = "store"
 
 
 class SiteError(RuntimeFault):

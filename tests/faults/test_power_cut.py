@@ -28,13 +28,13 @@ from mlship.reference import Reference
 from mlship.registry.collect import collect
 from mlship.registry.over_store import StoreRegistry, open_folder
 from mlship.registry.transfer import copy, move_tag
-from mlship.store import disk
 from mlship.store.folder import FolderStore
 from mlship_runtime.bundle.extract import extract_layer
 from mlship_runtime.bundle.manifest import read_manifest
 from mlship_runtime.bundle.verify import verify_layer
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.files import make_folder, read_json, write_json
+from mlship_runtime.store import disk
 
 pytestmark = pytest.mark.faults
 
@@ -331,8 +331,8 @@ def places_that_wait(name: str) -> list[str]:
 
 ALL = Some(0, "")
 MODULES = (
-    "mlship.store.disk",
-    "mlship.store.folder",
+    "mlship_runtime.store.disk",
+    "mlship_runtime.store.folder",
     "mlship.host.local",
     "mlship.bundle.exchange.export",
     "mlship_runtime.files",

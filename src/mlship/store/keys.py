@@ -1,36 +1,21 @@
-"""Which keys a Store takes: plain segments, so that every backend can hold them and none is a way out."""
+"""Which keys a Store takes, with the errors of mlship (the rules are those of the ground floor)."""
 
 from __future__ import annotations
 
-import re
+from mlship.store.trouble import as_registry_error
+from mlship_runtime.store import keys
+from mlship_runtime.store.keys import MAX_KEY, is_segment
 
-from mlship.errors import RegistryError
-
-MAX_KEY = 512
-_SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
-_KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
-_PREFIX = re.compile(rf"(?:{_SEGMENT}/)*(?:{_SEGMENT})?")
+__all__ = ["MAX_KEY", "check_key", "check_prefix", "is_segment"]
 
 
 def check_key(key: str) -> str:
     """`key` if a Store may hold it; raises RegistryError otherwise."""
-    return _check(_KEY, key, "key")
+    with as_registry_error():
+        return keys.check_key(key)
 
 
 def check_prefix(prefix: str) -> str:
     """`prefix` if keys can begin with it (empty: all do); raises RegistryError otherwise."""
-    return _check(_PREFIX, prefix, "prefix")
-
-
-def is_segment(name: str) -> bool:
-    """Whether `name` can be a part of a key."""
-    return _KEY.fullmatch(name) is not None and "/" not in name
-
-
-def _check(form: re.Pattern[str], text: str, word: str) -> str:
-    if len(text) > MAX_KEY or not form.fullmatch(text):
-        raise RegistryError(
-            f"{text[:100]!r} is not a {word} of a store",
-            fix=f"Use parts of A-Z a-z 0-9 . _ - that begin with no dot, and {MAX_KEY} characters at most",
-        )
-    return text
+    with as_registry_error():
+        return keys.check_prefix(prefix)

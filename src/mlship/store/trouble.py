@@ -1,36 +1,18 @@
-"""What an operating system error means for somebody whose folder store has it."""
+"""What the ground floor says of a folder store, as an error of mlship."""
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from mlship.errors import RegistryError
-
-_CAUSES = {
-    errno.ENOSPC: (
-        "its disk is full",
-        "Free space there, then repeat the command; what arrived whole is kept",
-    ),
-    errno.EDQUOT: (
-        "your quota of its disk is used up",
-        "Free space there, then repeat the command; what arrived whole is kept",
-    ),
-    errno.EROFS: ("its file system is read-only", "Make it writable, or use another registry"),
-    errno.EACCES: ("permission denied", "Get write permission on it, or use another registry"),
-    errno.EPERM: ("operation not permitted", "Get write permission on it, or use another registry"),
-    errno.ENOTDIR: ("a part of its path is a file", "Name a folder"),
-    errno.EIO: ("its disk reports an error", "Look at the disk before using it again"),
-}
+from mlship_runtime.errors import StoreFault
 
 
 @contextmanager
-def told(folder: Path, doing: str) -> Iterator[None]:
-    """Turn an OSError into a RegistryError: the folder, the cause, what to do. `doing` is `write to`, …"""
+def as_registry_error() -> Iterator[None]:
+    """Turn a StoreFault into a RegistryError that says the same."""
     try:
         yield
-    except OSError as error:
-        cause, fix = _CAUSES.get(error.errno or 0, (error.strerror or str(error), ""))
-        raise RegistryError(f"cannot {doing} the folder {folder}", cause=cause, fix=fix) from error
+    except StoreFault as fault:
+        raise RegistryError(fault.what, cause=fault.cause, fix=fault.fix) from fault

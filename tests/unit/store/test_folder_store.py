@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlship.errors import BundleError, RegistryError, UsageError
-from mlship.store import disk, folder
 from mlship.store.folder import SMALL, FolderStore
 from mlship.store.keys import check_key, check_prefix
+from mlship_runtime.store import disk, folder
 
 
 @pytest.fixture

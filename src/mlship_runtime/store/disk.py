@@ -15,8 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlship.config.folders import data_dir
-from mlship.errors import RegistryError
+from mlship_runtime.errors import StoreFault
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -25,24 +24,22 @@ _LOCK_WAIT = 30.0  # seconds; the lock is held for milliseconds
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
-def make_folders(folder: Path) -> None:
-    """Make `folder` and what is missing above it, durably."""
+def make_folders(folder: Path, private: Path | None = None) -> None:
+    """Make `folder` and what is missing above it, durably; `private` for this user alone, if it is made."""
     if folder.is_dir():
         with contextlib.suppress(PermissionError):  # then it is not ours, and was there before us
             sync(folder.parent)  # whoever made it may have been killed before its own fsync
         return
-    make_folders(folder.parent)
-    make_folder(folder)
+    make_folders(folder.parent, private)
+    make_folder(folder, 0o700 if folder == private else 0o777)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, mode: int = 0o777) -> None:
     """Make `folder` where its parent is there, durably, also if somebody has made it who did not come to his
     own fsync."""
     if not folder.is_dir():
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(
-                0o700 if folder == data_dir() else 0o777
-            )  # ledgers and services are the user's alone
+            folder.mkdir(mode)
     sync(folder.parent)
 
 
@@ -90,7 +87,7 @@ def sweep(folder: Path) -> None:
 def publish(temporary: Path, final: Path, lock: Path) -> bool:
     """Let `final` be a further name of `temporary`; False if that name is taken. The folder must exist."""
     try:
-        final.hardlink_to(temporary)
+        os.link(temporary, final)
     except FileExistsError:
         sync(final.parent)  # whoever was faster may not have come to its own fsync
         return False
@@ -111,7 +108,7 @@ def link(source: Path, final: Path) -> bool:
     """Let `final` be a further name of `source`, durably; False if that cannot be, or the name is taken."""
     sync(source)
     try:
-        final.hardlink_to(source)
+        os.link(source, final)
     except OSError:  # another file system, no links here, somebody was faster: the copy tells them apart
         return False
     sync(final.parent)
@@ -132,7 +129,7 @@ def remove(final: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Alone among all processes on this folder; the lock goes with its process. Raises RegistryError when
+    """Alone among all processes on this folder; the lock goes with its process. Raises StoreFault when
     somebody keeps it for more than 30 seconds."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -149,7 +146,7 @@ def _wait_for(file: int, path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise RegistryError(
+                raise StoreFault(
                     f"the folder {path.parent} is locked",
                     cause="another process holds it and does not go on",
                     fix=f"Look who has {path} open (lsof, fuser)",
