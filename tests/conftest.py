@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent / "samples"))
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read by the tests themselves; every other MLSHIP_ variable is the user's and stays outside.
 OURS = ("MLSHIP_REQUIRE", "MLSHIP_TEST_CACHE", "MLSHIP_TEST_PYTHON_ARM64")
