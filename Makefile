@@ -12,7 +12,10 @@ JOBS ?= auto
 BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
-TESTBED_PACKAGES := openssh-server openssh-client mount e2fsprogs strace openssl curl docker-registry skopeo
+TESTBED_PACKAGES := openssh-server openssh-client mount e2fsprogs strace openssl curl docker-registry skopeo \
+  docker.io debootstrap
+# What a Debian host of the tests has, beside what every Debian has.
+HOST_PACKAGES := systemd-sysv,libpam-systemd,dbus,openssh-server,python3,sudo,iproute2,procps
 AZURITE := azurite@3.35.0
 MLFLOW := mlflow>=3,<3.18
 # Other servers that `make bench` compares with, each in an environment of its own.
@@ -30,9 +33,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LOCK_WITH := --no-config --universal --generate-hashes --python-version 3.11 --no-header --all-extras --group dev
 
 # Kept out of `make test`: they take long, or have their own target.
-NOT_QUICK := not builds and not pages and not faults and not slow and not packaging
+NOT_QUICK := not builds and not pages and not hosts and not faults and not slow and not packaging
 
-.PHONY: help venv demo test check builds pages bench peers faults slow evidence packaging testbed docs lock upgrade format clean
+.PHONY: help venv demo test check builds pages hosts bench peers faults slow evidence packaging testbed docs lock upgrade format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +62,9 @@ builds: $(READY) ## the models of every framework: built, refused, repeated and 
 
 pages: $(READY) ## every command that README and docs show, page by page (5 min)
 	$(BIN)/pytest -m pages -n $(JOBS) --dist worksteal $(ARGS)
+
+hosts: $(READY) ## services on whole Debian hosts, kept by systemd or by themselves (3 min)
+	$(BIN)/pytest -m hosts $(ARGS)
 
 bench: $(READY) ## the figures we promise, as ratios measured in one run
 	@failed=0; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench" || failed=1; done; exit $$failed
@@ -101,7 +107,18 @@ testbed: ## the real servers and tools that tests drive (Debian packages, Azurit
 	@[ -e "$(TEST_CACHE)/mlflow/.ready" ] || { \
 	  $(PY) -m venv --clear "$(TEST_CACHE)/mlflow" && "$(TEST_CACHE)/mlflow/bin/pip" install --quiet '$(MLFLOW)' && \
 	  touch "$(TEST_CACHE)/mlflow/.ready"; }
+	@$(MAKE) --no-print-directory "$(TEST_CACHE)/debian-host.tar"
 	@echo "testbed: $(TESTBED_PACKAGES) $(AZURITE) $(MLFLOW) ready"
+
+# dpkg need not wait for the disk here: what is cut short is made again.
+$(TEST_CACHE)/debian-host.tar:
+	@mkdir -p "$(@D)"; rm -rf "$@.root"
+	@echo "a Debian host is made for the tests (2 min)"
+	@DPKG_FORCE=unsafe-io debootstrap --variant=minbase --include=$(HOST_PACKAGES) bookworm "$@.root" > "$@.log" || \
+	  { tail -3 "$@.log" >&2; exit 1; }
+	@cd "$@.root" && rm -rf var/cache/apt/* var/lib/apt/lists/* usr/share/doc usr/share/locale usr/share/man
+	@tar -C "$@.root" -cf "$@.part" . && mv "$@.part" "$@"
+	@rm -rf "$@.root" "$@.log"
 
 docs: $(READY) ## write docs/reference anew from the code
 	$(BIN)/python docs/generate.py

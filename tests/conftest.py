@@ -171,6 +171,12 @@ def _mlflow() -> bool:
     return mlflow_python() is not None
 
 
+def _debian_hosts() -> bool:
+    from debian_hosts import can_run
+
+    return can_run()
+
+
 def _sshd() -> bool:
     from ssh_server import SSHD
 
@@ -183,6 +189,7 @@ TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
     "skopeo": (lambda: shutil.which("skopeo") is not None, "make testbed"),
     "azurite": (_azurite, "make testbed (npm installs it into the tests' cache)"),
     "mlflow": (_mlflow, "make testbed (pip installs it into an environment in the tests' cache)"),
+    "debian-hosts": (_debian_hosts, "make testbed, and run the tests as root (docker.io, debootstrap)"),
     "sshd": (_sshd, "make testbed (openssh-server)"),
     "curl": (lambda: shutil.which("curl") is not None, "make testbed, or install curl"),
     "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),
@@ -238,6 +245,16 @@ def cloud_of(require: Callable[[str], None], tmp_path_factory: pytest.TempPathFa
             return running[scheme]
 
         yield of
+
+
+@pytest.fixture(scope="session")
+def debian(require: Callable[[str], None]) -> Iterator[Any]:
+    """debian_hosts.DebianHosts: whole hosts with systemd or without, started when they are asked for."""
+    require("debian-hosts")
+    from debian_hosts import debian_hosts
+
+    with debian_hosts() as hosts:
+        yield hosts
 
 
 @pytest.fixture(scope="session")
