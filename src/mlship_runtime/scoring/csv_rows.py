@@ -11,8 +11,9 @@ import numpy as np
 
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.model.datatypes import Array
+from mlship_runtime.model.fields import cast, floats
 from mlship_runtime.scoring import records
-from mlship_runtime.scoring.cells import cast, floats, read_cells
+from mlship_runtime.scoring.cells import read_cells
 from mlship_runtime.scoring.grid import Grid, grid_of
 from mlship_runtime.scoring.layout import Layout
 from mlship_runtime.scoring.rows import Rows, bad_row, without

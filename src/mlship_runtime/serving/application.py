@@ -207,7 +207,7 @@ class Application:
             content_type = headers.get(b"content-type", b"")
             if b"json" in content_type.lower() or not content_type:
                 self._check_depth(body)
-            columns = invocations.read(content_type, body, spec.inputs)
+            columns = invocations.read(content_type, body, spec.inputs, self._rows)
         except invocations.WrongType as wrong:
             return wrong.answer
         return invocations.write(self._predict(columns), kind)

@@ -9,6 +9,7 @@ Source: MLflow "Deploy MLflow Model as a Local Inference Server", TensorFlow Ser
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
@@ -57,12 +58,14 @@ def _form_of(document: Any) -> tuple[str, Any]:
     return forms[0], document[forms[0]]
 
 
-def read_lines(body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """The columns of JSON lines, a row in each; raises BadInput."""
-    rows = []
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if not line.strip():
+def read_lines(body: bytes, inputs: Sequence[TensorSpec], most: int) -> dict[str, Array]:
+    """The columns of JSON lines, a row in each and `most` rows; raises BadInput."""
+    rows: list[Any] = []
+    for number, line in enumerate(io.BytesIO(body), 1):
+        if line.isspace():
             continue
+        if len(rows) == most:
+            raise BadInput(f"there are more than {most:,} rows", cause="no more are taken at a time")
         try:
             rows.append(msgspec.json.decode(line))
         except RecursionError:

@@ -19,8 +19,10 @@ import orjson
 
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
-from mlship_runtime.model.columns import check_columns, read_csv
+from mlship_runtime.model.columns import check_columns
+from mlship_runtime.model.csv_columns import read_csv
 from mlship_runtime.model.datatypes import Array
+from mlship_runtime.model.fields import is_number
 from mlship_runtime.serving import npy
 from mlship_runtime.serving.answer import Answer, error_answer
 from mlship_runtime.serving.invocation_forms import read_json, read_lines
@@ -45,16 +47,17 @@ class WrongType(Exception):
         self.answer = answer
 
 
-def read(content_type: bytes, body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """The columns of a request; raises BadInput that names the column, and WrongType."""
+def read(content_type: bytes, body: bytes, inputs: Sequence[TensorSpec], most: int) -> dict[str, Array]:
+    """The columns of a request of `most` rows, which is looked at here where rows are read one by one. Raises
+    BadInput that names the column, and WrongType."""
     kind = main_type(content_type)
     kind = _SAME.get(kind, kind)
     if kind == JSON:
         return read_json(body, inputs)
     if kind == CSV:
-        return _read_text(body, inputs, parameter_of(content_type, b"header"))
+        return _read_text(body, inputs, parameter_of(content_type, b"header"), most)
     if kind == LINES:
-        return read_lines(body, inputs)
+        return read_lines(body, inputs, most)
     if kind == NPY:
         return _read_npy(body, inputs)
     raise WrongType(error_answer(415, f"the content type is not {_KNOWN}"))
@@ -86,12 +89,12 @@ def write(results: Mapping[str, Array], kind: bytes = JSON) -> Answer:
     return Answer(200, orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def _read_text(body: bytes, inputs: Sequence[TensorSpec], header: bytes) -> dict[str, Array]:
+def _read_text(body: bytes, inputs: Sequence[TensorSpec], header: bytes, most: int) -> dict[str, Array]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput("the CSV is not UTF-8", cause=str(error)) from None
-    return read_csv(text, inputs, names=_names_for(text, inputs, header))
+    return read_csv(text, inputs, names=_names_for(text, inputs, header), most=most)
 
 
 def _names_for(text: str, inputs: Sequence[TensorSpec], header: bytes) -> Optional[list[str]]:
@@ -113,21 +116,13 @@ def _names_for(text: str, inputs: Sequence[TensorSpec], header: bytes) -> Option
         if header == b"" and first == numbered:
             what = "the first line of the CSV may be names or values"
             raise BadInput(what, fix="Say text/csv; header=present, or header=absent")
-        return numbered if header == b"absent" or all(map(_is_number, first)) else None
+        return numbered if header == b"absent" or all(map(is_number, first)) else None
     names = [spec.name for spec in inputs]
     if header == b"absent":
         return names
     texts_only = all(spec.datatype == "BYTES" for spec in inputs)
     named = texts_only or len(first) != len(names) or not set(names).isdisjoint(map(str.strip, first))
     return None if named else names
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _read_npy(body: bytes, inputs: Sequence[TensorSpec]) -> dict[str, Array]:

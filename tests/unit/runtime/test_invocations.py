@@ -9,6 +9,7 @@ import pytest
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.model.pipeline import Pipeline
 from mlship_runtime.serving.application import Application
+from mlship_runtime.serving.limits import Limits
 
 DEEP = b"[" * 50000 + b"1" + b"]" * 50000
 
@@ -137,3 +138,36 @@ class TestInvocations:
     @pytest.mark.parametrize("params", [{}, None])
     def test_parameters_may_stand_there_empty(self, matrix, params):
         assert len(matrix.predictions({"instances": [[1, 2]], "params": params})) == 1
+
+
+class TestRows:
+    """What is read row by row is read no further than it may go."""
+
+    @pytest.fixture
+    def two(self, make_tree):
+        return Application(Pipeline(make_tree()), limits=Limits(rows=2))
+
+    @pytest.mark.parametrize(
+        ("kind", "body"),
+        [
+            (b"text/csv", b"p,q\n" + b"1,2\n" * 3 + b"no row at all\n"),
+            (b"application/jsonlines", b"[1,2]\n\n" * 3 + b"no JSON at all\n"),
+        ],
+    )
+    def test_too_many(self, two, kind, body):
+        answer = two.answer(b"POST", b"/invocations", {b"content-type": kind}, body)
+        assert answer.status == 400
+        assert b"more than 2 rows" in answer.body
+
+    @pytest.mark.parametrize(
+        ("kind", "body"),
+        [(b"text/csv", b"p,q\n1,2\n\n3,4\n\n"), (b"application/jsonlines", b"[1,2]\n \r\n[3,4]")],
+    )
+    def test_as_many_as_may_be(self, two, kind, body):
+        answer = two.answer(b"POST", b"/invocations", {b"content-type": kind}, body)
+        assert [row["sum"] for row in json.loads(answer.body)["predictions"]] == [[3.0], [7.0]]
+
+    def test_the_first_fault_is_told(self, two):
+        headers = {b"content-type": b"text/csv"}
+        answer = two.answer(b"POST", b"/invocations", headers, b'p,q\n1\n"' + b"1,2\n" * 9)
+        assert b"line 2 of the CSV has 1 fields" in answer.body

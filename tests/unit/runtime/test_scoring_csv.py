@@ -14,7 +14,7 @@ from scoring import tensor
 
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
-from mlship_runtime.model.columns import read_csv
+from mlship_runtime.model.csv_columns import read_csv
 from mlship_runtime.scoring.cells import read_cells
 from mlship_runtime.scoring.csv_rows import CsvRows
 from mlship_runtime.scoring.layout import lay_out
