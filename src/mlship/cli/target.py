@@ -107,6 +107,7 @@ def history(
 @verb("""
     mlship logs prod --lines 200
     mlship logs prod --release 3
+    mlship logs prod --follow
 """)
 def logs(
     run: Run,
@@ -115,8 +116,20 @@ def logs(
         int, typer.Option("--lines", "-n", metavar="N", min=1, help="How many, from the end.")
     ] = 50,
     release: Release = None,
-) -> Result:
-    """Show what a release wrote."""
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
+    ] = False,
+) -> Result | None:
+    """Show what a release wrote.
+
+    Followed, it goes on with the next release when that is live. With --json each line is then one object.
+    """
+    if follow:
+        from mlship.cli.follow import show_following
+        from mlship.ops import follow as following
+
+        show_following(run, following.follow(run.context, target, release, lines))
+        return None
     from mlship.ops import logs as op
 
     return op.logs(run.context, target, release, lines)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from mlship.errors import TargetError
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -16,6 +18,10 @@ class Completed:
     code: int
     out: bytes
     err: bytes
+
+
+class Lost(TargetError):
+    """The connection to a machine broke, or there is none: the same may succeed in a while."""
 
 
 class Process(Protocol):

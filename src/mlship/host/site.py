@@ -7,6 +7,7 @@ JSON request per command and reads one JSON answer. `local`, `ssh` and batch's P
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 from mlship.errors import BundleError, LockedError, MlshipError, TargetError
 from mlship.host import ground_floor
 from mlship.host.protocol import Host
+from mlship.host.stream import Stream
 
-_READING = frozenset({"facts", "observe", "path", "logs"})
+_READING = frozenset({"facts", "observe", "path", "logs", "follow"})
 _ERRORS: dict[str, type[MlshipError]] = {"bundle": BundleError, "fenced": LockedError}
 
 
@@ -29,9 +31,8 @@ class Site:
 
     def call(self, verb: str, *, within: float = 60.0, **given: Any) -> dict[str, Any]:
         """Run one far-side command `within` seconds; its `ok: false` becomes the error that it names."""
-        request = json.dumps({"base": self.base, "service": self.service, **given}).encode()
-        start, before = self._reader() if verb in _READING else ([self.boot()], b"")
-        argv = [self.python, "-I", "-S", "-B", "-u", *start, "host", verb]
+        request = self._request(given)
+        argv, before = self._started_by(verb)
         done = self.host.run(argv, stdin=before + request, timeout=within)
         try:
             answer: dict[str, Any] = json.loads(done.out)
@@ -42,9 +43,13 @@ class Site:
             if answer.get("purged"):
                 self._boot = None  # the tools went, too
             return answer
-        error = answer["error"]
-        kind = _ERRORS.get(error["kind"], TargetError)
-        raise kind(error["what"], cause=error.get("cause", ""), fix=error.get("fix", ""))
+        raise refusal(answer)
+
+    def follow(self, **given: Any) -> Stream:
+        """The far-side command that goes on answering, until the stream is closed."""
+        argv, before = self._started_by("follow")
+        request = before + self._request(given) + b"\n"
+        return Stream(self.host.start(argv), self.host.name, request)
 
     def send(self, source: Path, digest: str) -> None:
         """Put the content of `digest` where the far side will check it before anything is done with it."""
@@ -91,6 +96,14 @@ class Site:
             )
         return done.out
 
+    def _request(self, given: Mapping[str, Any]) -> bytes:
+        return json.dumps({"base": self.base, "service": self.service, **given}).encode()
+
+    def _started_by(self, verb: str) -> tuple[list[str], bytes]:
+        """The words that start `verb` there, and what is sent before its request."""
+        start, before = self._reader() if verb in _READING else ([self.boot()], b"")
+        return [self.python, "-I", "-S", "-B", "-u", *start, "host", verb], before
+
     def _reader(self) -> tuple[list[str], bytes]:
         """How a command that reads is started, and what is sent before its request: with the ground floor
         that is there, or else with one in memory."""
@@ -101,3 +114,10 @@ class Site:
         if self._boot:
             return [self._boot], b""
         return ["-c", ground_floor.IN_MEMORY], ground_floor.archive()
+
+
+def refusal(answer: Mapping[str, Any]) -> MlshipError:
+    """The error that the far side names in an answer with `ok: false`."""
+    error = answer["error"]
+    kind = _ERRORS.get(error["kind"], TargetError)
+    return kind(error["what"], cause=error.get("cause", ""), fix=error.get("fix", ""))

@@ -31,6 +31,7 @@ from mlship_runtime.supervision.listening import reach
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
+    from mlship.target.following import LogSource
     from mlship_runtime.client import Request, Response
 
 _ENDING = 35.0  # seconds over its deadline in which a worker that does not even answer is ended
@@ -39,7 +40,7 @@ _ENDING = 35.0  # seconds over its deadline in which a worker that does not even
 class HostedAdapter:
     """Runs a service under a base folder of a host, by far-side commands of the ground floor."""
 
-    offers: frozenset[Offer] = frozenset({"logs"})
+    offers: frozenset[Offer] = frozenset({"logs", "follow"})
 
     def __init__(self, place: Place, settings: HostedSettings, host: Host, *, base: str, python: str) -> None:
         self.place, self.settings, self.host = place, settings, host
@@ -154,6 +155,12 @@ class HostedAdapter:
         if path is None:
             raise TargetError(f"release {number} has no log on {self.place.name}", fix="See mlship history")
         yield from self.site.call("logs", file=path, lines=lines)["lines"]
+
+    def follow(self, release: int | None, lines: int) -> tuple[LogSource, ...]:
+        """The log files of this host, while they grow."""
+        from mlship.target.following import HostedLog
+
+        return (HostedLog(self.site, release, lines),)
 
     def ledger_url(self) -> str:
         """Beside the releases' data, in the user's data folder."""

@@ -4,7 +4,7 @@ core.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,10 +15,11 @@ from mlship.target.plan import Action
 
 if TYPE_CHECKING:  # a status needs neither bundles nor HTTP, and starts faster without
     from mlship.bundle.open import OpenBundle
+    from mlship.target.following import LogSource
     from mlship.trust.demand import Demand
     from mlship_runtime.client import Request, Response
 
-Offer = Literal["logs"]
+Offer = Literal["logs", "follow"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Adapter(Protocol):
 
     def logs(self, release: int | None, lines: int) -> Iterator[str]:
         """The last lines that a release wrote; only asked where `offers` has "logs"."""
+        ...
+
+    def follow(self, release: int | None, lines: int) -> Sequence[LogSource]:
+        """The logs of `release` (None: of the live one, whichever that is) as they grow, from each host, from
+        the last `lines` lines on; only asked where `offers` has "follow"."""
         ...
 
     def ledger_url(self) -> str:

@@ -2,7 +2,8 @@
 
 Verbs that read: facts, observe, path, logs. Verbs that change, and refuse a fence number lower than one
 seen: stage, open, start, shift, settle, remove, destroy. A refusal is an answer ({ok: false,
-error}) and ends with exit code 0; any other exit code means that this program broke.
+error}) and ends with exit code 0; any other exit code means that this program broke. `follow` reads, too, and
+goes on answering: see there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from mlship_runtime.errors import RuntimeFault, SiteError
 from mlship_runtime.files import last_lines, site_error
@@ -43,6 +44,8 @@ Verb = Callable[[Layout, dict], dict]  # type: ignore[type-arg]  # evaluated at 
 
 def main(verb: str) -> int:
     """Answer the request on standard input."""
+    if verb == "follow":
+        return _follow()
     given = sys.stdin.buffer.read()
     answer = answer_to(verb, given)
     sys.stdout.write(json.dumps(answer) + "\n")
@@ -52,17 +55,35 @@ def main(verb: str) -> int:
 
 def answer_to(verb: str, given: bytes) -> dict[str, Any]:
     """The answer to one request, `given` as JSON."""
-    layout, request = None, {}
+    layout: Optional[Layout] = None
+    request: dict[str, Any] = {}
     try:
-        request = _request(given)
-        layout = Site(Path(request["base"]).resolve()).service(request["service"])
+        layout, request = _asked(given)
         return {"ok": True, **_run(verb, layout, request)}
     except RuntimeFault as fault:
         return {"ok": False, "error": {**fault_data(fault), "log": _log_of(layout, request, verb)}}
-    except OSError as error:
-        return {"ok": False, "error": fault_data(site_error(f"{verb} failed on the host", error))}
-    except KeyError as error:
-        return {"ok": False, "error": fault_data(SiteError(f"the request for {verb} lacks {error}"))}
+    except (OSError, KeyError) as error:
+        return {"ok": False, "error": fault_data(_as_fault(verb, error))}
+
+
+def _follow() -> int:
+    from mlship_runtime.onhost.follow import follow, say
+
+    try:
+        for answer in follow(*_asked(sys.stdin.buffer.readline())):
+            if not say(answer):
+                break
+    except (RuntimeFault, OSError, KeyError) as error:
+        say({"ok": False, "error": fault_data(_as_fault("follow", error))})
+    return 0
+
+
+def _as_fault(verb: str, error: Exception) -> RuntimeFault:
+    if isinstance(error, RuntimeFault):
+        return error
+    if isinstance(error, OSError):
+        return site_error(f"{verb} failed on the host", error)
+    return SiteError(f"the request for {verb} lacks {error}")
 
 
 def _run(verb: str, layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
@@ -81,6 +102,11 @@ def _mark_used(layout: Layout) -> None:
     tools = BOOT.parents[1]
     if tools.parent == layout.site.tools:
         os.utime(tools)
+
+
+def _asked(given: bytes) -> tuple[Layout, dict[str, Any]]:
+    request = _request(given)
+    return Site(Path(request["base"]).resolve()).service(request["service"]), request
 
 
 def _request(given: bytes) -> dict[str, Any]:

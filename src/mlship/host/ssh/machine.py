@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlship.errors import TargetError
+from mlship.host.drained import Drained, last_line
 from mlship.host.protocol import Completed, Process
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.far import RECEIVE, RELAY
@@ -16,7 +17,6 @@ from mlship.host.ssh.trouble import lost
 from mlship.host.ssh.wire import Wire, command_line
 
 _CHUNK = 256 << 10
-_MAX_SAID = 64 << 20  # bytes of output that one command may have
 _BEGIN = 30.0  # seconds until a receiver or relay says that it is there
 
 
@@ -31,7 +31,7 @@ class SshHost:
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
         process = self.start(argv)
-        out, err = _Drained(process.read), _Drained(process.read_error)
+        out, err = Drained(process.read), Drained(process.read_error)
         feeder = threading.Thread(target=_feed, args=(process, stdin), daemon=True)
         feeder.start()
         if not (out.ended(timeout) and err.ended(timeout)):
@@ -42,7 +42,7 @@ class SshHost:
             )
         code = process.wait()
         if code is None:
-            raise lost(self._access, _last_line(err.data))
+            raise lost(self._access, err.last_line)
         return Completed(code, out.data, err.data)
 
     def start(self, argv: Sequence[str]) -> Process:
@@ -53,43 +53,43 @@ class SshHost:
         name of its digest has it checked there before it is used."""
         size = source.stat().st_size
         process = self._begin(RECEIVE, target, str(size))
-        err = _Drained(process.read_error)
+        err = Drained(process.read_error)
         with source.open("rb") as reader, contextlib.suppress(OSError, ValueError):  # its exit code says why
             reader.seek(int(_first_line(process)[0]))
             while chunk := reader.read(_CHUNK):
                 process.write(chunk)
             process.end_input()
-        rest = _Drained(process.read)
+        rest = Drained(process.read)
         err.ended(None)
         rest.ended(None)
         code = process.wait()
         process.close()
         if code is None:
-            raise lost(self._access, _last_line(err.data))
+            raise lost(self._access, err.last_line)
         if code != 0:
             raise TargetError(
                 f"cannot write {target} on {self.name}",
-                cause=_last_line(err.data),
+                cause=err.last_line,
                 fix="Free some space or choose another base folder, then deploy again",
             )
 
     def get(self, source: str, target: Path) -> None:
         done = self.run(["cat", "--", source])
         if done.code:
-            raise TargetError(f"cannot read {source} on {self.name}", cause=_last_line(done.err))
+            raise TargetError(f"cannot read {source} on {self.name}", cause=last_line(done.err))
         target.write_bytes(done.out)
 
     def connect(self, address: str, *, timeout: float) -> socket.socket:
         """A socket of this process whose other end a relay on the machine carries to `address`."""
         process = self._begin(RELAY, address, str(timeout))
-        err = _Drained(process.read_error)
+        err = Drained(process.read_error)
         said = _within(timeout + _BEGIN, lambda: _first_line(process))
         if said is None or said[0] != b"connected":
             process.close()
             err.ended(1.0)
             raise TargetError(
                 f"nothing answers at {address.partition(':')[2]} on {self.name}",
-                cause=_last_line(err.data),
+                cause=err.last_line,
                 fix="See mlship status",
             )
         near, far = socket.socketpair()
@@ -104,31 +104,6 @@ class SshHost:
     def close(self) -> None:
         """Hang up; the next use calls again."""
         self._wire.close()
-
-
-class _Drained:
-    """A stream that a thread reads to its end."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._parts: list[bytes] = []
-        self._thread = threading.Thread(target=self._drain, args=(read,), daemon=True)
-        self._thread.start()
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(self._parts)
-
-    def ended(self, timeout: float | None) -> bool:
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _drain(self, read: Callable[[int], bytes]) -> None:
-        seen = 0
-        with contextlib.suppress(OSError, ValueError):  # given up
-            while data := read(_CHUNK):
-                seen += len(data)
-                if seen <= _MAX_SAID:
-                    self._parts.append(data)
 
 
 def _feed(process: Process, data: bytes) -> None:
@@ -180,8 +155,3 @@ def _downwards(far: socket.socket, process: Process, first: bytes) -> None:
         far.shutdown(socket.SHUT_RDWR)
     far.close()
     process.close()
-
-
-def _last_line(said: bytes) -> str:
-    lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlship.errors import TargetError
+from mlship.host.protocol import Lost
 from mlship.host.ssh.address import Access
 
 
@@ -30,16 +31,16 @@ def not_let_in(access: Access, cause: str = "") -> TargetError:
     )
 
 
-def unreachable(access: Access, cause: str) -> TargetError:
-    return TargetError(
+def unreachable(access: Access, cause: str) -> Lost:
+    return Lost(
         f"{access.address} cannot be reached",
         cause=cause,
         fix="Look at its address, its network and its sshd",
     )
 
 
-def lost(access: Access, cause: str = "") -> TargetError:
-    return TargetError(
+def lost(access: Access, cause: str = "") -> Lost:
+    return Lost(
         f"the connection to {access.address} broke",
         cause=cause or "it, its sshd or the network went away",
         fix="Run the same command again: what was sent stays",
