@@ -2,7 +2,7 @@
 
 The request is one line of JSON on standard input, which stays open: its end is the end of this program, so
 that nothing stays when whoever asked is gone. Answers are lines of JSON: first {"places": {…}}, then
-{"release": N, "live": bool} when another release is followed, {"release": N, "lines": […], "place": …}, {} now
+{"release": N, "live": bool} for another release, {"release": N, "lines": […], "place": …}, {} now
 and then where there is nothing to say, and {"ok": false, "error": …} for a request that is refused.
 """
 
