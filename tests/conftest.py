@@ -276,6 +276,16 @@ def mlflow_of_all(
         yield of
 
 
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str], None]) -> Iterator[Any]:
+    """The running sshd (ssh_server.SshServer) on the loopback, one for all tests."""
+    from ssh_server import ssh_server
+
+    require("sshd")
+    with ssh_server(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
 @pytest.fixture
 def mlflow(mlflow_of_all: Callable[[], Any]) -> Iterator[Any]:
     """The MLflow server; its proxy cuts nothing, and has seen nothing."""

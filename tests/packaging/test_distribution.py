@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UV = Path(sys.prefix, "bin", "uv")
-IMPORT_ROOTS = {"mlship", "mlship_runtime", "mlship_local", "mlship_aws", "mlship_azure"}
+IMPORT_ROOTS = {"mlship", "mlship_runtime", "mlship_local", "mlship_ssh", "mlship_aws", "mlship_azure"}
 
 # What a fresh installation says about itself, one JSON object.
 ASK = """
@@ -106,7 +106,8 @@ def test_templates_and_entry_points_are_found(environment: Path, tmp_path: Path)
     stores = dict.fromkeys(("dir", "s3", "azblob"), True)
     served = [f"{kind}{by}" for kind in ("oci", "mlflow") for by in ("", "+http", "+https")]
     registries = stores | dict.fromkeys(served, True)
-    assert said["found"] == {"targets": {"local": True}, "stores": stores, "registries": registries}
+    targets = {"local": True, "ssh": True}
+    assert said["found"] == {"targets": targets, "stores": stores, "registries": registries}
     assert {"mlship.toml", "train.py", "reduction.py"} <= set(said["template"])
     assert said["heavy"] == []
 

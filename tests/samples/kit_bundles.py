@@ -39,29 +39,30 @@ class WarmHome:
         self.path, self._kept = folder / "home", folder / "kept"
 
     @property
-    def _site(self) -> Path:
+    def site(self) -> Path:
+        """The base folder of the target `local`; for other targets, a base folder that they are given."""
         return self.path / "targets" / "local"
 
     def open(self) -> Path:
         remove(self.path)
         self.path.mkdir()
         if self._kept.exists():
-            shutil.copytree(self._kept, self._site)
-            self._site.chmod(0o700)
+            shutil.copytree(self._kept, self.site)
+            self.site.chmod(0o700)
         return self.path
 
     def cool(self) -> None:
         """Take away what is kept, for a test to which it matters that nothing is there."""
-        remove(self._site)
+        remove(self.site)
 
     def keep(self) -> None:
         """Keep the layers of the runtime that are unpacked now, if nothing is kept yet."""
-        layers, part = self._site / "layers", self._kept.with_suffix(".part")
+        layers, part = self.site / "layers", self._kept.with_suffix(".part")
         if self._kept.exists() or not layers.is_dir():
             return
         for layer in [layer for layer in layers.iterdir() if (layer / "runtime").is_dir()]:
             cache = Path("pycache") / layer.relative_to("/")
             shutil.copytree(layer, part / "layers" / layer.name)
-            shutil.copytree(self._site / cache, part / cache)
+            shutil.copytree(self.site / cache, part / cache)
         if part.exists():
             part.rename(self._kept)

@@ -16,6 +16,7 @@ from mlship.digest import sha256
 
 BOOT = PurePosixPath("mlship_runtime", "boot.py")
 HOME = "import os; print(os.path.expanduser('~'))"
+DATA = "import os; print(os.path.expanduser('~/.local/share/mlship') if os.getuid() else '/var/lib/mlship')"
 
 # `-c INSTALL BASE TOOLS NAME`, with {path: text} on standard input: the files, on the disk, in one folder
 # that gets its name when it is whole; if somebody was faster, theirs stays.

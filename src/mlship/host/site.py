@@ -67,7 +67,9 @@ class Site:
 
     @cached_property
     def base(self) -> str:
-        """The base folder as the host names it: `~` is the home of the user there."""
+        """The base folder as the host names it: `~` is the home of the user there, empty the usual place."""
+        if not self._base:
+            return self._must("-c", ground_floor.DATA).decode().strip()
         if not self._base.startswith("~/"):
             return self._base
         return str(PurePosixPath(self._must("-c", ground_floor.HOME).decode().strip(), self._base[2:]))
@@ -92,7 +94,7 @@ class Site:
             raise TargetError(
                 f"mlship cannot be put on {self.host.name}",
                 cause=said[0],
-                fix=f"Look at {self._base} and at {self.python} there",
+                fix=f"Look at {self._base or 'the home'} and at {self.python} there",
             )
         return done.out
 

@@ -42,16 +42,8 @@ def open_service(ctx: Context, target: str | None, *, bundle_name: str | None = 
     name, section = find_target(ctx, target)
     service = section.service or bundle_name or (ctx.project.project.name if ctx.project else None)
     if service is None:
-        service = _only_service(name, section)
-    place = Place(
-        name=name,
-        service=check_name(service),
-        settings=section.settings,
-        data=data_dir(),
-        labels=section.labels,
-        keep=section.keep,
-        ledger=section.ledger,
-    )
+        service = _only_service(ctx, name, section)
+    place = _place(ctx, name, section, check_name(service))
     adapter = load_adapter(section.type, place)
     return Service(adapter, Ledger(_ledger_store(ctx, adapter), f"{name}/{place.service}"))
 
@@ -70,9 +62,22 @@ def find_target(ctx: Context, target: str | None) -> tuple[str, TargetSection]:
     return target, known[target]
 
 
-def _only_service(name: str, section: TargetSection) -> str:
+def _place(ctx: Context, name: str, section: TargetSection, service: str) -> Place:
+    return Place(
+        name=name,
+        service=service,
+        settings=section.settings,
+        data=data_dir(),
+        labels=section.labels,
+        keep=section.keep,
+        ledger=section.ledger,
+        project=ctx.project.root if ctx.project else None,
+    )
+
+
+def _only_service(ctx: Context, name: str, section: TargetSection) -> str:
     """Without a project, the one service that this target's ledger knows."""
-    place = Place(name=name, service="any", settings=section.settings, data=data_dir(), ledger=section.ledger)
+    place = _place(ctx, name, section, "any")
     store = open_store(section.ledger or load_adapter(section.type, place).ledger_url())
     services = sorted({key.split("/")[1] for key in store.list(f"{name}/")})
     if len(services) == 1:

@@ -27,8 +27,8 @@ class Place:
     """A target as configured: its name, the service on it, and the adapter's own settings (not yet
     validated).
 
-    `data` is the user's data folder, `keep` how many earlier releases stay, `ledger` the URL of the store
-    for the ledger where it is not the adapter's own choice.
+    `data` is the user's data folder, `project` the folder of mlship.toml, `keep` how many earlier releases
+    stay, `ledger` the URL of the store for the ledger where it is not the adapter's own choice.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Place:
     labels: Mapping[str, str] = field(default_factory=dict)
     keep: int = 2
     ledger: str | None = None
+    project: Path | None = None
 
 
 @dataclass(frozen=True)

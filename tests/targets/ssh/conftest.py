@@ -1,4 +1,4 @@
-"""A real sshd for the tests of this folder, and a machine behind it by either client."""
+"""A machine behind a real sshd, by either client."""
 
 from __future__ import annotations
 
@@ -16,13 +16,6 @@ from mlship.host.ssh.wire import Wire
 
 WIRES: dict[str, Callable[[Access], Wire]] = {"paramiko": ParamikoWire, "openssh": OpenSshWire}
 Reach = Callable[..., SshHost]
-
-
-@pytest.fixture(scope="session")
-def sshd(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str], None]) -> Iterator[SshServer]:
-    require("sshd")
-    with ssh_server(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
 
 
 @pytest.fixture

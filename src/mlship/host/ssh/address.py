@@ -41,20 +41,25 @@ class Address:
         return (f"{self.user}@" if self.user else "") + host + (f":{self.port}" if self.port else "")
 
 
+def is_host_key(text: str) -> bool:
+    return _HOST_KEY.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class Access:
     """How one gets in at an address: `key` is a private key's file (a certificate lies beside it, as ssh
     wants it: KEY-cert.pub); without one the agent and the user's own keys are tried. Never a password.
     `host_keys` are those that the machine may show, as in a .pub file (`ssh-ed25519 AAAA…`); without one
-    there is no connection. Times in seconds."""
+    there is no connection. `target` is what messages call the target. Times in seconds."""
 
     address: Address
     host_keys: tuple[str, ...] = ()
     key: Path | None = None
     connect_timeout: float = 15.0
+    target: str = "TARGET"
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a host key that is none."""
         for line in self.host_keys:
-            if not _HOST_KEY.fullmatch(line):
+            if not is_host_key(line):
                 raise ConfigError(f"{line[:40]!r} is no host key", fix="Write it as in the host's .pub file")

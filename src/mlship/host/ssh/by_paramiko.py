@@ -140,7 +140,7 @@ def _pin(client: paramiko.SSHClient, access: Access) -> None:
     for line in access.host_keys:
         entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{_known_as(access.address)} {line}")
         if entry is None or entry.key is None:
-            raise ConfigError(f"{line[:40]!r} is no host key", fix="Run mlship target trust TARGET")
+            raise ConfigError(f"{line[:40]!r} is no host key", fix=f"Run mlship target trust {access.target}")
         client.get_host_keys().add(entry.hostnames[0], entry.key.get_name(), entry.key)
 
 

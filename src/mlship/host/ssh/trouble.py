@@ -11,7 +11,7 @@ def not_known(access: Access) -> TargetError:
     return TargetError(
         f"the machine {access.address} is not known",
         cause="no key is pinned for it",
-        fix="Run mlship target trust TARGET, compare the fingerprint, and pin it",
+        fix=f"Run mlship target trust {access.target}, compare the fingerprint, and pin it",
     )
 
 
@@ -19,7 +19,7 @@ def changed_key(access: Access) -> TargetError:
     return TargetError(
         f"the machine that answers at {access.address} is not the one that was pinned",
         cause="its host key is another: it was set up anew, or somebody stands between",
-        fix="Ask who runs it. If it is right: mlship target trust TARGET",
+        fix=f"Ask who runs it. If it is right: mlship target trust {access.target}",
     )
 
 
