@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from mlship.target.conformance import AdapterConformance
-from mlship.target.hosted import HostedAdapter
 from mlship.target.loader import load_adapter
 from mlship.target.protocol import Adapter, Place
 
 
-class OverSsh(AdapterConformance):
-    client: str
-
+@pytest.mark.server
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+class TestSsh(AdapterConformance):
     @pytest.fixture
     def own_home(self, warm: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv("MLSHIP_HOME", str(warm.open()))
@@ -27,35 +27,26 @@ class OverSsh(AdapterConformance):
         yield
         warm.keep()
 
-    @pytest.fixture
+    @pytest.fixture(params=["openssh", "paramiko"])
     def make_adapter(
-        self, own_home: Path, warm: Any, sshd: Any, tmp_path: Path
+        self, request: pytest.FixtureRequest, own_home: Path, warm: Any, sshd: Any, tmp_path: Path
     ) -> Iterator[Callable[[], Adapter]]:
         (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
         settings = {
             "hosts": [str(sshd.address)],
             "key": str(sshd.key),
-            "client": self.client,
+            "client": request.param,
             "base": str(warm.site),
             "ready_timeout": 30.0,
             "drain_timeout": 5.0,
         }
         place = Place(name="far", service="conform", settings=settings, data=own_home, project=tmp_path)
-        opened: list[Adapter] = []
+        opened: list[Any] = []
 
         def make() -> Adapter:
             opened.append(load_adapter("ssh", place))
-            return opened[-1]
+            return opened[-1]  # type: ignore[no-any-return]
 
         yield make
         for adapter in opened:
-            assert isinstance(adapter, HostedAdapter)
             adapter.host.close()
-
-
-class TestParamiko(OverSsh):
-    client = "paramiko"
-
-
-class TestOpenSsh(OverSsh):
-    client = "openssh"

@@ -52,6 +52,7 @@ VIEWS: dict[str, str] = {
     "Scored": "score_views:scored",
     "Logs": "target_views:lines",
     "Unlocked": "target_views:unlocked",
+    "MachineKeys": "machines_views:machine_keys",
     "Destroyed": "target_views:destroyed",
     "Diagnosis": "target_views:diagnosed",
 }

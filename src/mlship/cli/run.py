@@ -57,13 +57,17 @@ class Run:
         if "progress" in self.__dict__:
             self.progress.close()
 
+    @property
+    def can_ask(self) -> bool:
+        return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
+
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask on a terminal; without one, `yes` must have been given. Raises UsageError otherwise."""
         from mlship.errors import UsageError
 
         if yes:
             return
-        if self.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not self.can_ask:
             raise UsageError("this needs a yes, and there is no terminal to ask on", fix="Add --yes")
         self.close()
         sys.stderr.write(f"{question} [y/N] ")

@@ -39,13 +39,18 @@ def open_service(ctx: Context, target: str | None, *, bundle_name: str | None = 
 
     Raises UsageError if the target is unknown or it cannot be told which service is meant.
     """
+    adapter = open_adapter(ctx, target, bundle_name=bundle_name)
+    place = adapter.place
+    return Service(adapter, Ledger(_ledger_store(ctx, adapter), f"{place.name}/{place.service}"))
+
+
+def open_adapter(ctx: Context, target: str | None, *, bundle_name: str | None = None) -> Adapter:
+    """The adapter of such a service, without its ledger. Raises UsageError."""
     name, section = find_target(ctx, target)
     service = section.service or bundle_name or (ctx.project.project.name if ctx.project else None)
     if service is None:
         service = _only_service(ctx, name, section)
-    place = _place(ctx, name, section, check_name(service))
-    adapter = load_adapter(section.type, place)
-    return Service(adapter, Ledger(_ledger_store(ctx, adapter), f"{name}/{place.service}"))
+    return load_adapter(section.type, _place(ctx, name, section, check_name(service)))
 
 
 def find_target(ctx: Context, target: str | None) -> tuple[str, TargetSection]:

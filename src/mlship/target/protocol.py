@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # a status needs neither bundles nor HTTP, and starts faster 
     from mlship.trust.demand import Demand
     from mlship_runtime.client import Request, Response
 
-Offer = Literal["logs", "follow"]
+Offer = Literal["logs", "follow", "trust"]
 
 
 @dataclass(frozen=True)

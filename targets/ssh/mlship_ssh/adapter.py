@@ -5,18 +5,36 @@ from __future__ import annotations
 from mlship.errors import ConfigError
 from mlship.host.ssh import Address
 from mlship.target.hosted import HostedAdapter
-from mlship.target.protocol import Place
+from mlship.target.machines import HostKey, Machine
+from mlship.target.protocol import Offer, Place
 from mlship.target.settings import read_settings
 from mlship_ssh.reaching import reach
 from mlship_ssh.settings import SshSettings
+from mlship_ssh.trusting import machines, pin_machine
 
 
-def adapter(place: Place) -> HostedAdapter:
+class SshAdapter(HostedAdapter):
+    """One machine."""
+
+    offers: frozenset[Offer] = HostedAdapter.offers | {"trust"}
+
+    def __init__(self, place: Place, settings: SshSettings, address: Address) -> None:
+        self.ssh = settings
+        host = reach(place, settings, address)
+        super().__init__(place, settings, host, base=settings.base, python=settings.python or "python3")
+
+    def machines(self) -> tuple[Machine, ...]:
+        return machines(self.place, self.ssh)
+
+    def pin(self, machine: Machine, keys: tuple[HostKey, ...]) -> str:
+        return pin_machine(self.place, self.ssh, machine, keys)
+
+
+def adapter(place: Place) -> SshAdapter:
     """Bind `ssh` to a place; nothing is connected before it is asked something. Raises ConfigError for
     settings that it does not have, or addresses that are none."""
     settings = read_settings(place, SshSettings)
     addresses = [Address.read(text) for text in settings.hosts]
     if len(addresses) != 1:
         raise ConfigError(f"target {place.name} has {len(addresses)} hosts", fix="Name one in `hosts`")
-    host = reach(place, settings, addresses[0])
-    return HostedAdapter(place, settings, host, base=settings.base, python=settings.python or "python3")
+    return SshAdapter(place, settings, addresses[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from mlship.errors import ConfigError
 from mlship.host.ssh import Address, SshHost
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.by_openssh import OpenSshWire
@@ -16,11 +17,17 @@ from mlship_ssh.settings import SshSettings
 
 
 def reach(place: Place, settings: SshSettings, address: Address) -> SshHost:
-    """The machine at `address`. Raises ConfigError for a file of host keys that cannot be read."""
+    """The machine at `address`. Raises ConfigError for a key that is not there, or a file of host keys that
+    cannot be read."""
+    key = settings.key_file()
+    if key is not None and not key.is_file():
+        raise ConfigError(
+            f"target {place.name}: there is no key {key}", fix="Name a private key's file in `key`"
+        )
     access = Access(
         address,
         host_keys=known_keys(address, pinned_in(place, settings)),
-        key=settings.key_file(),
+        key=key,
         connect_timeout=settings.connect_timeout,
         target=place.name,
     )

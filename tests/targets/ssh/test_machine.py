@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from mlship.host.local import LocalHost
 from mlship.host.site import Site
 from mlship.host.ssh import Address, SshHost
 from mlship.host.ssh.address import Access
+from mlship.host.ssh.known_hosts import fingerprint
 
 pytestmark = pytest.mark.server
 Reach = Callable[..., SshHost]
@@ -105,8 +108,38 @@ def test_an_unknown_machine_and_a_changed_key_are_refused(
         reach(own_sshd, host_keys=()).run(["true"])
     for kind in ("ed25519", "rsa"):
         other = (public(make_key(tmp_path / f"key-{kind}", kind)),)
-        with pytest.raises(TargetError, match="not the one that was pinned"):
+        with pytest.raises(TargetError, match="not the one that is known") as refused:
             reach(own_sshd, host_keys=other).run(["true"])
+        assert fingerprint(other[0]) in refused.value.cause
+        assert fingerprint(own_sshd.host_key) in refused.value.cause or kind == "rsa"
+
+
+def test_a_key_with_a_passphrase_needs_the_agent(
+    reach: Reach, sshd: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    for kind, form in (("ed25519", ()), ("rsa", ("-m", "PEM"))):
+        locked = make_key(tmp_path / kind, kind)
+        lock(locked, *form)
+        with pytest.raises(TargetError, match="has a passphrase") as refused:
+            reach(sshd, key=locked).run(["true"])
+        assert refused.value.fix == f"Load it: ssh-add {locked}"
+
+
+def test_the_agent_opens_a_key_with_a_passphrase(
+    reach: Reach, sshd: SshServer, tmp_path: Path, agent: Callable[[Path], None]
+) -> None:
+    locked = tmp_path / "user"
+    for suffix in ("", ".pub"):
+        shutil.copy(f"{sshd.key}{suffix}", f"{locked}{suffix}")
+    agent(locked)
+    lock(locked)
+    assert reach(sshd, key=locked).run(["echo", "in"]).out == b"in\n"
+
+
+def lock(key: Path, *form: str) -> None:
+    words = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", *form, "-f", str(key)]
+    subprocess.run(words, check=True, capture_output=True)
 
 
 def test_nobody_is_let_in_with_another_key(reach: Reach, sshd: SshServer, tmp_path: Path) -> None:
@@ -124,6 +157,7 @@ def test_nobody_there(reach: Reach, sshd: SshServer, tmp_path: Path) -> None:
 
 def test_a_broken_connection_is_told_and_opened_anew(reach: Reach, own_sshd: SshServer) -> None:
     host = reach(own_sshd)
+    host.run(["true"])
     falling = threading.Timer(1.0, own_sshd.fall)
     falling.start()
     with pytest.raises(TargetError, match=r"connection to .* broke"):

@@ -38,6 +38,7 @@ def test_the_example_shows_every_setting_of_its_own() -> None:
         ({"hosts": []}, "hosts"),
         ({"hosts": ["-oProxyCommand=id"]}, "is no address"),
         ({"hosts": ["here"], "client": "putty"}, "putty"),
+        ({"hosts": ["here"], "key": "/no/such/key"}, "there is no key"),
         ({"hosts": ["here"], "hots": []}, "no setting 'hots'"),
     ],
 )

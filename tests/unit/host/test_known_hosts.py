@@ -11,7 +11,7 @@ import pytest
 
 from mlship.errors import ConfigError
 from mlship.host.ssh import Address
-from mlship.host.ssh.known_hosts import keys_in, known_keys
+from mlship.host.ssh.known_hosts import fingerprint, keys_in, kind_of, known_keys, pin
 
 KEY, OTHER = "ssh-ed25519 AAAAC3one", "ssh-rsa AAAAB3two"
 AT = Address.read("ann@Model1.example.org:2222")
@@ -90,3 +90,29 @@ def test_a_file_that_cannot_be_read_is_told_if_it_is_the_projects(tmp_path: Path
     with pytest.raises(ConfigError, match="cannot be read"):
         known_keys(AT, broken, [])
     assert known_keys(AT, tmp_path / "none", [broken]) == ()
+
+
+def test_pinning_replaces_what_was_there_and_leaves_the_others(tmp_path: Path) -> None:
+    file, name = tmp_path / "known_hosts", "[model1.example.org]:2222"
+    lines = ["# ours", f"{name} {OTHER}", f"else {KEY}", f"twin,{name} {OTHER}", f"{hashed(name)} {OTHER}"]
+    file.write_text("\n".join(lines))
+    pin(file, AT, [KEY])
+    assert file.read_text().splitlines() == ["# ours", f"else {KEY}", f"twin {OTHER}", f"{name} {KEY}"]
+    assert file.stat().st_mode & 0o777 & ~0o644 == 0
+    assert keys_in(file, AT) == (KEY,)
+
+
+def test_a_pattern_that_cannot_be_replaced_is_told_and_nothing_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(f"[*.example.org]:2222 {OTHER}\n")
+    with pytest.raises(ConfigError, match="line 1"):
+        pin(file, AT, [KEY])
+    assert keys_in(file, AT) == (OTHER,)
+
+
+def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+    assert fingerprint(key) == "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"
+    assert [kind_of(key), kind_of(OTHER), kind_of("ecdsa-sha2-nistp256 A")] == ["ED25519", "RSA", "ECDSA"]
+    with pytest.raises(ConfigError, match="is no host key"):
+        fingerprint("ssh-ed25519 A")

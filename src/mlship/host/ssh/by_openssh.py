@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlship.errors import TargetError
@@ -43,6 +44,26 @@ class OpenSshWire:
         words = [*self._words(), "-T", *self._target(), "--", command]
         return _Process(words)
 
+    def shown(self, algorithms: Sequence[str]) -> str | None:
+        """ssh notes the key in a file of this call alone, before it tries (by no method) to log in."""
+        with tempfile.TemporaryDirectory(prefix="mlship-ssh-") as folder:
+            known = Path(folder, "known")
+            changed = {
+                "StrictHostKeyChecking": "accept-new",
+                "UserKnownHostsFile": str(known),
+                "HashKnownHosts": "no",
+                "HostKeyAlgorithms": ",".join(algorithms),
+                "PreferredAuthentications": "none",
+                "ControlPath": "none",
+            }
+            words = [*self._words(changed), "-T", *self._target(), "--", "true"]
+            _, said = self._asked(words, Path(folder))
+            if known.exists():
+                return " ".join(known.read_text(encoding="utf-8").split()[1:3])
+        if "no matching host key type" not in said:
+            raise said_by_ssh(self._access, said)
+        return None
+
     def close(self) -> None:
         if self._folder is None:
             return
@@ -64,33 +85,37 @@ class OpenSshWire:
         words = [*self._words(), "-f", "-N", "-M", *self._target()]
         failed, said = True, ""
         try:
-            with (self._folder / "said").open(
-                "w+b"
-            ) as log:  # the master keeps it open; a pipe would never end
-                done = subprocess.run(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=log,
-                    timeout=4 * self._access.connect_timeout,
-                    check=False,
-                )
-                failed = done.returncode != 0
-                log.seek(0)
-                said = log.read(8192).decode(errors="replace")
-        except FileNotFoundError:
-            raise TargetError(
-                f"there is no {self._program}", fix='Install the OpenSSH client, or set client = "paramiko"'
-            ) from None
-        except subprocess.TimeoutExpired:
-            said = f"no connection within {4 * self._access.connect_timeout:.0f} s"
+            code, said = self._asked(words, self._folder)
+            failed = code != 0
         finally:
             if failed:
                 self.close()
         if failed:
             raise said_by_ssh(self._access, said)
 
-    def _words(self) -> list[str]:
+    def _asked(self, words: list[str], folder: Path) -> tuple[int, str]:
+        """How ssh ended, and what it complained of: in a file, since a master that stays would keep a pipe
+        open."""
+        within = 4 * self._access.connect_timeout
+        with (folder / "said").open("w+b") as log:
+            try:
+                code = subprocess.run(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    timeout=within,
+                    check=False,
+                ).returncode
+            except FileNotFoundError:
+                fix = 'Install the OpenSSH client, or set client = "paramiko"'
+                raise TargetError(f"there is no {self._program}", fix=fix) from None
+            except subprocess.TimeoutExpired:
+                return _ENDED, f"no connection within {within:.0f} s"
+            log.seek(0)
+            return code, log.read(8192).decode(errors="replace")
+
+    def _words(self, changed: Mapping[str, str] | None = None) -> list[str]:
         access = self._access
         options = {
             "BatchMode": "yes",
@@ -106,6 +131,7 @@ class OpenSshWire:
             "ForwardX11": "no",
             "ClearAllForwardings": "yes",
             "ControlPath": f"{self._folder}/s",
+            **(changed or {}),
         }
         words = [self._program]
         for name, value in options.items():

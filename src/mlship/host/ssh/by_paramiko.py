@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from mlship.errors import ConfigError, TargetError
-from mlship.host.ssh.address import PORT, Access, Address
+from mlship.host.ssh.address import PORT, Access
+from mlship.host.ssh.known_hosts import fingerprint, name_of
 from mlship.host.ssh.trouble import changed_key, lost, not_known, not_let_in, unreachable
 
 if TYPE_CHECKING:
@@ -63,6 +66,29 @@ class ParamikoWire:
             raise lost(self._access, str(error)) from error
         return _Process(channel)
 
+    def shown(self, algorithms: Sequence[str]) -> str | None:
+        _need_paramiko()
+        import paramiko
+
+        address, within = self._access.address, self._access.connect_timeout
+        try:
+            line = socket.create_connection((address.host, address.port or PORT), within)
+        except OSError as error:
+            raise unreachable(self._access, _reason(error)) from error
+        transport = paramiko.Transport(line)
+        transport.banner_timeout = within
+        transport.get_security_options().key_types = list(algorithms)
+        try:
+            transport.start_client(timeout=within)
+            key = transport.get_remote_server_key()
+        except paramiko.ssh_exception.IncompatiblePeer:
+            return None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise unreachable(self._access, str(error) or "it hung up before the first word") from error
+        finally:
+            transport.close()
+        return _line(key)
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
@@ -93,12 +119,9 @@ class ParamikoWire:
         raise AssertionError("the last try returns or raises")
 
     def _connect(self) -> paramiko.SSHClient:
-        try:
-            import paramiko
-        except ImportError as error:
-            raise TargetError(
-                "target `ssh` needs paramiko", fix="Run pip install 'mlship-toolchain[ssh]'"
-            ) from error
+        _need_paramiko()
+        import paramiko
+
         access, client = self._access, paramiko.SSHClient()
         _pin(client, access)
         try:
@@ -107,27 +130,43 @@ class ParamikoWire:
                 port=access.address.port or PORT,
                 username=access.address.user,
                 key_filename=str(access.key) if access.key else None,
-                allow_agent=access.key is None,
+                allow_agent=True,  # where the key named has a passphrase, it is the agent that opens it
                 look_for_keys=access.key is None,
                 timeout=access.connect_timeout,
                 banner_timeout=access.connect_timeout,
                 auth_timeout=access.connect_timeout,
                 channel_timeout=access.connect_timeout,
             )
+        except TargetError:
+            client.close()
+            raise
         except paramiko.BadHostKeyException as error:
-            raise changed_key(access) from error
-        except paramiko.PasswordRequiredException as error:
-            raise not_let_in(access, f"{access.key} has a passphrase: load it with ssh-add") from error
+            client.close()
+            raise changed_key(access, fingerprint(_line(error.key))) from error
         except paramiko.AuthenticationException as error:
             raise not_let_in(access) from error
         except (paramiko.SSHException, EOFError, ConnectionResetError) as error:
+            transport = client.get_transport()
+            active = transport is not None and transport.is_active()
             client.close()
-            if "not found in known_hosts" in str(error):
-                raise changed_key(access) from error  # another kind of key than the one that is pinned
+            if active:  # the machine still listens: the key's file is what could not be used
+                raise not_let_in(access) from error
             raise _Full(str(error) or "it hung up before the first word") from error
         except (TimeoutError, socket.gaierror, OSError) as error:
             raise unreachable(access, _reason(error)) from error
         return client
+
+
+def _line(key: paramiko.PKey) -> str:
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def _need_paramiko() -> None:
+    if find_spec("paramiko") is None:
+        raise TargetError(
+            "paramiko is not installed",
+            fix="Run pip install 'mlship-toolchain[ssh]', or install the OpenSSH client and let that do it",
+        )
 
 
 def _pin(client: paramiko.SSHClient, access: Access) -> None:
@@ -136,17 +175,19 @@ def _pin(client: paramiko.SSHClient, access: Access) -> None:
 
     if not access.host_keys:
         raise not_known(access)
-    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+
+    class Refused(paramiko.MissingHostKeyPolicy):
+        """Of a kind of which none is pinned."""
+
+        def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:
+            raise changed_key(access, fingerprint(_line(key)))
+
+    client.set_missing_host_key_policy(Refused())
     for line in access.host_keys:
-        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{_known_as(access.address)} {line}")
+        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name_of(access.address)} {line}")
         if entry is None or entry.key is None:
             raise ConfigError(f"{line[:40]!r} is no host key", fix=f"Run mlship target trust {access.target}")
         client.get_host_keys().add(entry.hostnames[0], entry.key.get_name(), entry.key)
-
-
-def _known_as(address: Address) -> str:
-    """The machine's name as paramiko looks for it (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
-    return address.host if address.port in (None, PORT) else f"[{address.host}]:{address.port}"
 
 
 class _Full(Exception):

@@ -10,11 +10,12 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mlship.errors import ConfigError
 from mlship.host.ssh.address import PORT, Address, is_host_key
+from mlship_runtime.files import write_atomic
 
 USERS = (Path("~/.ssh/known_hosts"), Path("~/.ssh/known_hosts2"), Path("/etc/ssh/ssh_known_hosts"))
 
@@ -35,14 +36,47 @@ def known_keys(address: Address, pinned: Path, users: Iterable[Path] = USERS) ->
 
 def keys_in(file: Path, address: Address) -> tuple[str, ...]:
     """The keys of `address` in `file`, none if it is not there. Raises ConfigError if it cannot be read."""
+    return tuple(dict.fromkeys(_found(_lines(file), name_of(address))))
+
+
+def fingerprint(key: str) -> str:
+    """`SHA256:…` of a key, as ssh-keygen -l shows it. Raises ConfigError for what is no key."""
     try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{file} cannot be read", cause=reason or "") from error
-    return tuple(dict.fromkeys(_found(text, name_of(address))))
+        blob = base64.b64decode(key.split()[1], validate=True)
+    except (IndexError, binascii.Error):
+        raise ConfigError(f"{key[:40]!r} is no host key") from None
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def kind_of(key: str) -> str:
+    """ED25519, ECDSA or RSA; of another key what its first word says."""
+    name = key.split()[0]
+    return {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}.get(
+        name, "ECDSA" if name.startswith("ecdsa-") else name
+    )
+
+
+def pin(file: Path, address: Address, keys: Sequence[str]) -> None:
+    """From now on `keys` are those of `address` in `file`, and no others; what it says of other machines
+    stays. Raises ConfigError if a pattern there names the machine, too, or it cannot be written."""
+    name, kept = name_of(address), []
+    for number, line in enumerate(_lines(file), 1):
+        words = line.split()
+        if len(words) < 3 or words[0][0] in "#@" or not _matches(words[0], name):
+            kept.append(line)
+            continue
+        others = [host for host in words[0].split(",") if host.lower() != name]
+        if others and not _hashed(words[0], name):
+            line = " ".join([",".join(others), *words[1:]])
+            if _matches(line.split()[0], name):
+                fix = f"Take {line.split()[0]} out of it: it stands for {address.host}, too"
+                raise ConfigError(f"line {number} of {file} cannot be replaced", fix=fix)
+            kept.append(line)
+    text = "".join(f"{line}\n" for line in [*kept, *(f"{name} {key}" for key in keys)])
+    try:
+        write_atomic(file, text.encode(), 0o644)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written", cause=error.strerror or str(error)) from error
 
 
 def _keys_of_user(file: Path, address: Address) -> tuple[str, ...]:
@@ -53,9 +87,19 @@ def _keys_of_user(file: Path, address: Address) -> tuple[str, ...]:
         return ()
 
 
-def _found(text: str, name: str) -> Iterator[str]:
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{file} cannot be read", cause=reason or "") from error
+
+
+def _found(lines: Iterable[str], name: str) -> Iterator[str]:
     good, revoked = [], set()
-    for line in text.splitlines():
+    for line in lines:
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
         if len(words) < 3 or words[0].startswith("#") or not is_host_key(key := " ".join(words[1:3])):

@@ -14,7 +14,7 @@ from mlship.host.protocol import Completed, Process
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.far import RECEIVE, RELAY
 from mlship.host.ssh.trouble import lost
-from mlship.host.ssh.wire import Wire, command_line
+from mlship.host.ssh.wire import KINDS, Wire, command_line
 
 _CHUNK = 256 << 10
 _BEGIN = 30.0  # seconds until a receiver or relay says that it is there
@@ -97,6 +97,10 @@ class SshHost:
         threading.Thread(target=_upwards, args=(far, process), daemon=True).start()
         threading.Thread(target=_downwards, args=(far, process, said[1]), daemon=True).start()
         return near
+
+    def host_keys(self) -> tuple[str, ...]:
+        """The host keys that the machine shows now, whether they are known or not: one of each kind."""
+        return tuple(key for kind in KINDS.values() if (key := self._wire.shown(kind)))
 
     def _begin(self, program: str, *words: str) -> Process:
         return self.start([self._python, "-I", "-S", "-c", program, *words])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import re
+from pathlib import Path
+
 from mlship.errors import TargetError
 from mlship.host.protocol import Lost
 from mlship.host.ssh.address import Access
+from mlship.host.ssh.known_hosts import fingerprint
 
 
 def not_known(access: Access) -> TargetError:
@@ -15,18 +20,27 @@ def not_known(access: Access) -> TargetError:
     )
 
 
-def changed_key(access: Access) -> TargetError:
+def changed_key(access: Access, shown: str = "") -> TargetError:
+    """`shown` is the fingerprint of the key that it showed."""
+    counting = " or ".join(map(fingerprint, access.host_keys))
     return TargetError(
-        f"the machine that answers at {access.address} is not the one that was pinned",
-        cause="its host key is another: it was set up anew, or somebody stands between",
+        f"the machine that answers at {access.address} is not the one that is known",
+        cause=f"it shows the host key {shown or 'of another kind'}, not {counting}: it was set up anew, or "
+        "somebody stands between",
         fix=f"Ask who runs it. If it is right: mlship target trust {access.target}",
     )
 
 
-def not_let_in(access: Access, cause: str = "") -> TargetError:
+def not_let_in(access: Access) -> TargetError:
+    if access.key and _has_passphrase(access.key):
+        return TargetError(
+            f"{access.address} lets nobody in with {access.key}",
+            cause="it has a passphrase, which is not asked for here, and no agent opens it",
+            fix=f"Load it: ssh-add {access.key}",
+        )
     return TargetError(
         f"{access.address} lets nobody in with the keys at hand",
-        cause=cause or "the key, the certificate or the user is not accepted there",
+        cause="the key, the certificate or the user is not accepted there",
         fix="Add the key there, name the right one (`key`), or load it: ssh-add",
     )
 
@@ -50,8 +64,21 @@ def lost(access: Access, cause: str = "") -> Lost:
 def said_by_ssh(access: Access, text: str) -> TargetError:
     """The error for what the OpenSSH client wrote when it could not open the connection."""
     if "Host key verification failed" in text:
-        return changed_key(access)
+        shown = re.search(r"SHA256:[A-Za-z0-9+/]+", text)
+        return changed_key(access, shown[0] if shown else "")
     lines = [line for line in text.strip().splitlines() if line.strip()] or ["ssh said nothing"]
     if any("Permission denied" in line for line in lines):
         return not_let_in(access)
     return unreachable(access, lines[-1])
+
+
+def _has_passphrase(key: Path) -> bool:
+    """OpenSSH's own form names a cipher, the older ones say so."""
+    try:
+        text = key.read_text(encoding="ascii")
+        if "OPENSSH" not in text:
+            return "ENCRYPTED" in text
+        blob = base64.b64decode("".join(text.split("-----")[2].split()))
+    except (OSError, ValueError, IndexError):
+        return False
+    return blob.startswith(b"openssh-key-v1\0") and not blob.startswith(b"openssh-key-v1\0\0\0\0\4none")
