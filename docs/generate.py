@@ -25,7 +25,8 @@ from mlship import errors
 from mlship.bundle.spec_form import json_schema
 from mlship.cli.catalogue import SECTIONS
 from mlship.cli.group import application, load, parts_of
-from mlship.config.limits import RequestLimits
+from mlship.config.external import External
+from mlship.config.limits import RequestLimits, ServingLimits
 from mlship.config.load import NAMED, SINGLE
 from mlship.config.sections import Section, TargetSection, Tolerance
 from mlship.config.settings import VARIABLES
@@ -137,6 +138,8 @@ _WORDS: dict[Any, str] = {
     types.NoneType: "",
     Tolerance: "tolerance",
     RequestLimits: "table of limits",
+    ServingLimits: "table of limits",
+    External: "table",
     Any: "anything",
 }
 
@@ -170,7 +173,7 @@ def _default(field: Any) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if isinstance(value, Tolerance):
         return f"`{{ abs = {value.abs:g}, rel = {value.rel:g} }}`"
-    if value in (None, (), {}, RequestLimits()):
+    if value in (None, (), {}, RequestLimits(), ServingLimits()):
         return "-"
     return f"`{json.dumps(value)}`"
 

@@ -102,12 +102,30 @@ def test_changes_are_taken_over_without_losing_a_request(
         while len(load.digests) < 2:
             assert time.monotonic() < end
             time.sleep(0.05)
+        subprocess.run(
+            [*MLSHIP, "token", "new", "own.tokens", "ci"], cwd=project, check=True, capture_output=True
+        )
+        more = '\n[serve.external]\nport = 0\ntokens = "own.tokens"\n'
+        settings.write_text(settings.read_text() + more, encoding="utf-8")
+        outside = int(told(server, rf"http://127.0.0.1:{port} and http://127.0.0.1:(\d+)"))
+        assert asked(outside) == 401
+        settings.write_text(settings.read_text() + "metrics = true\n", encoding="utf-8")
+        assert int(told(server, r" and http://127.0.0.1:(\d+)")) == outside
     finally:
         load.stop()
     assert load.failures == []
     os.killpg(server.pid, signal.SIGINT)
     server.communicate(timeout=60)
     assert server.returncode == 0
+
+
+def asked(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/v2")
+    try:
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def told(server: subprocess.Popen[str], pattern: str) -> str:

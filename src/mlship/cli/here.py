@@ -20,14 +20,24 @@ from mlship.result import Result
 def serve(
     run: Run,
     bundle: Bundle = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            help="0 takes a free one; without it that of [serve], or 8080.",
+            show_default=False,
+        ),
+    ] = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Build first, and again whenever a file of the project changes.")
     ] = False,
 ) -> Result | None:
     """Serve a bundle in the foreground, on this machine.
 
-    On the loopback address only, until Ctrl-C. To have it run on, use mlship deploy local.
+    On the loopback address, until Ctrl-C. [serve] of mlship.toml can set limits, an access log and an
+    external listener. To have it run on, use mlship deploy local.
     """
     from mlship.ops import serve as op
 

@@ -23,6 +23,7 @@ from mlship.config.sections import (
     RegistrySection,
     RuntimeSection,
     Section,
+    ServeSection,
     TargetSection,
     TrustSection,
 )
@@ -36,6 +37,7 @@ SINGLE: dict[str, type[Section]] = {
     "reduction": ReductionSection,
     "golden": GoldenSection,
     "runtime": RuntimeSection,
+    "serve": ServeSection,
     "quality": QualitySection,
     "trust": TrustSection,
 }
@@ -129,6 +131,7 @@ def _check_words(project: Project) -> None:
         for name in names:
             _word(project, check_name, name, kind, name)
     _check_domains(project)
+    _check_external(project)
     for name, target in project.targets.items():
         if target.service is not None:
             _word(project, check_name, target.service, "targets", name, "service")
@@ -142,6 +145,12 @@ def _check_words(project: Project) -> None:
         _check_reduction(project, project.reduction)
     if project.quality is not None:
         _check_quality(project, project.quality)
+
+
+def _check_external(project: Project) -> None:
+    external = project.serve.external
+    for what, fix in external.faults() if external is not None else ():
+        raise ConfigError(f"{project.where('serve', 'external')}: {what}", fix=fix)
 
 
 def _check_quality(project: Project, quality: QualitySection) -> None:

@@ -18,6 +18,7 @@ from mlship.config.sections import (
     ReductionSection,
     RegistrySection,
     RuntimeSection,
+    ServeSection,
     TargetSection,
     TrustSection,
 )
@@ -40,6 +41,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     golden: GoldenSection = GoldenSection()
     schema: dict[str, ColumnSection] = {}
     runtime: RuntimeSection = RuntimeSection()
+    serve: ServeSection = ServeSection()
     quality: QualitySection | None = None
     trust: TrustSection = TrustSection()
     registries: dict[str, RegistrySection] = {}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from mlship.config.answering import Answering
 from mlship.config.limits import RequestLimits
 from mlship.config.sizes import Size, bytes_of
 
@@ -131,6 +132,12 @@ class RuntimeSection(Section, frozen=True, kw_only=True):
     requirements: tuple[Text, ...] = ()
     trim: bool = True
     limits: RequestLimits = RequestLimits()
+
+
+class ServeSection(Answering, Section, frozen=True, kw_only=True):
+    """How `mlship serve` answers here. Files of `external` are looked for beside mlship.toml."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
 
 
 class TrustSection(Section, frozen=True, kw_only=True):

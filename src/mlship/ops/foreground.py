@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from mlship.errors import BundleError, MlshipError, TargetError
 from mlship_runtime.errors import InvalidBundle, RuntimeFault
 from mlship_runtime.supervision.control import fault_of
+from mlship_runtime.supervision.listening import EXTERNAL
 from mlship_runtime.supervision.spawn import clean_environment
 
 _LAST_WORDS = 5.0  # seconds for what is still in the pipe, which a child of the server may hold open
@@ -29,16 +30,21 @@ class Ending(Protocol):
 
 
 class Server:
-    """One server; what it prints goes to standard error. `listener` is the socket that it serves on, if
-    it does not open one itself."""
+    """One server; what it prints goes to standard error. `listener` and `external` are the sockets that it
+    serves on, if it does not open them itself."""
 
-    def __init__(self, command: Sequence[str], listener: socket | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], listener: socket | None = None, external: socket | None = None
+    ) -> None:
+        passed = [external.fileno()] if external is not None else []
+        named = {EXTERNAL: str(passed[0])} if passed else {}
         self._process = subprocess.Popen(
             list(command),
             stdin=listener.fileno() if listener is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=clean_environment(),
+            pass_fds=passed,
+            env={**clean_environment(), **named},
             cwd="/",
             text=True,
             process_group=0,  # a terminal's Ctrl-C reaches this process, which passes it on once
@@ -108,8 +114,9 @@ def run(command: Sequence[str], ready: Callable[[str], None]) -> int:
 
 
 def address(said: dict[str, Any]) -> str:
-    """The URL of a server that is ready."""
-    return f"http://{said['host']}:{said['port']}"
+    """The URL of a server that is ready, and that of its external listener if it has one."""
+    places = [{**said, "scheme": "http"}, *filter(None, [said.get("external")])]
+    return " and ".join(f"{place['scheme']}://{place['host']}:{place['port']}" for place in places)
 
 
 def _first_word(lines: Iterable[str]) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """`mlship serve --reload`: build, serve, and build and swap again whenever a file of the project changes.
 
-This process holds the listening socket. The next server is started beside the one that serves, and proves
+This process holds the listening sockets. The next server is started beside the one that serves, and proves
 itself; then the old one passes its connections to it, so that a change loses no request.
 """
 
@@ -13,9 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from mlship.config.external import External
 from mlship.config.load import load_project
 from mlship.config.project import LOCK_NAME
+from mlship.config.sections import ServeSection
 from mlship.errors import MlshipError, TargetError
 from mlship.ops.build import build
 from mlship.ops.context import Context
@@ -35,6 +38,7 @@ class _Serving:
     server: Server
     command: list[str]
     folder: Path
+    settings: ServeSection
     digest: str
 
 
@@ -45,17 +49,26 @@ def serve_and_reload(ctx: Context, host: str, port: int, prepare: Prepare) -> in
     Raises what the first build raises, TargetError if the port is taken or the bundle does not run here.
     Later failures are told, and what served goes on.
     """
+    with (
+        _bound(host, port) as listener,
+        tempfile.TemporaryDirectory(prefix="mlship-serve-") as scratch,
+        handled(_interrupt),
+    ):
+        return _Reloading(ctx, listener, Path(scratch), prepare).run()
+
+
+def _bound(host: str, port: int) -> socket.socket:
     try:
-        listener = bind(host, port)
+        return bind(host, port)
     except RuntimeFault as fault:
         raise TargetError(fault.what, cause=fault.cause, fix=fault.fix) from fault
-    with listener, tempfile.TemporaryDirectory(prefix="mlship-serve-") as scratch, handled(_interrupt):
-        return _Reloading(ctx, listener, Path(scratch), prepare).run()
 
 
 class _Reloading:
     def __init__(self, ctx: Context, listener: socket.socket, scratch: Path, prepare: Prepare) -> None:
         self._ctx, self._listener, self._scratch, self._prepare = ctx, listener, scratch, prepare
+        self._external: socket.socket | None = None
+        self._place: dict[str, Any] | None = None
         self._root = ctx.project_or_error().root
         self._now: _Serving | None = None
         self._old: list[Server] = []
@@ -79,6 +92,8 @@ class _Reloading:
         finally:
             for server in [*self._old, *([self._now.server] if self._now else [])]:
                 server.end()
+            if self._external is not None:
+                self._external.close()
 
     def _try_swap(self) -> None:
         say = self._ctx.progress.say
@@ -89,28 +104,40 @@ class _Reloading:
             say(f"not taken, the bundle before goes on serving: {error}")
 
     def _swap(self) -> bool:
-        """Build, and serve that if it is another bundle."""
-        ctx = replace(self._ctx, project=load_project(self._root))
+        """Build, and serve that if it is another bundle or [serve] says something else."""
+        project = load_project(self._root)
+        ctx = replace(self._ctx, project=project)
         digest = build(ctx).digest
-        if self._now is not None and self._now.digest == digest:
+        if self._now is not None and (self._now.digest, self._now.settings) == (digest, project.serve):
             return False
-        self._serve(ctx, digest)
+        self._serve(ctx, project.serve, digest)
         return True
 
-    def _serve(self, ctx: Context, digest: str) -> None:
+    def _serve(self, ctx: Context, settings: ServeSection, digest: str) -> None:
         """Start a server of the last build, and let the one before pass its connections to it."""
         self._count += 1
         folder = self._scratch / str(self._count)
         folder.mkdir()
         command = self._prepare(ctx, folder)
-        before, self._now = self._now, self._started(command, folder, digest)
+        self._open(settings.external)
+        before, self._now = self._now, self._started(command, folder, settings, digest)
         if before is not None:
             heir_file(before.folder).write_text(str(handover_socket(folder)), encoding="utf-8")
             before.server.terminate()
             self._old.append(before.server)
 
-    def _started(self, command: list[str], folder: Path, digest: str) -> _Serving:
-        server = Server(command, self._listener)
+    def _open(self, external: External | None) -> None:
+        """Have the external listener where it is wanted now."""
+        place = external.place if external is not None else None
+        if place == self._place:
+            return
+        opened = _bound(place["host"], place["port"]) if place is not None else None
+        if self._external is not None:
+            self._external.close()
+        self._external, self._place = opened, place
+
+    def _started(self, command: list[str], folder: Path, settings: ServeSection, digest: str) -> _Serving:
+        server = Server(command, self._listener, self._external)
         try:
             said = server.until_ready()
             if said is None:
@@ -119,7 +146,7 @@ class _Reloading:
             server.end()
             raise
         self._ctx.progress.say(f"{digest[:19]} answers at {address(said)}; Ctrl-C ends it")
-        return _Serving(server, command, folder, digest)
+        return _Serving(server, command, folder, settings, digest)
 
     def _look_after(self) -> None:
         """Forget servers that have handed over; start the current one again if it has died: its clients wait
@@ -131,7 +158,7 @@ class _Reloading:
         if now is not None and now.server.exit_code is not None:
             now.server.end()
             self._ctx.progress.say(f"the server ended with {now.server.exit_code}, and is started again")
-            self._now = self._started(now.command, now.folder, now.digest)
+            self._now = self._started(now.command, now.folder, now.settings, now.digest)
 
 
 def settled(root: Path) -> Files:

@@ -6,8 +6,11 @@ import json
 import tempfile
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from mlship.bundle.open import OpenBundle
 from mlship.config.folders import cache_dir
+from mlship.config.sections import ServeSection
 from mlship.errors import UsageError
 from mlship.ops.context import Context
 from mlship.ops.foreground import run
@@ -17,13 +20,15 @@ from mlship_runtime.supervision.spawn import BOOT, python_command
 LOOPBACK = "127.0.0.1"
 
 
-def serve(ctx: Context, ref: str | None = None, *, port: int = 8080, reload: bool = False) -> int:
-    """Serve on the loopback address until SIGINT or SIGTERM; the exit code of the server. `reload` builds the
-    project first, and again whenever one of its files changes.
+def serve(ctx: Context, ref: str | None = None, *, port: int | None = None, reload: bool = False) -> int:
+    """Serve on the loopback address until SIGINT or SIGTERM; the exit code of the server. The project's
+    [serve] says how, and the port if none is given. `reload` builds the project first, and again whenever one
+    of its files changes.
 
     Raises PolicyError where it may not come here, BundleError for damaged layers, TargetError if the bundle
-    does not run here or the port is taken, UsageError for `reload` of a bundle that is named.
+    does not run here or a port is taken, UsageError for `reload` of a bundle that is named.
     """
+    port = port if port is not None else settings_of(ctx).port
     if reload:
         from mlship.ops.reload import serve_and_reload
 
@@ -40,9 +45,18 @@ def serve(ctx: Context, ref: str | None = None, *, port: int = 8080, reload: boo
         )
 
 
+def settings_of(ctx: Context) -> ServeSection:
+    """What the project's [serve] says, or the defaults; its files by their whole names."""
+    project = ctx.project
+    if project is None:
+        return ServeSection()
+    external = project.serve.external
+    return replace(project.serve, external=external.beneath(project.root) if external else None)
+
+
 def _command(ctx: Context, bundle: OpenBundle, folder: Path) -> list[str]:
     """What starts a server of `bundle`, whose record is put into `folder`."""
-    record, python = unpacked_here(ctx, bundle, folder)
+    record, python = unpacked_here(ctx, bundle, folder, settings_of(ctx).answering())
     release = folder / "release.json"
     release.write_text(json.dumps(record), encoding="utf-8")
     command = [*python_command(python, cache_dir() / "pycache"), str(BOOT), "serve"]

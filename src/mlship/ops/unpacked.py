@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlship.bundle.fault import as_bundle_error
@@ -24,22 +26,25 @@ from mlship_runtime.bundle.ustar import ChunkStream
 _SETTINGS: dict[str, Any] = {"workers": 1, "readyTimeout": 60.0, "drainTimeout": 5.0}
 
 
-def unpacked_here(ctx: Context, bundle: OpenBundle, folder: Path) -> tuple[dict[str, Any], str]:
+def unpacked_here(
+    ctx: Context, bundle: OpenBundle, folder: Path, answering: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[dict[str, Any], str]:
     """A release record as a host has it, for a release that is none (its small files in `folder`), and the
-    Python that runs it. Raises PolicyError where it may not come here, BundleError for damaged layers,
-    TargetError if it does not run here."""
+    Python that runs it. `answering` is what its settings say besides. Raises PolicyError where it may not
+    come here, BundleError for damaged layers, TargetError if it does not run here."""
     base = getattr(sys, "_base_executable", "") or sys.executable
     platform, python = fitting_platform(Site(LocalHost(), "", bundle.spec.name, base), bundle, "")
     with passage_of(ctx, "unpack", bundle, Places.here).open():
         layers = _unpack(ctx, bundle, platform)
+    settings = {**_SETTINGS, **answering}
     record = {
         "schemaVersion": 1,
         "number": 1,
         "service": bundle.spec.name,
         "digest": bundle.digest,
         "reference": str(bundle.reference),
-        "settings": _SETTINGS,
-        "settingsDigest": sha256(to_json(_SETTINGS)),
+        "settings": settings,
+        "settingsDigest": sha256(to_json(settings)),
         "manifest": str(bundle.fetch(bundle.digest, folder)),
         "spec": str(bundle.fetch(bundle.manifest.spec_layer.digest, folder)),
         "layers": layers,

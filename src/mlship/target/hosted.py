@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlship.config.external import is_loopback
 from mlship.errors import TargetError
 from mlship.host.protocol import Host
 from mlship.host.site import Site
@@ -22,7 +23,6 @@ from mlship.target.deployment import (
     Wanted,
     WorkerState,
 )
-from mlship.target.external import is_loopback
 from mlship.target.hosted_plan import plan_hosted
 from mlship.target.hosted_settings import HostedSettings
 from mlship.target.plan import Action

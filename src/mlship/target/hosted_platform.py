@@ -63,7 +63,8 @@ def preflight(
 
 def _place(settings: HostedSettings, observed: Deployment) -> list[Problem]:
     """The socket outlives releases, so it stays where it was opened."""
-    found = list(settings.external.problems()) if settings.external else []
+    faults = settings.external.faults() if settings.external else ()
+    found = [Problem(what=what, fix=fix) for what, fix in faults]
     host, port = observed.facts.get("host"), observed.facts.get("port")
     if not observed.exists or not port or (settings.host, settings.port or port) == (host, port):
         return found

@@ -6,20 +6,18 @@ from typing import Annotated, Any
 
 import msgspec
 
-from mlship.config.limits import ServingLimits
+from mlship.config.answering import Answering
 from mlship.config.sizes import SizeOrNone, bytes_of
 from mlship.digest import sha256
 from mlship.result import to_json
-from mlship.target.external import External
 
 
-class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HostedSettings(Answering, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One commented example of each stands in targets/<name>/example.toml.
 
     Times are in seconds. `port` 0 = a free one, chosen once and kept; `workers` 0 = one for each processor;
-    `hang_timeout` 0 = never; `batch_wait` (milliseconds) 0 = requests share no run; `memory` empty = what the
-    host's control group allows; `python` empty = found by the bundle's platform; `environment` is all that a
-    release sees of it, besides PATH, LANG and TMPDIR.
+    `hang_timeout` 0 = never; `memory` empty = what the host's control group allows; `python` empty = found by
+    the bundle's platform; `environment` is all that a release sees of it, besides PATH, LANG and TMPDIR.
     """
 
     port: int = 0
@@ -29,14 +27,9 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ready_timeout: float = 60.0
     drain_timeout: float = 75.0
     hang_timeout: Annotated[float, msgspec.Meta(ge=0)] = 30.0
-    batch_wait: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
-    batch_rows: Annotated[int, msgspec.Meta(ge=2, le=65536)] = 32
     python: str = ""
     base: str = ""
     environment: dict[str, str] = {}
-    access_log: bool = False
-    limits: ServingLimits = ServingLimits()
-    external: External | None = None
 
     def of_release(self) -> dict[str, Any]:
         """What a release is started with, and by which two releases of one bundle differ. It goes into plans
@@ -50,14 +43,8 @@ class HostedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "hangTimeout": self.hang_timeout,
             "environment": sorted(self.environment),
             "environmentDigest": self.environment_digest,
-            **({"batch": self._batch()} if self.batch_wait else {}),
-            **({"accessLog": True} if self.access_log else {}),
-            **({"external": self.external.of_release()} if self.external else {}),
-            **({"limits": self.limits.as_set()} if self.limits.as_set() else {}),
+            **self.answering(),
         }
-
-    def _batch(self) -> dict[str, Any]:
-        return {"wait": self.batch_wait / 1000, "rows": self.batch_rows}
 
     @property
     def environment_digest(self) -> str:

@@ -258,12 +258,13 @@ class Connection(asyncio.Protocol):
 
     def _end_with(self, refusal: Refusal) -> None:
         """The last answer of this connection, in its place behind those that are due before."""
+        known = self._reader.known
         self._reader.stop()
         answer = self._host.application.refuse(refusal.status, refusal.message)
         if refusal.headers:
             answer = answer._replace(headers=answer.headers + refusal.headers)
         if self._log is not None:
-            self._asked.append(Asked())
+            self._asked.append(Asked(*known))
         if self._lined or self._choked:
             self._postpone((None, None, answer, b"", CLOSE))
         else:

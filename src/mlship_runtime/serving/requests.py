@@ -64,6 +64,11 @@ class RequestReader:
         return self._headers
 
     @property
+    def known(self) -> tuple[bytes, bytes]:
+        """Method and target of the message that is `busy`, as far as it has come."""
+        return (self._parser.get_method(), self._target) if self.busy and not self._in_head else (b"", b"")
+
+    @property
     def body_size(self) -> int:
         """Bytes of the message's body so far."""
         return self._body_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.targets.local.conftest import BOOT, PYTHON, Onhost, infer
+
+from mlship_runtime.trust.tokens import Token, digest_of, new_token, write_tokens
+
+INFER = "/v2/models/tiny/infer"
 
 # `sh -c READ_ONLY sh COMMAND...` in a mount namespace of its own: nothing can be written anywhere.
 READ_ONLY = """
@@ -50,6 +55,50 @@ def test_it_says_where_it_answers_and_ends_on_a_signal(onhost: Onhost, make_bund
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
     assert not list((onhost.base / "layers").rglob("__pycache__")), "a bundle stays as it was sent"
+
+
+def test_it_keeps_limits_and_has_an_external_listener(onhost: Onhost, make_bundle, tmp_path: Path) -> None:
+    token, file = new_token(), tmp_path / "tokens"
+    write_tokens(file, [Token("ci", digest_of(token.encode()), "2026-01-01")])
+    external = {"host": "127.0.0.1", "port": 0, "tokens": str(file)}
+    onhost.stage(1, make_bundle(2.0), external=external, accessLog=True, limits={"rows": 1})
+    with serve(onhost) as server:
+        said = first_line(server)
+        outside = said["external"]
+        assert outside["scheme"] == "http"
+        assert [asked(outside["port"], each) for each in (token, "another", "")] == [200, 401, 401]
+        assert [asked(outside["port"], token, rows=2), asked(said["port"], "", rows=2)] == [400, 400]
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+        assert server.stderr is not None
+        log = [json.loads(line) for line in server.stderr if line.startswith(b"{")]
+    told = [(line["door"], line["path"], line["status"]) for line in log]
+    assert told == [("external", INFER, status) for status in (200, 401, 401, 400)] + [
+        ("internal", INFER, 400)
+    ]
+    assert token not in str(log)
+
+
+def asked(port: int, token: str, rows: int = 1) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    x = {"name": "X", "datatype": "FP32", "shape": [rows, 2], "data": [1, 2] * rows}
+    access = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        connection.request("POST", INFER, json.dumps({"inputs": [x]}), access)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_an_external_listener_that_nobody_may_use_is_said(
+    onhost: Onhost, make_bundle, tmp_path: Path
+) -> None:
+    external = {"host": "127.0.0.1", "port": 0, "tokens": str(tmp_path / "none")}
+    onhost.stage(1, make_bundle(2.0), external=external)
+    with serve(onhost) as server:
+        said = first_line(server)
+        assert server.wait(20) == 6
+    assert "there is no file" in said["error"]["what"]
 
 
 def test_a_port_in_use_is_said(onhost: Onhost, make_bundle) -> None:

@@ -36,6 +36,37 @@ def test_a_model_may_come_from_a_function() -> None:
     assert project.model.file is None
 
 
+def test_how_to_answer_here_is_a_section_of_its_own() -> None:
+    serve = parse(SMALLEST).serve
+    assert (serve.port, serve.answering()) == (8080, {})
+    external = '[serve.external]\ntokens = "own.tokens"\ncertificate = "/c"\nkey = "k"\n'
+    serve = parse(SMALLEST + '[serve]\naccess_log = true\nlimits = { body = "1 MB" }\n' + external).serve
+    assert serve.external is not None
+    said = serve.external.beneath(Path("/project"))
+    assert (said.tokens, said.certificate, said.key, said.client_ca) == (
+        "/project/own.tokens",
+        "/c",
+        "/project/k",
+        "",
+    )
+    assert serve.answering()["limits"] == {"body": 1_000_000}
+    assert serve.answering()["accessLog"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[serve.external]\nport = 1", r"mlship\.toml:\d+: `external` does not say who may come in"),
+        ('[serve.external]\ntokens = "t"\nhost = "0.0.0.0"', r":\d+: tokens would cross the network"),
+        ("[serve]\nlimits = { row = 1 }", "serve.limits: object contains unknown field row"),
+        ("[serve]\nhost = '::'", r"unknown key host in \[serve\]"),
+    ],
+)
+def test_how_not_to_answer_is_told(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse(SMALLEST + text)
+
+
 def test_a_tolerance_may_be_given_in_part() -> None:
     project = parse(SMALLEST + "tolerance = { rel = 0.01 }\n")
     assert project.model.tolerance == Tolerance(rel=0.01)

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mlship.config.external import External
 from mlship.config.limits import ServingLimits
-from mlship.target.external import External
 from mlship.target.hosted_settings import HostedSettings
 from mlship_runtime.serving.limits import Limits, read_limits
 
@@ -26,7 +26,7 @@ def test_the_example_shows_every_setting(shown):
     assert {field.name for field in msgspec.structs.fields(HostedSettings)} == set(shown) - {"type"}
     assert {field.name for field in msgspec.structs.fields(ServingLimits)} == set(shown["limits"])
     assert {field.name for field in msgspec.structs.fields(External)} == set(shown["external"])
-    assert list(msgspec.convert(shown["external"], External).problems()) == []
+    assert list(msgspec.convert(shown["external"], External).faults()) == []
 
 
 def test_there_are_the_limits_that_the_runtime_keeps():
@@ -66,7 +66,7 @@ TLS = {"certificate": "/c", "key": "/k"}
     ],
 )
 def test_an_external_listener_that_is_open_or_shut_is_told_before_anything_is_done(given, says):
-    found = [problem.what for problem in msgspec.convert(given, External).problems()]
+    found = [what for what, _ in msgspec.convert(given, External).faults()]
     assert len(found) == (1 if says else 0)
     assert says is None or says in found[0]
 

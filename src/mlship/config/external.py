@@ -1,14 +1,13 @@
-"""`external`: the listener for those outside, of a service on a host. Who may come in has to be said."""
+"""`external`: the listener for those outside. Who may come in has to be said."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-
-from mlship.target.deployment import Problem
 
 
 class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,23 +44,28 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         switches = {"health": self.health, "metrics": self.metrics}
         return {**self.place, **{name: path for name, path in files.items() if path}, **switches}
 
-    def problems(self) -> Iterable[Problem]:
-        """What would leave it open, or shut for everybody."""
+    def beneath(self, root: Path) -> External:
+        """The same with files whose names are not absolute looked for in `root`."""
+        files = {name: getattr(self, name) for name in ("tokens", "certificate", "key", "client_ca")}
+        return msgspec.structs.replace(
+            self, **{name: str(root / path) for name, path in files.items() if path}
+        )
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """What would leave it open, or shut for everybody, and how to mend it."""
         if not self.tokens and not self.client_ca:
-            yield Problem(
-                what="`external` does not say who may come in",
-                fix="Set `tokens` (mlship token new makes such a file) or `client_ca`",
+            yield (
+                "`external` does not say who may come in",
+                "Set `tokens` (mlship token new makes such a file) or `client_ca`",
             )
         if bool(self.certificate) != bool(self.key):
-            yield Problem(what="`external` has only one of `certificate` and `key`", fix="Set both")
+            yield "`external` has only one of `certificate` and `key`", "Set both"
         if self.client_ca and not self.certificate:
-            yield Problem(
-                what="client certificates need TLS", fix="Set `certificate` and `key` of `external`"
-            )
+            yield "client certificates need TLS", "Set `certificate` and `key` of `external`"
         if not self.certificate and not self.behind_tls and not is_loopback(self.host):
-            yield Problem(
-                what=f"tokens would cross the network to {self.host} in the clear",
-                fix="Set `certificate` and `key`, or behind_tls = true if something in front speaks TLS",
+            yield (
+                f"tokens would cross the network to {self.host} in the clear",
+                "Set `certificate` and `key`, or behind_tls = true if something in front speaks TLS",
             )
 
 
