@@ -79,7 +79,7 @@ $(TEST_CACHE)/peers/%/.ready: Makefile
 	@echo "$* is ready"
 
 faults: $(READY) ## kill, cut and fill up everything, at every point
-	$(BIN)/pytest -m faults $(ARGS)
+	$(BIN)/pytest -m faults -n $(JOBS) --dist worksteal $(ARGS)
 
 slow: $(READY) ## what takes minutes
 	@$(BIN)/pytest -m slow $(ARGS) || { [ $$? = 5 ] && echo 'no test is marked slow'; }
