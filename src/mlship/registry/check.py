@@ -6,19 +6,23 @@ Only what is bad is fetched again, and nothing is removed before its replacement
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from mlship.bundle.fault import as_bundle_error
+from mlship.bundle.source import Attachment
 from mlship.digest import checked, chunks_of
-from mlship.errors import MlshipError
+from mlship.errors import MlshipError, RegistryError
 from mlship.progress import SILENT, Progress
 from mlship.registry import keys
-from mlship.registry.over_store import StoreRegistry
+from mlship.registry.over_store import StoreRegistry, record_of
 from mlship.registry.protocol import Registry
 from mlship.result import Result
 from mlship_runtime.bundle.manifest import Descriptor, read_manifest
+
+Fetch = Callable[[Registry], Iterable[bytes]]  # raises MlshipError if the registry has it not, or not whole
 
 
 class Damage(Result, frozen=True, kw_only=True):
@@ -48,6 +52,13 @@ def check(registry: StoreRegistry, sources: Sequence[Registry] = (), progress: P
     return _Check(registry, sources, progress).run()
 
 
+class _Need(NamedTuple):
+    """A bundle that needs some content, and how that is had from another registry."""
+
+    by: str
+    fetch: Fetch
+
+
 class _Check:
     def __init__(self, registry: StoreRegistry, sources: Sequence[Registry], progress: Progress) -> None:
         self.registry, self.store = registry, registry.store
@@ -57,18 +68,19 @@ class _Check:
 
     def run(self) -> Report:
         tags = self._tags()
-        manifests = sorted({*self.store.list("manifests/"), *(keys.manifest(*tag) for tag in tags)})
-        blobs = self._reached(manifests)
-        stored = list(self.store.list("blobs/"))
+        manifests = sorted({*keys.listed(self.store, "manifests"), *(keys.manifest(*tag) for tag in tags)})
+        needed = self._attached() | self._reached(manifests)
+        stored = list(keys.listed(self.store, "blobs"))
         self.progress.phase(f"reading {self.registry.url}", len(stored))
         for key in stored:
             digest = f"sha256:{key.rpartition('/')[2]}"
-            self._look(key, partial(self._read, key, digest), *blobs.get(digest, ()))
+            fetch = needed[digest].fetch if digest in needed else None
+            self._look(key, partial(self._read, key, digest), fetch)
             self.progress.advance(1)
-        for digest, (name, blob) in blobs.items():
+        for digest, need in needed.items():
             if self.store.stat(keys.blob(digest)) is None:
-                self._note(keys.blob(digest), f"it is missing, and {name} needs it", name, blob)
-        self._attachments()
+                self._note(keys.blob(digest), f"it is missing, and {need.by} needs it", need.fetch)
+        self._records()
         return Report(
             bundles=len(manifests),
             tags=len(tags),
@@ -80,7 +92,7 @@ class _Check:
     def _tags(self) -> list[tuple[str, str]]:
         """The bundles that tags name."""
         found = []
-        for key in self.store.list("tags/"):
+        for key in keys.listed(self.store, "tags"):
             _, name, tag = key.split("/")
             try:
                 tagged = self.registry.read_tag(name, tag)
@@ -91,56 +103,78 @@ class _Check:
                 found.append((name, tagged.digest))
         return found
 
-    def _reached(self, manifests: Sequence[str]) -> dict[str, tuple[str, Descriptor]]:
-        """What the manifests need, by digest, each with one bundle that needs it; damaged ones are mended
-        first."""
-        found: dict[str, tuple[str, Descriptor]] = {}
+    def _reached(self, manifests: Sequence[str]) -> dict[str, _Need]:
+        """What the manifests need, by digest; damaged ones are mended first."""
+        found: dict[str, _Need] = {}
         for key in manifests:
             _, name, digits = key.split("/")
             digest = f"sha256:{digits}"
-            self._look(key, partial(self.registry.read_manifest, name, digest), name)
+            fetch = partial(_manifest, name=name, digest=digest)
+            self._look(key, partial(self.registry.read_manifest, name, digest), fetch)
             try:
                 with as_bundle_error():
                     manifest = read_manifest(self.registry.read_manifest(name, digest))
             except MlshipError:
                 continue  # noted above, and not mended
-            absent = self.registry.absent(name, digest)
-            found.update({x.digest: (name, x) for x in manifest.blobs if x.digest not in absent})
+            absent = self._absent(name, digest)
+            found |= {
+                x.digest: _Need(name, partial(_blob, name=name, blob=x))
+                for x in manifest.blobs
+                if x.digest not in absent
+            }
         return found
 
-    def _attachments(self) -> None:
-        for key in self.store.list("attachments/"):
-            _, name, digits, _ = key.split("/")
-            self._look(key, partial(self._read_attachments, name, f"sha256:{digits}"))
+    def _absent(self, name: str, digest: str) -> frozenset[str]:
+        try:
+            return self.registry.absent(name, digest)
+        except MlshipError as error:
+            self._note(keys.partial(name, digest), str(error), None)
+            return frozenset()
 
-    def _read_attachments(self, name: str, digest: str) -> None:
-        for attachment in self.registry.attachments(name, digest):
+    def _attached(self) -> dict[str, _Need]:
+        """What the attachments are, by digest."""
+        attached = (key.split("/")[1:] for key in keys.listed(self.store, "attachments"))
+        return {
+            f"sha256:{content}": _Need(name, partial(_attachment, name=name, bundle=digits, content=content))
+            for name, digits, content in attached
+        }
+
+    def _records(self) -> None:
+        """Whether the records of attachments fit their content; that of which is bad is noted already."""
+        bad = {damage.key for damage in self.damage if not damage.repaired}
+        for key in keys.listed(self.store, "attachments"):
+            _, name, digits, content = key.split("/")
+            if keys.blob(f"sha256:{content}") not in bad:
+                fetch = partial(_record, name=name, bundle=digits, content=content)
+                self._look(key, partial(self._read_record, key, name), fetch)
+
+    def _read_record(self, key: str, name: str) -> None:
+        attachment = self.registry.attachment_at(key)
+        if attachment is not None:  # else removed meanwhile
             self.registry.read_attachment(name, attachment)
 
     def _read(self, key: str, digest: str) -> None:
         for chunk in checked(self.store.read(key), digest):
             self.bytes += len(chunk)
 
-    def _look(
-        self, key: str, read: Callable[[], object], name: str = "", blob: Descriptor | None = None
-    ) -> None:
+    def _look(self, key: str, read: Callable[[], object], fetch: Fetch | None) -> None:
         """Read what lies under `key`; if that fails, say so and mend it."""
         try:
             read()
         except MlshipError as error:
-            self._note(key, error.what, name, blob)
+            self._note(key, error.what, fetch)
 
-    def _note(self, key: str, why: str, name: str, blob: Descriptor | None) -> None:
-        repaired = bool(name) and any(self._mended(source, key, name, blob) for source in self.sources)
+    def _note(self, key: str, why: str, fetch: Fetch | None) -> None:
+        repaired = fetch is not None and any(self._mended(key, fetch, source) for source in self.sources)
         self.damage.append(Damage(key=key, why=why, repaired=repaired))
 
-    def _mended(self, source: Registry, key: str, name: str, blob: Descriptor | None) -> bool:
+    def _mended(self, key: str, fetch: Fetch, source: Registry) -> bool:
         """Replace what lies under `key` by what `source` has."""
         with tempfile.TemporaryDirectory(prefix="mlship-fsck-") as folder:
             copy = Path(folder, "content")
             try:
                 with copy.open("wb") as file:
-                    file.writelines(_content(source, key, name, blob))
+                    file.writelines(fetch(source))
             except MlshipError:
                 return False
             before = self.store.stat(key)
@@ -149,10 +183,25 @@ class _Check:
             return self.store.write_if_absent(key, chunks_of(copy), copy.stat().st_size)
 
 
-def _content(source: Registry, key: str, name: str, blob: Descriptor | None) -> Iterator[bytes]:
-    if blob is not None:
-        yield from checked(source.read_blob(name, blob.digest, blob.size), blob.digest, blob.size)
-    else:
-        digest = f"sha256:{key.rpartition('/')[2]}"
-        data = source.read_manifest(name, digest)
-        yield from checked([data], digest)
+def _blob(source: Registry, *, name: str, blob: Descriptor) -> Iterable[bytes]:
+    return checked(source.read_blob(name, blob.digest, blob.size), blob.digest, blob.size)
+
+
+def _manifest(source: Registry, *, name: str, digest: str) -> Iterable[bytes]:
+    return checked([source.read_manifest(name, digest)], digest)
+
+
+def _attachment(source: Registry, *, name: str, bundle: str, content: str) -> Iterable[bytes]:
+    return [source.read_attachment(name, _listed(source, name, bundle, content))]
+
+
+def _record(source: Registry, *, name: str, bundle: str, content: str) -> Iterable[bytes]:
+    return [record_of(_listed(source, name, bundle, content))]
+
+
+def _listed(source: Registry, name: str, bundle: str, content: str) -> Attachment:
+    """What `source` says of an attachment. Raises RegistryError if it has none such."""
+    for attachment in source.attachments(name, f"sha256:{bundle}"):
+        if attachment.digest == f"sha256:{content}":
+            return attachment
+    raise RegistryError(f"{source.url} has nothing like it attached to {name}")

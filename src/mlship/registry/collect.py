@@ -44,7 +44,7 @@ def garbage(registry: StoreRegistry, *, keep_untagged: bool = False) -> list[str
     """
     store = registry.store
     kept = needed(store) | {keys.manifest(name, digest) for name, digest in registry.named.all_named()}
-    manifests = list(store.list("manifests/"))
+    manifests = list(keys.listed(store, "manifests"))
     if keep_untagged:
         kept.update(manifests)
     for key in manifests:
@@ -52,14 +52,14 @@ def garbage(registry: StoreRegistry, *, keep_untagged: bool = False) -> list[str
             kept |= _reached(registry, key)
     found = [key for key in manifests if key not in kept]
     gone = {key.removeprefix("manifests/") for key in found}
-    found += [key for key in store.list("partial/") if key.removeprefix("partial/") in gone]
-    for key in store.list("attachments/"):
+    found += [key for key in keys.listed(store, "partial") if key.removeprefix("partial/") in gone]
+    for key in keys.listed(store, "attachments"):
         bundle, _, content = key.removeprefix("attachments/").rpartition("/")
         if bundle in gone:
             found.append(key)
         else:
             kept.add(keys.blob(f"sha256:{content}"))
-    return found + [key for key in store.list("blobs/") if key not in kept]
+    return found + [key for key in keys.listed(store, "blobs") if key not in kept]
 
 
 def preview(registry: StoreRegistry, *, keep_untagged: bool = False) -> Collected:

@@ -14,12 +14,29 @@ collection                                      what a collection is removing no
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import Literal
+
 from mlship.digest import hex_of
-from mlship.reference import check_name, check_tag
+from mlship.reference import MAX_NAME, NAME, TAG, check_name, check_tag
+from mlship.store.protocol import Store
 
 COLLECTION = "collection"
 INTENTS = "intents/"
 POLICY = "policy"
+
+Kind = Literal["blobs", "manifests", "partial", "attachments", "tags", "marks"]
+_HEX = "[0-9a-f]{64}"
+_NAME = rf"(?=[^/]{{1,{MAX_NAME}}}/){NAME.pattern}"
+_FORMS: dict[Kind, re.Pattern[str]] = {
+    "blobs": re.compile(f"blobs/sha256/{_HEX}"),
+    "manifests": re.compile(f"manifests/{_NAME}/{_HEX}"),
+    "partial": re.compile(f"partial/{_NAME}/{_HEX}"),
+    "attachments": re.compile(f"attachments/{_NAME}/{_HEX}/{_HEX}"),
+    "tags": re.compile(f"tags/{_NAME}/{TAG.pattern}"),
+    "marks": re.compile(f"marks/{_NAME}/{TAG.pattern}/[0-9]+-[0-9a-f]+-{_HEX}"),
+}
 
 
 def blob(digest: str) -> str:
@@ -48,6 +65,9 @@ def marks(name: str, tag: str) -> str:
     return f"marks/{check_name(name)}/{check_tag(tag)}/"
 
 
-def of_one(kind: str, name: str | None) -> str:
-    """What all keys of a kind begin with, or those of one bundle's name."""
-    return f"{kind}/" if name is None else f"{kind}/{check_name(name)}/"
+def listed(store: Store, kind: Kind, below: str | None = None) -> Iterator[str]:
+    """All keys of a kind, or those of one bundle's name, or of what else they begin with, sorted; what
+    somebody else has put between them is passed over."""
+    if below is not None and not below.startswith(f"{kind}/"):
+        below = f"{kind}/{check_name(below)}/"
+    return (key for key in store.list(below or f"{kind}/") if _FORMS[kind].fullmatch(key))

@@ -52,7 +52,7 @@ class StoreRegistry:
         return {listed.tag: listed.digest for listed in self.named.listed(check_name(name))}
 
     def listed(self, name: str | None = None) -> list[Listed]:
-        manifests = [key.split("/") for key in self.store.list(keys.of_one("manifests", name))]
+        manifests = [key.split("/") for key in keys.listed(self.store, "manifests", name)]
         found = [Listed(bundle, "", f"sha256:{digits}") for _, bundle, digits in manifests]
         return found + list(self.named.listed(name))
 
@@ -64,8 +64,7 @@ class StoreRegistry:
         return intents.announced(self.store, needs)
 
     def digests(self, name: str) -> list[str]:
-        keys = self.store.list(f"manifests/{check_name(name)}/")
-        return ["sha256:" + key.rpartition("/")[2] for key in keys]
+        return ["sha256:" + key.rpartition("/")[2] for key in keys.listed(self.store, "manifests", name)]
 
     def has_manifest(self, name: str, digest: str) -> bool:
         return self.store.stat(keys.manifest(name, digest)) is not None
@@ -165,18 +164,17 @@ class StoreRegistry:
                 f"{len(data)} bytes cannot be attached to {name}", cause=f"at most {MAX_ATTACHMENT} can"
             )
         attachment = Attachment(media_type, sha256(data), len(data))
-        record = {"schemaVersion": ATTACHMENT_SCHEMA, "mediaType": media_type, "size": len(data)}
         with self.announced(name, digest, [attachment.digest]):
             if self.store.stat(keys.manifest(name, digest)) is None:
                 raise unknown.digest(self, name, digest)
             self.write_blob(name, attachment.digest, attachment.size, [data])
             key = keys.attachments(name, digest) + hex_of(attachment.digest)
-            self.store.write_if_absent(key, [canonical.encode(record)])
+            self.store.write_if_absent(key, [record_of(attachment)])
         return attachment
 
     def attachments(self, name: str, digest: str) -> list[Attachment]:
-        attached = self.store.list(keys.attachments(name, digest))
-        return sorted(found for key in attached if (found := self._attachment(key)))
+        attached = keys.listed(self.store, "attachments", keys.attachments(name, digest))
+        return sorted(found for key in attached if (found := self.attachment_at(key)))
 
     def read_attachment(self, name: str, attachment: Attachment) -> bytes:
         stored = self.store.read(keys.blob(attachment.digest))
@@ -200,7 +198,7 @@ class StoreRegistry:
         return tagged
 
     def settle(self, name: str, digest: str, tag: str | None) -> None:
-        attached = self.store.list(keys.attachments(name, digest))
+        attached = keys.listed(self.store, "attachments", keys.attachments(name, digest))
         settle(self.store, [*attached, *([keys.tag(name, tag)] if tag else [])])
 
     def delete_tag(self, name: str, tag: str, expected: Tagged) -> None:
@@ -228,7 +226,8 @@ class StoreRegistry:
                     fix="Remove that file, then push again",
                 )
 
-    def _attachment(self, key: str) -> Attachment | None:
+    def attachment_at(self, key: str) -> Attachment | None:
+        """What the record under `key` says; None if it is not there. Raises BundleError if it is damaged."""
         found = self.store.get(key)
         if found is None:  # removed meanwhile
             return None
@@ -239,6 +238,17 @@ class StoreRegistry:
             if size > MAX_ATTACHMENT:
                 raise fields.wrong("size", f"is more than {MAX_ATTACHMENT}")
             return Attachment(fields.text("mediaType", 200), digest, size)
+
+
+def record_of(attachment: Attachment) -> bytes:
+    """What lies under the key of an attachment."""
+    return canonical.encode(
+        {
+            "schemaVersion": ATTACHMENT_SCHEMA,
+            "mediaType": attachment.media_type,
+            "size": attachment.size,
+        }
+    )
 
 
 def _decoded(data: bytes) -> Any:

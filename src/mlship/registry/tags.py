@@ -80,10 +80,10 @@ class Tags:
     def listed(self, name: str | None = None) -> Iterator[Listed]:
         """Every tag, of one bundle or of all: two listings, and as a rule nothing is read."""
         marked: dict[str, list[str]] = {}
-        for key in self.store.list(keys.of_one("marks", name)):
+        for key in keys.listed(self.store, "marks", name):
             place, _, mark = key.removeprefix("marks/").rpartition("/")
             marked.setdefault(place, []).append("sha256:" + mark.rpartition("-")[2])
-        for key in self.store.list(keys.of_one("tags", name)):
+        for key in keys.listed(self.store, "tags", name):
             place = key.removeprefix("tags/")
             bundle, _, tag = place.partition("/")
             digests = marked.get(place, [])
@@ -93,7 +93,7 @@ class Tags:
 
     def all_named(self) -> Iterator[tuple[str, str]]:
         """The bundles (name and digest) that a tag names, from the tags themselves."""
-        for key in self.store.list("tags/"):
+        for key in keys.listed(self.store, "tags"):
             _, name, tag = key.split("/")
             tagged = self.read(name, tag)
             if tagged:
@@ -104,7 +104,7 @@ class Tags:
         for listed in self.listed():
             record, _ = self._read(listed.name, listed.tag)
             prefix = keys.marks(listed.name, listed.tag)
-            for key in self.store.list(prefix):
+            for key in keys.listed(self.store, "marks", prefix):
                 if record and int(key.removeprefix(prefix).partition("-")[0]) < record.number:
                     yield key
 

@@ -183,6 +183,8 @@ def _taken(source: Registry, destination: Registry, name: str, blob: Descriptor)
 
 def _copy_attachments(source: Registry, destination: Registry, name: str, digest: str) -> int:
     there = set(destination.attachments(name, digest))
+    if isinstance(destination, Settles):  # its content may have been removed there, being damaged
+        there = {found for found in there if destination.has_blob(name, found.digest)}
     missing = [found for found in source.attachments(name, digest) if found not in there]
     for attachment in missing:
         data = source.read_attachment(name, attachment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from sample_kills import check_everything_published
 
 from mlship.registry import keys
 from mlship.registry.check import check
-from mlship.registry.over_store import StoreRegistry, open_folder
+from mlship.registry.collect import collect
+from mlship.registry.over_store import StoreRegistry, open_folder, record_of
 from mlship.registry.transfer import copy
 from mlship_runtime.bundle.manifest import read_manifest
 
@@ -105,11 +107,72 @@ def test_a_source_that_is_damaged_too_mends_nothing(bad: StoreRegistry, whole: S
     assert file_of(bad, keys.blob(model)).read_bytes() == before
 
 
-def test_damaged_tags_and_attachments_are_named(bad: StoreRegistry) -> None:
+def test_a_damaged_tag_is_named(bad: StoreRegistry) -> None:
     tag = file_of(bad, "tags/churn/1.0")
     tag.unlink()
     tag.write_bytes(b"{}")
-    (attached,) = bad.attachments("churn", digest_of(bad))
-    spoil(file_of(bad, keys.blob(attached.digest)))
-    named = {damage.key.split("/")[0] for damage in check(bad).damage}
-    assert named == {"tags", "blobs", "attachments"}
+    assert [damage.key for damage in check(bad, [bad]).damage] == ["tags/churn/1.0"]
+
+
+@pytest.mark.parametrize("what", ["content", "missing content", "record", "another size"])
+def test_what_is_attached_is_mended_and_nothing_else_is_named(
+    bad: StoreRegistry, whole: StoreRegistry, what: str
+) -> None:
+    digest = digest_of(bad)
+    (attached,) = bad.attachments("churn", digest)
+    bad.attach("churn", digest, "application/y", b"here alone, and whole")
+    key = keys.blob(attached.digest)
+    if what in ("record", "another size"):
+        key = keys.attachments("churn", digest) + attached.digest[7:]
+    file = file_of(bad, key)
+    if what == "another size":
+        changed = record_of(replace(attached, size=attached.size + 1))
+        file.unlink()
+        file.write_bytes(changed)
+    else:
+        (spoil if "missing" not in what else Path.unlink)(file)
+    assert [damage.key for damage in check(bad).damage] == [key]
+    mended = check(bad, [open_folder("dir:///nonexistent"), whole])
+    assert [(damage.key, damage.repaired) for damage in mended.damage] == [(key, True)]
+    assert check(bad).damage == ()
+    assert bad.read_attachment("churn", attached) == b"attached"
+
+
+def test_a_copy_brings_what_is_attached_where_its_content_was_removed(
+    bad: StoreRegistry, whole: StoreRegistry
+) -> None:
+    digest = digest_of(bad)
+    (attached,) = bad.attachments("churn", digest)
+    file_of(bad, keys.blob(attached.digest)).unlink()
+    assert copy(whole, bad, "churn", digest).sent_attachments == 1
+    assert bad.read_attachment("churn", attached) == b"attached"
+    assert copy(whole, bad, "churn", digest).sent_attachments == 0
+
+
+def test_a_damaged_record_of_what_is_absent_is_named(bad: StoreRegistry) -> None:
+    key = keys.partial("churn", digest_of(bad))
+    file = file_of(bad, key)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"{")
+    assert [damage.key for damage in check(bad).damage] == [key]
+
+
+STRANGE = ("tags/x", "tags/UPPER/1", "manifests/y", "manifests/churn/zz", "blobs/sha256/q")
+STRANGE += ("blobs/q", "attachments/z", "attachments/churn/1/2", "marks/q", "marks/churn/1.0/q", "partial/q")
+
+
+def test_what_somebody_else_has_put_there_is_let_be(bad: StoreRegistry) -> None:
+    digest = digest_of(bad)
+    before = bad.listed(), bad.digests("churn"), bad.tags("churn"), bad.attachments("churn", digest)
+    strange = [*STRANGE, f"attachments/churn/{digest[7:]}/q"]
+    for key in strange:
+        bad.store.write_if_absent(key, [b"strange"])
+    assert (
+        bad.listed(),
+        bad.digests("churn"),
+        bad.tags("churn"),
+        bad.attachments("churn", digest),
+    ) == before
+    assert check(bad).damage == ()
+    assert collect(bad).blobs == 0
+    assert all(bad.store.stat(key) for key in strange)
