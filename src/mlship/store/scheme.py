@@ -20,9 +20,8 @@ def find_opener(group: str, url: str) -> Callable[[str], Any]:
     openers = {point.name: point for point in entry_points(group=group)}
     if not found or found[1] not in openers:
         schemes = ", ".join(f"{name}://" for name in sorted(openers)) or "none"
-        shown = re.sub(r"//[^/]*@", "//", url[:200])  # who writes a password there must not see it in a log
         raise UsageError(
-            f"no registry or store has the URL {shown!r}",
+            f"no registry or store has the URL {shown(url)!r}",
             cause=f"the schemes known here are {schemes}",
             fix="A folder is dir:///its/path or dir://./path, an OCI registry oci://HOST/PREFIX",
         )
@@ -36,6 +35,11 @@ def find_opener(group: str, url: str) -> Callable[[str], Any]:
             fix="Install what it needs",
         ) from error
     return opener
+
+
+def shown(url: str) -> str:
+    """`url` for a message: without what stands before an @ or behind a ?, which may be a secret."""
+    return re.sub(r"//.*@", "//", url.partition("?")[0])[:200]
 
 
 def absolute(url: str, root: Path | None) -> str:

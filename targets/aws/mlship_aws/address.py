@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from mlship.errors import RegistryError, UsageError
 from mlship.store.keys import check_key
+from mlship.store.scheme import shown
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _OPTIONS = ("profile", "region", "endpoint")
@@ -44,7 +45,8 @@ def read_address(url: str) -> Address:
             check_key(prefix)
     except (ValueError, RegistryError):
         raise UsageError(
-            f"{url[:200]!r} is not the URL of a bucket",
+            f"{shown(url)!r} is not the URL of a bucket",
+            cause="it holds what may be a key, which belongs to `aws configure`" if "@" in url else "",
             fix="Write s3://bucket/prefix, or s3://bucket/prefix?profile=…&region=…&endpoint=…",
         ) from None
     return Address(bucket, f"{prefix}/" if prefix else "", **{k: v or None for k, v in options.items()})

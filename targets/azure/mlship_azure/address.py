@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from mlship.errors import RegistryError, UsageError
 from mlship.store.keys import check_key
+from mlship.store.scheme import shown
 
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -49,7 +50,7 @@ def read_address(url: str) -> Address:
             check_key(prefix)
     except (ValueError, RegistryError):
         raise UsageError(
-            f"{url.partition('?')[0][:200]!r} is not the URL of a container",
+            f"{shown(url)!r} is not the URL of a container",
             fix="Write azblob://account/container/prefix; a SAS token goes to AZURE_STORAGE_SAS_TOKEN",
         ) from None
     return Address(account, container, f"{prefix}/" if prefix else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,15 @@ def test_urls(url: str, bucket: str, prefix: str) -> None:
 def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(UsageError, match="is not the URL of a bucket"):
         S3Store(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://AKIA:canary@bucket/x", "s3://bucket/x?secret=canary", "s3://a:can/ary@b"]
+)
+def test_what_may_be_a_secret_is_not_shown(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_address(url)
+    assert not re.search("AKIA|canary|can/ary", str(refused.value))
 
 
 @S3

@@ -47,9 +47,10 @@ def test_urls_that_are_none(url: str) -> None:
         AzureStore(url)
 
 
-def test_a_token_in_the_url_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize("url", ["azblob://acme/models?sv=1&sig=canary", "azblob://acme:canary@acme/models"])
+def test_a_token_in_the_url_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError, match="goes to AZURE_STORAGE_SAS_TOKEN") as caught:
-        AzureStore("azblob://acme/models?sv=1&sig=canary")
+        AzureStore(url)
     assert "canary" not in str(caught.value)
 
 
