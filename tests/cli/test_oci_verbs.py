@@ -173,7 +173,7 @@ def test_a_wrong_password_is_not_kept(
         (["-u", "ann", "--password-stdin"], "", "there is no password"),
         (["-u", "ann", "--password-stdin"], "two\nlines\n", "there is no password"),
         (["-u", "a:b", "--password-stdin"], "x", "'a:b' cannot be a user's name"),
-        (["--password-stdin"], "x", "Missing option '--username'"),
+        (["--password-stdin"], "x", "who are you at 127.0.0.1"),
     ],
 )
 def test_what_login_needs(
@@ -183,6 +183,28 @@ def test_what_login_needs(
     ended = run("login", double.host, *words)
     assert (ended.code, ended.out) == (2, "")
     assert why in ended.err
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        (
+            "mlflow+https://mlflow.example.com/churn",
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        ),
+        ("s3://acme-models/team", "Run `aws sso login`"),
+        ("azblob://acme/models", "Run `az login`"),
+        ("dir:///srv/models", "A folder needs none"),
+    ],
+)
+def test_who_one_is_elsewhere_is_said_elsewhere(run, url: str, hint: str) -> None:
+    for words in (("login", url), ("logout", url)):
+        ended = run(*words)
+        assert ended.code == 2
+        assert ended.err.startswith(
+            f"error: credentials for {url.partition(':')[0].partition('+')[0]}:// are"
+        )
+        assert hint in ended.err
 
 
 def test_a_registry_that_does_not_answer_has_a_time_limit(run, double: Double, digest: str) -> None:

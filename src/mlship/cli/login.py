@@ -28,7 +28,9 @@ def login(
     run: Run,
     host: Host,
     *,
-    username: Annotated[str, typer.Option("--username", "-u", metavar="NAME", help="Who you are there.")],
+    username: Annotated[
+        str, typer.Option("--username", "-u", metavar="NAME", help="Who you are there.", show_default=False)
+    ] = "",
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password or token from standard input.")
     ] = False,
@@ -37,11 +39,12 @@ def login(
 
     The registry is asked first whether it takes them. They are kept where Docker keeps its own: in the
     keychain that its config.json names, else in that file. Without --password-stdin one is asked for the
-    password.
+    password. MLflow's are in MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN; those of AWS and Azure
+    where their own tools keep them.
     """
     from mlship.ops import login as op
 
-    return op.login(run.context, host, username, _password(run, from_stdin=password_stdin))
+    return op.login(run.context, host, username, lambda: _password(run, from_stdin=password_stdin))
 
 
 @verb("""

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from mlship.errors import UsageError
 from mlship.ops.context import Context
 from mlship.result import Result
+
+if TYPE_CHECKING:
+    from mlship.registry.oci.address import Address
+
+# Who is not known to Docker's files, and how one says there who one is.
+_ELSEWHERE = {
+    "mlflow": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    "s3": "Run `aws sso login` or `aws configure`, or set AWS_PROFILE",
+    "azblob": "Run `az login`, or set AZURE_STORAGE_CONNECTION_STRING, _SAS_TOKEN or _KEY",
+    "dir": "A folder needs none but the rights of its files",
+}
 
 
 class LoggedIn(Result, frozen=True, kw_only=True):
@@ -22,17 +36,19 @@ class LoggedOut(Result, frozen=True, kw_only=True):
     forgotten: bool
 
 
-def login(ctx: Context, host: str, username: str, password: str) -> LoggedIn:
-    """Ask the registry whether it takes the credentials, then keep them. Raises RegistryError if it does not,
-    ConfigError if they cannot be kept."""
+def login(ctx: Context, host: str, username: str, ask: Callable[[], str]) -> LoggedIn:
+    """Ask the registry whether it takes the credentials, then keep them; `ask` gives the password, if it
+    comes so far. Raises RegistryError if they are not taken, ConfigError if they cannot be kept."""
     from mlship.registry.oci import docker_config
-    from mlship.registry.oci.address import parse_host
     from mlship.registry.oci.client import Client
     from mlship.registry.oci.docker_config import Credentials
 
-    address = parse_host(host)
-    if not username or ":" in username or not username.isprintable():
+    address = _address(host)
+    if not username:
+        raise UsageError(f"who are you at {address.host}?", fix="Add --username NAME")
+    if ":" in username or not username.isprintable():
         raise UsageError(f"{username!r} cannot be a user's name", fix="Give it with --username")
+    password = ask()
     if not password or "\n" in password or "\0" in password:
         raise UsageError(
             "there is no password", fix="It comes as one line: … | mlship login --password-stdin"
@@ -48,7 +64,16 @@ def login(ctx: Context, host: str, username: str, password: str) -> LoggedIn:
 def logout(host: str) -> LoggedOut:
     """Forget the credentials for `host`. Raises ConfigError if what keeps them cannot be used."""
     from mlship.registry.oci import docker_config
+
+    address = _address(host)
+    return LoggedOut(host=address.host, forgotten=docker_config.erase(address.host))
+
+
+def _address(host: str) -> Address:
+    """The OCI registry that is meant. Raises UsageError, for one of another kind with what to do there."""
     from mlship.registry.oci.address import parse_host
 
-    address = parse_host(host)
-    return LoggedOut(host=address.host, forgotten=docker_config.erase(address.host))
+    kind = host.partition("://")[0].partition("+")[0]
+    if kind in _ELSEWHERE and "://" in host:
+        raise UsageError(f"credentials for {kind}:// are not kept by mlship", fix=_ELSEWHERE[kind])
+    return parse_host(host)
