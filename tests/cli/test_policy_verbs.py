@@ -201,7 +201,7 @@ def test_a_policy_is_signed_by_who_may(made: Made, ruled, run, tmp_path: Path) -
     (tmp_path / "cloud.toml").write_text(POLICY.format(version=1))
     assert run("policy", "set", "cloud", "cloud.toml").code == 2
     by_ci = run("policy", "set", "cloud", "cloud.toml", "--key", "ci.key")
-    assert (by_ci.code, "signed with another key" in by_ci.err) == (9, True)
+    assert (by_ci.code, "does not hold: it is signed with another key" in by_ci.err) == (9, True)
     assert not (tmp_path / "cloud").exists()
     ruled()
     made(INTERNAL)
@@ -261,6 +261,15 @@ def test_mlship_toml_asks_for_a_version(made: Made, ruled, run, tmp_path: Path) 
     assert "has version 1, and mlship.toml asks for 2" in run("push", "churn:1.0", "cloud").err
     ruled(version=2)
     assert run("push", "churn:1.0", "cloud").code == 0
+
+
+def test_a_place_that_keeps_no_policy_cannot_have_a_version_of_it(made: Made, run, tmp_path: Path) -> None:
+    with (tmp_path / "mlship.toml").open("a") as toml:
+        toml.write('[registries.ml]\nurl = "mlflow://127.0.0.1:1"\ndomain = "eu-onprem"\npolicy = 2\n')
+    made(INTERNAL)
+    ended = run("policy", "explain", "churn:1.0", "ml")
+    assert ended.code == 9
+    assert "asks the registry ml for version 2 of its policy: it keeps none" in ended.err
 
 
 def test_rows_have_labels_of_their_own(made: Made, run, tmp_path: Path) -> None:

@@ -161,6 +161,11 @@ class Places:
         from mlship.trust import seen_policies
 
         if place.keeper is None:
+            if place.least:
+                raise PolicyError(
+                    f"mlship.toml asks {place.name} for version {place.least} of its policy: it keeps none",
+                    fix=f"Remove policy there, and write the rules into {OWN_POLICY}",
+                )
             return Governed(place, place.stated, None)
         known = place.near or labelled or self.used or place.least or seen_policies.seen(place.url)
         held = self._held(place) if known else None

@@ -99,7 +99,7 @@ def _signer(record: Record, roots: Roots, where: str) -> str:
     if not record.signature:
         raise _unsigned(where, "nobody signed it, and [trust] names keys")
     try:
-        key, payload = open_envelope(record.signature.encode("utf-8"), roots.trusted)
+        key, payload = open_envelope(record.signature.encode("utf-8"), roots.trusted, "it")
         if payload != _statement(record.policy):
             _say_what(payload, record.policy)
     except InvalidBundle as fault:

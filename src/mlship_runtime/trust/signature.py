@@ -33,18 +33,20 @@ def verify_signature(envelope: bytes, keys: Iterable[PublicKey], manifest: bytes
     return signed
 
 
-def open_envelope(envelope: bytes, keys: Iterable[PublicKey]) -> tuple[PublicKey, bytes]:
+def open_envelope(
+    envelope: bytes, keys: Iterable[PublicKey], what: str = "the bundle"
+) -> tuple[PublicKey, bytes]:
     """Who of `keys` signed the file, and the statement that was signed, whatever it says; raises
-    InvalidBundle for another key and changed bytes."""
+    InvalidBundle for another key and changed bytes. `what` was signed, for the message."""
     read = read_envelope(envelope)
-    return _signer(read, keys), read.payload
+    return _signer(read, keys, what), read.payload
 
 
-def _signer(envelope: Envelope, keys: Iterable[PublicKey]) -> PublicKey:
+def _signer(envelope: Envelope, keys: Iterable[PublicKey], what: str) -> PublicKey:
     named = [key for key in keys if envelope.key_id in ("", key.id)]
     if not named:
         raise InvalidBundle(
-            "the bundle is signed with another key",
+            f"{what} is signed with another key",
             cause=f"it is {envelope.key_id[:16] or 'not named'!s}, which is none of those that are trusted",
             fix="Compare it with mlship key show, and trust it if it is right",
         )
