@@ -153,6 +153,13 @@ def test_a_time_limit_ends_what_only_reads(run, monkeypatch) -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("verb", ["promote", "gc", "fsck"])
+def test_what_takes_too_long_in_a_registry_is_its_error(run, monkeypatch, verb: str) -> None:
+    monkeypatch.setattr(f"mlship.ops.{verb}.{verb}", lambda *_, **__: time.sleep(30))
+    words = {"promote": ("churn:1.0", "prod"), "gc": ("--yes",), "fsck": ()}
+    assert run(verb, *words[verb], "--timeout", "0.2").code == 5
+
+
 def test_ctrl_c_of_a_process(command: list[str], tmp_path: Path) -> None:
     """A real signal, while it waits for its input."""
     running = subprocess.Popen(

@@ -89,6 +89,21 @@ def test_gc_near_at_hand(team: str, run, tmp_path: Path) -> None:
     assert said[0].endswith("would be removed")
 
 
+@pytest.mark.parametrize("verb", [("gc", "--dry-run"), ("fsck",)])
+def test_a_default_registry_of_another_kind_is_left_alone(
+    team: str, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("MLSHIP_REGISTRY", "oci://127.0.0.1:1/team")
+    ended = run(*verb, "--json")
+    assert ended.code == 0
+    (here,) = ended.envelope["result"]["registries"]
+    assert here["registry"] == f"dir://{tmp_path}/.mlship/store"
+    assert ended.envelope["warnings"] == [
+        "oci://127.0.0.1:1/team was left alone: it keeps its content by its own means"
+    ]
+    assert run(*verb, "default").code == 2
+
+
 def test_fsck(team: str, run, tmp_path: Path) -> None:
     run("copy", "team", f"dir://{tmp_path}/mirror")
     whole = run("fsck", "team")

@@ -20,9 +20,12 @@ _FAILS_AS: dict[str, type[MlshipError]] = {
     "push": RegistryError,
     "pull": RegistryError,
     "copy": RegistryError,
+    "promote": RegistryError,
     "untag": RegistryError,
     "list": RegistryError,
     "tag": RegistryError,
+    "gc": RegistryError,
+    "fsck": RegistryError,
     "login": RegistryError,
 } | dict.fromkeys(
     ("plan", "status", "history", "invoke", "logs", "doctor", "force-unlock", "serve"), TargetError

@@ -41,17 +41,20 @@ def gc(
 
 
 def collectable(ctx: Context, registry: str | None) -> list[StoreRegistry]:
-    """The registries meant by `registry`. Raises UsageError for one that cleans up by itself."""
+    """The registries meant by `registry`. One that cleans up by itself is left out, with a warning; raises
+    UsageError if there is no other."""
     from mlship.registry.over_store import StoreRegistry
 
     places = [ctx.registry(registry)]
     if registry is None and ctx.project is not None:
         places.insert(0, ctx.build_registry())
     found = [place for place in places if isinstance(place, StoreRegistry)]
-    if len(found) < len(places):
+    if not found:
         raise UsageError(
             f"{places[-1].url} keeps its content by its own means", fix="Use the tools of that registry"
         )
+    if len(found) < len(places):
+        ctx.warnings.append(f"{places[-1].url} was left alone: it keeps its content by its own means")
     return found
 
 

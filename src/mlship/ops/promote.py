@@ -55,6 +55,7 @@ def promote(
     UsageError for an unknown gate or key, PolicyError or BundleError if a gate does not let the bundle
     through (the tag stays), TagMovedError if somebody moves the tag meanwhile.
     """
+    from mlship.bundle.open import open_bundle
     from mlship.ops.crossing import passage_of
     from mlship.registry.protocol import KeepsMoves
     from mlship.registry.transfer import move_tag
@@ -63,7 +64,7 @@ def promote(
     key = _key(require, key_file, passphrase_file)
     registry, reference = ctx.locate(ref)
     before = registry.read_tag(reference.name, check_tag(tag))
-    bundle = ctx.open_bundle(ref)
+    bundle = open_bundle(registry, reference)
     passage_of(ctx, "promote", bundle, lambda places: places.registry(registry)).check()
     passed = check_gates(ctx, rules, bundle, {"quality": _measuring(registry, key)}).passed
     move_tag(registry, reference.name, tag, bundle.digest, before, str(reference))

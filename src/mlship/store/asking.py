@@ -99,8 +99,11 @@ def seconds_of(retry_after: str | None) -> float | None:
     try:
         return max(0.0, float(retry_after))
     except ValueError:
-        pass
+        return _until(retry_after)
+
+
+def _until(date: str) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
+    except (ValueError, OverflowError):
         return None
