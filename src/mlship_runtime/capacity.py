@@ -43,6 +43,12 @@ def worker_count(asked: int) -> int:
     return max(1, min(processors(), room))
 
 
+def threads_for(workers: int, *, shared: bool) -> int:
+    """Threads for a run of the model in each of `workers`: one for rows, which scale by processes, and all
+    that a worker can keep busy where requests share a run."""
+    return max(1, processors() // max(1, workers)) if shared else 1
+
+
 def ceiling_of(wanted: int, workers: int) -> int | None:
     """The bytes that each of `workers` may hold, out of `wanted` for all (0: what the control group allows);
     None without a limit."""

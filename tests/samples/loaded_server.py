@@ -17,7 +17,7 @@ from mlship_runtime.serving.server import Server, run
 
 class Application:
     headers = b""
-    connections = 0
+    connections = waiting = 0
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._big = seconds, b"x" * (1 << 20)

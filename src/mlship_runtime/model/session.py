@@ -64,6 +64,8 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # Threads that have nothing to do sleep: turning round, they would take the processors of others.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # what goes wrong is raised, and said once
         if weights:
             root = os.path.commonpath([os.path.dirname(path) for path in weights.values()])

@@ -24,10 +24,11 @@ class Answer(NamedTuple):
 
 class Application(Protocol):
     """Answers requests; knows nothing of sockets. `headers` are the whole lines that every answer carries;
-    the server keeps `connections` up to date."""
+    the server keeps up to date how many `connections` there are, and how many requests are `waiting`."""
 
     headers: bytes
     connections: int
+    waiting: int
 
     def answer(self, method: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         """Never raises. `target` is the request's target as sent, query included; `headers` have names in

@@ -145,6 +145,14 @@ class Application:
     def connections(self, count: int) -> None:
         self._metrics.connections.value = count
 
+    @property
+    def waiting(self) -> int:
+        return self._metrics.waiting.value
+
+    @waiting.setter
+    def waiting(self, count: int) -> None:
+        self._metrics.waiting.value = count
+
     def refuse(self, status: int, message: str) -> Answer:
         self._refused.observe(status, 0.0)
         return error_answer(status, message)

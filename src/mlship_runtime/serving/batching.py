@@ -69,9 +69,7 @@ class BatchLine(Line):
                 if following is not None:
                     self._go_on(waiter, since, following, False)
         finally:
-            self._now = perf_counter()
-            if self._waiters:
-                self._loop.call_soon(self._pass, 2)
+            self._rest(perf_counter())
 
     def _take(self) -> Iterator[tuple[Waiter, float, Request]]:
         for _ in range(min(self._rows, len(self._waiters))):

@@ -38,6 +38,7 @@ class Line:
 
     def __init__(self, application: Application, limits: Limits) -> None:
         self.held = 0
+        self._application, self._left = application, 0
         self._answer: Callable[..., Answer] = application.answer
         self._refuse = application.refuse
         self._limits = limits
@@ -89,9 +90,15 @@ class Line:
                 if following is not None:
                     self._go_on(waiter, since, following, now < end)
         finally:  # whatever went wrong with one, the others must not wait for ever
-            self._now = now
-            if waiters:
-                self._loop.call_soon(self._pass, 2)
+            self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        """A slice has ended; what it left is served in another one."""
+        self._now, left = now, len(self._waiters)
+        if left:
+            self._loop.call_soon(self._pass, 2)
+        if left != self._left:
+            self._left = self._application.waiting = left
 
     def _go_on(self, waiter: Waiter, since: float, request: Request, at_once: bool) -> None:
         """Let the waiter's next request follow, in this slice at once, in the next one behind the others."""

@@ -85,7 +85,7 @@ class Metrics:
         self._build = _labelled({"model": model, "version": version, **build})
         self._counters = counters
         self._routes: dict[str, RouteMetrics] = {}
-        self.connections = Gauge(counters)
+        self.connections, self.waiting = Gauge(counters), Gauge(counters)
         self.model_durations = Histogram(counters)
         self.restarts: Callable[[], Mapping[str, int]] = dict
 
@@ -105,6 +105,8 @@ class Metrics:
         yield f"mlship_build_info{{{self._build}}} 1"
         yield from _head("mlship_connections", "gauge", "Open connections.")
         yield f"mlship_connections{{{self._labels}}} {int(totals[self.connections.at])}"
+        yield from _head("mlship_queue_depth", "gauge", "Connections whose requests wait for the model.")
+        yield f"mlship_queue_depth{{{self._labels}}} {int(totals[self.waiting.at])}"
         yield from _head(
             "mlship_worker_restarts_total", "counter", "Workers of the release that were replaced."
         )

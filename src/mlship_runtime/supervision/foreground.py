@@ -22,7 +22,7 @@ from mlship_runtime.supervision import listening
 from mlship_runtime.supervision.control import fault_data
 from mlship_runtime.supervision.heir import handover_socket, heir_of
 from mlship_runtime.supervision.launch import check_machine, own_command
-from mlship_runtime.supervision.loading import load
+from mlship_runtime.supervision.loading import load, threads_of
 from mlship_runtime.supervision.release_record import read_record
 from mlship_runtime.supervision.unfailing import speak_on
 
@@ -52,7 +52,7 @@ def main(release: str, host: str, port: int | None, verified: str = "") -> int:
         else:
             listener = listening.bind(host, port)
             external = listening.bind(outside["host"], int(outside["port"])) if outside else None
-        pipeline = load(record, verified)
+        pipeline = load(record, verified, threads_of(record["settings"]))
     except RuntimeFault as fault:
         return _failed(fault)
     from mlship_runtime.serving import server

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlship_runtime.bundle.spec import Spec
 from mlship_runtime.bundle.tree import BundleTree, open_tree
 from mlship_runtime.bundle.verify import verify_tree
+from mlship_runtime.capacity import threads_for, worker_count
 from mlship_runtime.errors import NotReady, SiteError
 from mlship_runtime.golden import Comparison, compare
 
@@ -36,6 +37,12 @@ def load(record: Mapping[str, Any], verified: str = "", threads: int = 1) -> Pip
     if record["settings"].get("batch"):
         check_apart(pipeline, tree)
     return pipeline
+
+
+def threads_of(settings: Mapping[str, Any]) -> int:
+    """How many threads each worker of a release with these settings runs the model on."""
+    workers = worker_count(int(settings.get("workers", 1)))
+    return threads_for(workers, shared=bool(settings.get("batch")))
 
 
 def check_golden(pipeline: Pipeline, tree: BundleTree) -> None:

@@ -23,7 +23,7 @@ from mlship_runtime.supervision.control_server import ControlThread
 from mlship_runtime.supervision.health import REASONS, read_health
 from mlship_runtime.supervision.launch import check_machine, report_failure
 from mlship_runtime.supervision.layout import Layout, WorkerSockets, layout_of
-from mlship_runtime.supervision.loading import load
+from mlship_runtime.supervision.loading import load, threads_of
 from mlship_runtime.supervision.release_record import read_record
 from mlship_runtime.supervision.unfailing import speak_on
 from mlship_runtime.supervision.worker_handle import TELL
@@ -74,7 +74,7 @@ class _Worker:
         check_machine(self._record)
         self._control.start()
         try:
-            pipeline = load(self._record, verified)
+            pipeline = load(self._record, verified, threads_of(self._record["settings"]))
             from mlship_runtime.serving import server
 
             server.run(self._serve(pipeline))

@@ -19,7 +19,7 @@ class SlowEcho:
     """Answers with the request's target after a little work."""
 
     headers = b""
-    connections = 0
+    connections = waiting = 0
 
     def answer(self, method, target, headers, body):
         end = time.perf_counter() + BUSY

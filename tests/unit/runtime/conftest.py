@@ -174,7 +174,7 @@ class EchoApplication:
     headers = b"Mlship-Bundle: sha256:0\r\n"
 
     def __init__(self) -> None:
-        self.connections = 0
+        self.connections = self.waiting = 0
 
     def answer(self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes) -> Answer:
         return Answer(200, b"%b %b %b" % (method, target, body), b"text/plain")

@@ -116,6 +116,7 @@ class TestMetrics:
         matrix.get("/nowhere/2")
         matrix.application.refuse(413, "too large")
         matrix.application.connections = 5
+        matrix.application.waiting = 4
         answer = matrix.application.answer(b"GET", b"/metrics", {}, b"")
         assert answer.content_type.startswith(b"text/plain; version=0.0.4")
         found = dict(line.rsplit(" ", 1) for line in answer.body.decode().splitlines() if line[0] != "#")
@@ -128,6 +129,7 @@ class TestMetrics:
         assert found[f'mlship_request_duration_seconds_bucket{{{common},route="infer",le="+Inf"}}'] == "3"
         assert found[f"mlship_model_duration_seconds_count{{{common}}}"] == "2"
         assert found[f"mlship_connections{{{common}}}"] == "5"
+        assert found[f"mlship_queue_depth{{{common}}}"] == "4"
         (build,) = (line for line in found if line.startswith("mlship_build_info"))
         assert f'digest="{matrix.application._pipeline.digest}"' in build
         assert 'release="3"' in build
@@ -140,6 +142,7 @@ class TestMetrics:
         assert {name: figure.type for name, figure in figures.items()} == {
             "mlship_build_info": "gauge",
             "mlship_connections": "gauge",
+            "mlship_queue_depth": "gauge",
             "mlship_worker_restarts": "counter",
             "mlship_requests": "counter",
             "mlship_request_duration_seconds": "histogram",

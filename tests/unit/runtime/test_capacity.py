@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlship_runtime import capacity
+from mlship_runtime.supervision.loading import threads_of
 
 V2 = "0::/user/app\n"
 V1 = "3:cpu,cpuacct:/docker/ab\n5:memory:/docker/ab\n1:name=systemd:/docker/ab\n"
@@ -74,6 +75,22 @@ def test_processors(tmp_path: Path, groups: str, files: dict[str, str], expected
 )
 def test_memory(tmp_path: Path, groups: str, files: dict[str, str], expected: int | None) -> None:
     assert capacity.memory(laid_out(tmp_path, groups, files)) == expected
+
+
+def test_rows_scale_by_processes_and_shared_runs_by_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "processors", lambda: 8)
+    assert [capacity.threads_for(workers, shared=False) for workers in (1, 3, 8)] == [1, 1, 1]
+    assert [capacity.threads_for(workers, shared=True) for workers in (0, 1, 3, 8, 16)] == [8, 8, 2, 1, 1]
+
+
+def test_what_a_release_says_of_its_workers_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "processors", lambda: 4)
+    shared = {"batch": {"wait": 0.002, "rows": 8}}
+    found = [
+        threads_of(settings)
+        for settings in ({"workers": 1}, {"workers": 1, **shared}, {"workers": 2, **shared})
+    ]
+    assert found == [1, 4, 2]
 
 
 def test_this_machine_has_at_least_one_processor_and_no_files_are_needed(tmp_path: Path) -> None:

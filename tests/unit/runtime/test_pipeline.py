@@ -238,3 +238,9 @@ def test_the_engine_keeps_no_file_on_what_it_does(tmp_path):
     home = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}
     done = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("", [])
+
+
+def test_threads_of_the_engine_sleep_when_they_have_nothing_to_do(make_tree):
+    options = Pipeline(make_tree(), 2)._stages().session._public.get_session_options()
+    assert options.intra_op_num_threads == 2
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"

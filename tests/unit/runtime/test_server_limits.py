@@ -26,7 +26,7 @@ class Slow:
     headers = b"Mlship-Bundle: sha256:0\r\n"
 
     def __init__(self, seconds=0.0, size=0):
-        self.connections = self.begun = 0
+        self.connections = self.waiting = self.begun = 0
         self.seconds, self.size = seconds, size
 
     def answer(self, method, target, headers, body):
@@ -163,6 +163,26 @@ def test_the_line_is_short_and_health_does_not_stand_in_it(start):
     assert application.begun == 20 - len(refused)
     assert 0 < len(refused) < 20
     assert all(b"\r\nRetry-After: 1\r\n" in answer and b"close" not in answer for answer in refused)
+
+
+def test_how_many_wait_is_told(start):
+    waited = []
+
+    class Told(Slow):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "waiting":
+                waited.append(value)
+
+    running = start(Told(0.02))
+    clients = [running.connect() for _ in range(12)]
+    for client in clients:
+        client.sendall(POST % (1, b"a"))
+    assert [statuses(client.recv(1 << 16)) for client in clients] == [[200]] * 12
+    for client in clients:
+        client.close()
+    assert 0 < max(waited) < 12
+    assert waited[-1] == 0
 
 
 def test_who_has_waited_too_long_is_told_so_without_the_model(start):
