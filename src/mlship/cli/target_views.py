@@ -39,7 +39,8 @@ def planned(result: PlanReport) -> Iterator[Block]:
         ]
     )
     if result.problems:
-        yield Table("problems", ("what", "what to do"), [(x.what, x.fix) for x in result.problems])
+        rows = [(x.what if x.blocks else f"(warning) {x.what}", x.fix) for x in result.problems]
+        yield Table("problems", ("what", "what to do"), rows)
     if not plan.actions:
         yield Line("nothing to do")
         return

@@ -14,10 +14,12 @@ from typing import Any
 
 from mlship.errors import BundleError, LockedError, MlshipError, TargetError
 from mlship.host import ground_floor
-from mlship.host.protocol import Host
+from mlship.host.protocol import Completed, Host
 from mlship.host.stream import Stream
 
 _READING = frozenset({"facts", "observe", "path", "logs", "follow"})
+_NO_PROGRAM = (126, 127)  # the codes of a shell
+_TOO_OLD = ("needs Python 3.9", "Try `python")  # boot.py; a Python 2, which does not know our options
 _ERRORS: dict[str, type[MlshipError]] = {"bundle": BundleError, "fenced": LockedError}
 
 
@@ -37,8 +39,7 @@ class Site:
         try:
             answer: dict[str, Any] = json.loads(done.out)
         except ValueError:
-            tail = done.err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise TargetError(f"{verb} failed on {self.host.name}", cause=tail[0]) from None
+            raise self._broken(f"{verb} failed on {self.host.name}", done) from None
         if answer.pop("ok", False):
             if answer.get("purged"):
                 self._boot = None  # the tools went, too
@@ -90,13 +91,23 @@ class Site:
     def _must(self, *words: str, stdin: bytes = b"") -> bytes:
         done = self.host.run([self.python, "-I", "-S", *words], stdin=stdin)
         if done.code:
-            said = done.err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise TargetError(
-                f"mlship cannot be put on {self.host.name}",
-                cause=said[0],
-                fix=f"Look at {self._base or 'the home'} and at {self.python} there",
-            )
+            what = f"mlship cannot be put on {self.host.name}"
+            raise self._broken(what, done, f"Look at {self._base or 'the home'} and at {self.python} there")
         return done.out
+
+    def _broken(self, what: str, done: Completed, fix: str = "") -> TargetError:
+        """The error for a program that broke over there; above all, for a Python that is none for us."""
+        said = (done.err.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        if done.code in _NO_PROGRAM:
+            what = f"there is no {self.python} on {self.host.name}"
+            fix = "Install Python 3.9 or newer there, or name one with `python` of the target"
+        elif any(sign in said for sign in _TOO_OLD):
+            fix = "Install a newer one there, and name it with `python` of the target"
+        elif "No module named" in said:
+            fix = (
+                f"Install {self.python} there with its whole standard library (Debian: python3, not -minimal)"
+            )
+        return TargetError(what, cause=said, fix=fix)
 
     def _request(self, given: Mapping[str, Any]) -> bytes:
         return json.dumps({"base": self.base, "service": self.service, **given}).encode()

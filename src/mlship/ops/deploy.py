@@ -78,7 +78,7 @@ def roll_to(
         bundle=bundle,
         gate=gate,
         passing=passage.open,
-        check=lambda: refuse(service.adapter.check(bundle)),
+        check=lambda: refuse(ctx, service.adapter.check(bundle)),
         progress=ctx.progress,
         lock_wait=lock_wait,
         timeout=ctx.timeout,
@@ -95,8 +95,11 @@ def _let_in(ctx: Context, target: str, bundle: OpenBundle) -> Demand | None:
     return let_in.demand
 
 
-def refuse(problems: list[Problem]) -> None:
-    """Raise TargetError for the first problem of a pre-flight (and count the others)."""
+def refuse(ctx: Context, found: list[Problem]) -> None:
+    """Raise TargetError for the first problem of a pre-flight (and count the others), after its warnings."""
+    warnings = [f"{problem.what}. {problem.fix}" for problem in found if not problem.blocks]
+    ctx.warnings.extend(warning for warning in warnings if warning not in ctx.warnings)
+    problems = [problem for problem in found if problem.blocks]
     if problems:
         more = f" (and {len(problems) - 1} more: mlship plan lists them)" if len(problems) > 1 else ""
         raise TargetError(problems[0].what + more, fix=problems[0].fix)

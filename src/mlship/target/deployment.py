@@ -133,10 +133,11 @@ class Deployment(Result, frozen=True, kw_only=True):
 
 
 class Problem(Result, frozen=True, kw_only=True):
-    """Something that pre-flight found, and what to do about it."""
+    """Something that pre-flight found, and what to do about it; a warning, unless it `blocks` a deploy."""
 
     what: str
     fix: str = ""
+    blocks: bool = True
 
 
 class Proof(Result, frozen=True, kw_only=True):

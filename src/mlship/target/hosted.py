@@ -70,7 +70,7 @@ class HostedAdapter:
 
     def check(self, bundle: OpenBundle) -> list[Problem]:
         """Python, platform, disk and port of the host."""
-        from mlship.target.hosted_platform import preflight
+        from mlship.target.hosted_preflight import preflight
 
         return preflight(self.site, bundle, self.settings, self.observe())
 
