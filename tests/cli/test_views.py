@@ -39,6 +39,8 @@ WANTED = Wanted(
     reference="churn:1.5", digest=DIGEST, service="churn", platform="p", settings={}, layers=(), documents=()
 )
 OWNER = Owner(who="ann@desk", host="desk", boot="1", pid=7, started="1")
+INSIDE = Endpoint(kind="internal", url="http://127.0.0.1:8080", only_on="h1")
+OUTSIDE = Endpoint(kind="external", url="https://h1:8443", asks=("token",))
 LOCK = LockRecord(
     held=True, fence=4, heartbeat=1, owner=OWNER, why="deploy", since="2026-01-02T03:04:05+00:00"
 )
@@ -59,8 +61,7 @@ def plan(*actions: Action, problems: tuple[Problem, ...] = (), gates: tuple[Pass
 def status(**given: Any) -> Status:
     defaults: dict[str, Any] = {
         "target": "prod", "service": "churn", "live": LIVE, "healthy": True, "releases": (LIVE, FAILED),
-        "endpoints": (Endpoint(kind="internal", url="http://127.0.0.1:8080"),), "problems": (), "lock": None,
-        "interrupted": None,
+        "endpoints": (INSIDE, OUTSIDE), "problems": (), "lock": None, "interrupted": None,
     }  # fmt: skip
     return Status(**{**defaults, **given})
 
@@ -144,7 +145,8 @@ CASES = {
         """
         target      prod, service churn
         live        release 2: churn:1.4 (sha256:abababababab)
-        answers at  http://127.0.0.1:8080
+        answers at  http://127.0.0.1:8080 (internal, only from h1)
+        answers at  https://h1:8443 (external, from the network, asks for a token)
 
         releases
           number  bundle                     digest               state    error

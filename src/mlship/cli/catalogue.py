@@ -58,6 +58,7 @@ SECTIONS = (
             "status": "Show what a target runs now.",
             "history": "Show every release of a service, or what ran on a date.",
             "invoke": "Send rows to a target and print its answer.",
+            "tunnel": "Open a local port that leads to a service on its host.",
             "logs": "Show what a release wrote.",
             "rollback": "Go back to an earlier release.",
             "repair": "Finish or undo what an interrupted deploy left.",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 
+from mlship.cli.render import show_at_once
 from mlship.cli.run import Run
 from mlship.ops.follow import Followed, Following
-from mlship.result import to_json
 
 
 def show_following(run: Run, following: Following) -> None:
@@ -18,7 +18,7 @@ def show_following(run: Run, following: Following) -> None:
     with closing(iter(following)) as each:  # type: ignore[type-var]
         for said in each:
             if run.json:
-                sys.stdout.write(to_json(said).decode() + "\n")
+                show_at_once(run, said)
             elif said.event == "line":
                 of = "" if said.release == followed.get(said.host) else f"release {said.release} | "
                 sys.stdout.write((f"{said.host} | " if several else "") + of + said.line + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,11 +18,19 @@ from mlship.result import Result
 CSV, JSON = "text/csv", "application/json"
 
 
+class Via(Enum):
+    """By which way the live release is asked."""
+
+    endpoint = "endpoint"
+    tunnel = "tunnel"
+
+
 @verb("""
     mlship invoke prod --csv rows.csv
     mlship invoke prod --data '{"instances": [{"age": 41, "plan": "pro"}]}'
     mlship invoke prod --data @request.json
     cat rows.csv | mlship invoke prod -
+    mlship invoke prod --csv rows.csv --via endpoint --token-file token --ca ca.crt
 """)
 def invoke(
     run: Run,
@@ -38,6 +47,37 @@ def invoke(
         typer.Option("--csv", metavar="FILE", help="Rows, with a header line.", show_default=False),
     ] = None,
     release: Release = None,
+    via: Annotated[
+        Via | None,
+        typer.Option(
+            "--via",
+            help="An endpoint that is reached from here, or the connection to the host. "
+            "Without it: the one, else the other.",
+            show_default=False,
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="Holds the bearer token. Without it: MLSHIP_TOKEN, or none.",
+            show_default=False,
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca", metavar="FILE", help="Certificates to trust, not the system's.", show_default=False
+        ),
+    ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option("--cert", metavar="FILE", help="This side's own certificate.", show_default=False),
+    ] = None,
+    cert_key: Annotated[
+        Path | None, typer.Option("--cert-key", metavar="FILE", help="And its key.", show_default=False)
+    ] = None,
 ) -> Result:
     """Send rows to a target and print its answer.
 
@@ -46,13 +86,18 @@ def invoke(
     """
     from mlship.ops import invoke as op
     from mlship.ops.input_columns import only_inputs
+    from mlship.ops.ways import Caller
 
     if target == "-" and stdin is None:
         target, stdin = None, "-"
     payload, kind = request(data=data, csv=csv, stdin=stdin)
     if kind == CSV:
         payload = only_inputs(run.context, payload)
-    return op.invoke(run.context, target, payload, kind, release)
+    files = {"token_file": token_file, "ca": ca, "certificate": cert, "key": cert_key}
+    caller = Caller(**{name: str(file) for name, file in files.items() if file})
+    return op.invoke(
+        run.context, target, payload, kind, release, caller=caller, via=via.value if via else None
+    )
 
 
 def request(*, data: str | None, csv: Path | None, stdin: str | None) -> tuple[bytes, str]:

@@ -28,7 +28,7 @@ _FAILS_AS: dict[str, type[MlshipError]] = {
     "fsck": RegistryError,
     "login": RegistryError,
 } | dict.fromkeys(
-    ("plan", "status", "history", "invoke", "logs", "doctor", "force-unlock", "serve"), TargetError
+    ("plan", "status", "history", "invoke", "tunnel", "logs", "doctor", "force-unlock", "serve"), TargetError
 )
 
 

@@ -51,6 +51,7 @@ VIEWS: dict[str, str] = {
     "Answer": "target_views:answered",
     "Scored": "score_views:scored",
     "Logs": "target_views:lines",
+    "Opened": "target_views:tunnel",
     "Unlocked": "target_views:unlocked",
     "MachineKeys": "machines_views:machine_keys",
     "Destroyed": "target_views:destroyed",
@@ -75,6 +76,16 @@ def show(run: Run, result: Result | None) -> None:
         from mlship.cli import render_plain
 
         sys.stdout.write(render_plain.draw(_blocks(result)))
+
+
+def show_at_once(run: Run, result: Result) -> None:
+    """Print what a command that goes on has to say first: with --json as an object of its own; the envelope
+    comes when it ends."""
+    if run.json:
+        sys.stdout.write(to_json(result).decode() + "\n")
+    else:
+        show(run, result)
+    sys.stdout.flush()
 
 
 def print_envelope(

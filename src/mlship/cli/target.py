@@ -105,6 +105,29 @@ def history(
 
 
 @verb("""
+    mlship tunnel prod
+    mlship tunnel prod --port 9000
+""")
+def tunnel(
+    run: Run,
+    target: Target = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 0,
+) -> Result | None:
+    """Open a local port that leads to a service on its host.
+
+    On the loopback address only, through the connection to the host, until Ctrl-C. For a service that listens
+    where this machine does not reach it. With --json its address is one object.
+    """
+    from mlship.cli.render import show_at_once
+    from mlship.ops import tunnel as op
+
+    opened = op.open_tunnel(run.context, target, port=port)
+    show_at_once(run, opened.opened)
+    opened.carry()
+    return None
+
+
+@verb("""
     mlship logs prod --lines 200
     mlship logs prod --release 3
     mlship logs prod --follow

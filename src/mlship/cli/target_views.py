@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlship.ops.logs import Logs
     from mlship.ops.plan import PlanReport
     from mlship.ops.status import Status
+    from mlship.ops.tunnel import Opened
     from mlship.target.deployment import Endpoint, ReleaseState
     from mlship.target.plan import Action
 
@@ -171,7 +172,17 @@ def _release(release: ReleaseState | None) -> str:
 
 
 def _places(endpoints: Sequence[Endpoint]) -> list[tuple[str, str]]:
-    return [("answers at", endpoint.url) for endpoint in endpoints]
+    return [("answers at", f"{endpoint.url} ({_about(endpoint)})") for endpoint in endpoints]
+
+
+def _about(endpoint: Endpoint) -> str:
+    """From where it can be reached, and what it asks for."""
+    where = f"only from {endpoint.only_on}" if endpoint.only_on else "from the network"
+    return ", ".join((endpoint.kind, where, *(f"asks for a {what}" for what in endpoint.asks)))
+
+
+def tunnel(result: Opened) -> Iterator[Block]:
+    yield Line(f"{result.url} leads to release {result.release} on {result.target}; Ctrl-C ends it")
 
 
 def _actions(title: str, actions: Sequence[Action]) -> Table:

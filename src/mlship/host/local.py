@@ -20,6 +20,7 @@ class LocalHost:
     """Runs commands as child processes in their own session, so that Ctrl-C here does not reach them."""
 
     name = "this machine"
+    address = ""
     ground_floor: str | None = str(Path(mlship_runtime.__file__).with_name("boot.py"))
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> Completed:

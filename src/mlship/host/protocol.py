@@ -58,6 +58,8 @@ class Host(Protocol):
     """A machine, local or far. Every failure to reach it is a TargetError."""
 
     name: str
+    address: str
+    """How others in its network reach it; empty for this machine."""
     ground_floor: str | None
     """Start file of an `mlship_runtime` that is on the host already; reading commands write nothing there."""
 

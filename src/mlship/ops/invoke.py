@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
 from mlship.ops.service import open_service
+from mlship.ops.ways import Caller, Via, ask
 from mlship.result import Result
 from mlship_runtime.client import Request
 from mlship_runtime.supervision.probe import DIGEST_HEADER
 
-TOO_LARGE = 413  # the server says itself what to do then
+Taken = Literal[Via, "socket"]
+NOBODY = Caller()
+_FIXES = {
+    401: "Give a token that it knows: --token-file, or MLSHIP_TOKEN",
+    413: "",  # the server says itself what to do then
+}
 _NO_OBJECT = "the request is not a JSON object"
 
 
 class Answer(Result, frozen=True, kw_only=True):
-    """A release's answer: the digest of the bundle that gave it, and the decoded body."""
+    """A release's answer: the digest of the bundle that gave it, the decoded body, by which way it came."""
 
     target: str
     service: str
     digest: str
     status: int
     body: Any
+    via: Taken = "endpoint"
 
 
 def invoke(
-    ctx: Context, target: str | None, payload: bytes, content_type: str, release: int | None = None
+    ctx: Context,
+    target: str | None,
+    payload: bytes,
+    content_type: str,
+    release: int | None = None,
+    *,
+    caller: Caller = NOBODY,
+    via: Via | None = None,
 ) -> Answer:
-    """Send JSON (a V2 request, or one of the `/invocations` forms) or CSV with a header line.
+    """Send JSON (a V2 request, or one of the `/invocations` forms) or CSV with a header line: to the live
+    release by the way that ops.ways finds, to `release` by its own socket.
 
     Raises UsageError if the release refuses the input (status 4xx), TargetError for any other failure.
     """
@@ -39,12 +54,20 @@ def invoke(
     asked = Request(path, payload, headers={"Content-Type": content_type})
     if ctx.timeout is not None:
         asked = replace(asked, timeout=ctx.timeout)
-    answer = service.adapter.invoke(asked, release)
+    if release is not None and via is not None:
+        raise UsageError("a release by its number has one way only", fix="Leave out --via or --release")
+    taken: Taken = "socket"
+    if release is None:
+        answer, taken = ask(service.adapter, asked, caller, via)
+        if taken == "tunnel" and via is None:
+            ctx.progress.say(f"through the connection to {service.target}: it has no endpoint for here")
+    else:
+        answer = service.adapter.invoke(asked, release)
     body = _decoded(answer.body)
     if answer.status >= 400:
         said = body.get("error", "") if isinstance(body, dict) else str(body)
         kind = UsageError if answer.status < 500 else TargetError
-        fix = "" if answer.status == TOO_LARGE else "See mlship inspect"
+        fix = _FIXES.get(answer.status, "See mlship inspect")
         raise kind(f"{service.name} answered with status {answer.status}", cause=said, fix=fix)
     return Answer(
         target=service.target,
@@ -52,6 +75,7 @@ def invoke(
         digest=answer.headers.get(DIGEST_HEADER, ""),
         status=answer.status,
         body=body,
+        via=taken,
     )
 
 

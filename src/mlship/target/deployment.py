@@ -63,10 +63,13 @@ class ReleaseState(Result, frozen=True, kw_only=True):
 
 
 class Endpoint(Result, frozen=True, kw_only=True):
-    """Where the live release answers."""
+    """Where the live release answers. `only_on`: the machine from which alone it can be reached; empty: from
+    the network. `asks`: what a caller has to show there (token, certificate)."""
 
     kind: Literal["internal", "external"]
     url: str
+    only_on: str = ""
+    asks: tuple[str, ...] = ()
 
 
 class WorkerState(Result, frozen=True, kw_only=True):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlship.config.external import is_loopback
 from mlship.errors import TargetError
 from mlship.host.protocol import Host
 from mlship.host.site import Site
 from mlship.target.deployment import (
     Deployment,
-    Endpoint,
     LayerRef,
     Problem,
     Proof,
@@ -23,11 +22,11 @@ from mlship.target.deployment import (
     Wanted,
     WorkerState,
 )
+from mlship.target.endpoints import endpoints, inside_address
 from mlship.target.hosted_plan import plan_hosted
 from mlship.target.hosted_settings import HostedSettings
 from mlship.target.plan import Action
 from mlship.target.protocol import Given, Offer, Place
-from mlship_runtime.supervision.listening import reach
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
@@ -40,7 +39,7 @@ _ENDING = 35.0  # seconds over its deadline in which a worker that does not even
 class HostedAdapter:
     """Runs a service under a base folder of a host, by far-side commands of the ground floor."""
 
-    offers: frozenset[Offer] = frozenset({"logs", "follow"})
+    offers: frozenset[Offer] = frozenset({"logs", "follow", "tunnel"})
 
     def __init__(self, place: Place, settings: HostedSettings, host: Host, *, base: str, python: str) -> None:
         self.place, self.settings, self.host = place, settings, host
@@ -87,7 +86,7 @@ class HostedAdapter:
             live_number=seen["live"],
             last_number=max((r.number for r in releases), default=0),
             healthy=live is not None and live.state == "serving" and supervised and not silent,
-            endpoints=_endpoints(seen, live) if live else (),
+            endpoints=endpoints(seen, live, self.host) if live else (),
             present=frozenset(seen["layers"]),
             problems=_problems(live, supervised, silent),
             exists=bool(seen["service"]),
@@ -125,11 +124,15 @@ class HostedAdapter:
                 raise TargetError(
                     f"nothing is live on {self.place.name}", fix="Deploy something first: mlship deploy"
                 )
-            return request(self.host, f"tcp:{reach(seen.facts['host'])}:{seen.facts['port']}", asked)
+            return request(self.host, inside_address(seen.facts), asked)
         sockets = seen.facts["sockets"].get(str(release))
         if not sockets:
             raise TargetError(f"release {release} does not run on {self.place.name}", fix="See mlship status")
         return request(self.host, f"unix:{sockets[0]}", asked)
+
+    def carry(self, seen: Deployment, timeout: float) -> socket.socket:
+        """By the connection that the host has."""
+        return self.host.connect(inside_address(seen.facts), timeout=timeout)
 
     def prove(self, release: int, golden: Mapping[str, Any]) -> Proof:
         """Through the candidate's own socket, which has no traffic."""
@@ -256,21 +259,6 @@ def _release(seen: Mapping[str, Any]) -> ReleaseState:
         error=seen["error"] or "",
         signed_by=seen["signedBy"] or "",
     )
-
-
-def _endpoints(seen: Mapping[str, Any], live: ReleaseState) -> tuple[Endpoint, ...]:
-    host, external, settings = seen["host"], seen["external"], live.settings.get("external")
-    found = [Endpoint(kind="internal" if is_loopback(host) else "external", url=_url("http", seen))]
-    if external and settings:
-        found.append(
-            Endpoint(kind="external", url=_url("https" if settings.get("certificate") else "http", external))
-        )
-    return tuple(found)
-
-
-def _url(scheme: str, place: Mapping[str, Any]) -> str:
-    host = reach(place["host"])
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{place['port']}"
 
 
 def _vitals(seen: Mapping[str, Any]) -> Vitals | None:

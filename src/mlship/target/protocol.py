@@ -14,12 +14,14 @@ from mlship.target.deployment import Deployment, Problem, Proof, Wanted
 from mlship.target.plan import Action
 
 if TYPE_CHECKING:  # a status needs neither bundles nor HTTP, and starts faster without
+    import socket
+
     from mlship.bundle.open import OpenBundle
     from mlship.target.following import LogSource
     from mlship.trust.demand import Demand
     from mlship_runtime.client import Request, Response
 
-Offer = Literal["logs", "follow", "trust"]
+Offer = Literal["logs", "follow", "tunnel", "trust"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class Adapter(Protocol):
 
     def invoke(self, request: Request, release: int | None = None) -> Response:
         """A prediction by the live release, or by `release` through the way its candidate can be reached."""
+        ...
+
+    def carry(self, seen: Deployment, timeout: float) -> socket.socket:
+        """A connection to the port of the service, through whatever leads to its host; `seen` has just been
+        observed. Only asked where `offers` has "tunnel"."""
         ...
 
     def prove(self, release: int, golden: Mapping[str, Any]) -> Proof:

@@ -130,15 +130,19 @@ class Client:
         )
 
     def ask(self, request: Request) -> Response:
-        """The answer to any request, with the token and to the URL's place; raises Refused and Unanswered."""
+        """The answer to any request; raises Refused and Unanswered."""
+        answer = self.exchange(request)
+        if answer.status >= 400:
+            raise Refused(answer.status, _why(answer.body))
+        return answer
+
+    def exchange(self, request: Request) -> Response:
+        """What comes back, refusal or not, with the token sent to the URL's place; raises Unanswered."""
         headers, token = dict(request.headers), self._bearer()
         if token:
             headers["Authorization"] = f"Bearer {token}"
         asked = Request(self._prefix + request.path, request.body, request.method, headers, request.timeout)
-        answer = self._line.exchange(asked)
-        if answer.status >= 400:
-            raise Refused(answer.status, _why(answer.body))
-        return answer
+        return self._line.exchange(asked)
 
     def close(self) -> None:
         self._line.close()

@@ -18,7 +18,7 @@ def ask(monkeypatch: pytest.MonkeyPatch):
 
     def run(payload: bytes, status: int = 200, error: str = "") -> str:
         answer = SimpleNamespace(status=status, body=json.dumps({"error": error}).encode(), headers={})
-        adapter = SimpleNamespace(invoke=lambda asked, release: answer)
+        adapter = SimpleNamespace(invoke=lambda asked: answer, offers=frozenset())
         service = SimpleNamespace(name="tiny", target="local", adapter=adapter)
         monkeypatch.setattr(ops_invoke, "open_service", lambda ctx, target: service)
         with pytest.raises(UsageError) as caught:

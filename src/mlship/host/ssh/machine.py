@@ -26,7 +26,7 @@ class SshHost:
     ground_floor: str | None = None
 
     def __init__(self, wire: Wire, access: Access, python: str = "python3") -> None:
-        self.name = str(access.address)
+        self.name, self.address = str(access.address), access.address.host
         self._wire, self._access, self._python = wire, access, python
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
