@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -287,6 +288,21 @@ def sshd(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str], None
 
 
 @pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], object]]:
+    """`agent(key)`: the agent of this test has that key."""
+    where = tmp_path / "agent"
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(where))
+    running = subprocess.Popen(["ssh-agent", "-D", "-a", str(where)], stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while not where.exists():
+        assert time.monotonic() < end, "ssh-agent does not listen"
+        time.sleep(0.02)
+    yield lambda key: subprocess.run(["ssh-add", "-q", str(key)], check=True)
+    running.terminate()
+    running.wait()
+
+
+@pytest.fixture
 def mlflow(mlflow_of_all: Callable[[], Any]) -> Iterator[Any]:
     """The MLflow server; its proxy cuts nothing, and has seen nothing."""
     server = mlflow_of_all()
@@ -296,17 +312,29 @@ def mlflow(mlflow_of_all: Callable[[], Any]) -> Iterator[Any]:
     server.proxy.cuts.clear()
 
 
-@pytest.fixture(params=["dir", "s3", "azblob"])
-def store_url(
+@pytest.fixture
+def url_of(
     request: pytest.FixtureRequest, tmp_path: Path, cloud_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> str:
-    """Of a store of each kind that has nothing in it yet, its credentials in the environment."""
-    if request.param == "dir":
-        return f"dir://{tmp_path}/store"
-    cloud = cloud_of(request.param)
-    for name, value in cloud.environment().items():
-        monkeypatch.setenv(name, value)
-    return str(cloud.fresh())
+) -> Callable[[str], str]:
+    """`url_of("s3")`: of a store that has nothing in it yet, its credentials in the environment."""
+
+    def of(kind: str) -> str:
+        if kind == "dir":
+            return f"dir://{tmp_path}/store"
+        if kind in ("paramiko", "openssh"):
+            return str(request.getfixturevalue("sshd").url(tmp_path / "store", kind))
+        cloud = cloud_of(kind)
+        for name, value in cloud.environment().items():
+            monkeypatch.setenv(name, value)
+        return str(cloud.fresh())
+
+    return of
+
+
+@pytest.fixture(params=["dir", "s3", "azblob", "paramiko", "openssh"])
+def store_url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
+    """Of a store of each kind, as `url_of` gives it."""
+    return url_of(request.param)
 
 
 @pytest.fixture

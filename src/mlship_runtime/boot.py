@@ -1,14 +1,14 @@
 """The only file that is started by its path: `python -I -S -B -u boot.py VERB --OPTION VALUE`.
 
 It puts its own package first on the search path (isolated Python puts nothing there) and imports only what
-the verb needs. Verbs: launch, work, supervise, host, record, serve, score, scorer.
+the verb needs. Verbs: launch, work, supervise, host, record, serve, score, scorer, store.
 """
 
 import os
 import sys
 
 OLDEST = (3, 9)
-_VERBS = ("launch", "work", "supervise", "host", "record", "serve", "score", "scorer")
+_VERBS = ("launch", "work", "supervise", "host", "record", "serve", "score", "scorer", "store")
 _FROM_BUNDLES = ("work", "record", "serve", "score", "scorer")
 
 
@@ -42,6 +42,10 @@ def _run(verb, arguments):
         from mlship_runtime.onhost import command as onhost
 
         return onhost.main(arguments[1] if len(arguments) > 1 else "")
+    if verb == "store":
+        from mlship_runtime.store import session
+
+        return session.main()
     options = {name[2:]: value for name, value in zip(arguments[1::2], arguments[2::2])}
     if verb == "launch":
         from mlship_runtime.supervision import launch

@@ -11,6 +11,7 @@ import pytest
 from mlflow_servers import MlflowServer
 from oci_servers import docker_registry
 from sample_bundle import make_bundle
+from ssh_server import SshServer
 
 from mlship.registry import open_registry
 
@@ -24,16 +25,22 @@ def stops(
     require: Callable[[str], None],
     cloud_of: Any,
     mlflow: MlflowServer,
+    sshd: SshServer,
+    agent: Callable[[Path], object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[list[str]]:
-    """The URLs from a folder to another one, by way of docker-registry, S3, Azure Blob and MLflow."""
+    """The URLs from a folder to another one: docker-registry, S3, Azure Blob, MLflow, a machine by SSH."""
     require("docker-registry")
     s3, azure = cloud_of("s3"), cloud_of("azblob")
     for name, value in (s3.environment() | azure.environment()).items():
         monkeypatch.setenv(name, value)
     first, last = f"dir://{tmp_path}/first", f"dir://{tmp_path}/last"
+    sshd.known_in(tmp_path / ".ssh" / "known_hosts")
+    agent(sshd.key)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    by_ssh = f"ssh://{sshd.address}{tmp_path}/by-ssh"
     with docker_registry(tmp_path / "oci") as oci:
-        yield [first, f"oci://{oci.host}/team", s3.fresh(), azure.fresh(), mlflow.counted(), last]
+        yield [first, f"oci://{oci.host}/team", s3.fresh(), azure.fresh(), mlflow.counted(), by_ssh, last]
 
 
 def test_one_bundle_goes_through_all_registries(run: Any, stops: list[str]) -> None:

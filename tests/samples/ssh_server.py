@@ -6,6 +6,7 @@ import getpass
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,18 @@ class SshServer:
     @property
     def address(self) -> Address:
         return Address("127.0.0.1", self.user, self.port)
+
+    def url(self, folder: Path, client: str) -> str:
+        """Of the store in `folder`, by a client; nothing of the user's own is needed to get there."""
+        known = self.known_in(self.folder / "known_hosts")
+        options = f"client={client}&key={self.key}&known_hosts={known}&python={sys.executable}"
+        return f"ssh://{self.address}{folder}?{options}"
+
+    def known_in(self, file: Path) -> Path:
+        """A file of known hosts that has this one."""
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"[127.0.0.1]:{self.port} {self.host_key}\n")
+        return file
 
     @property
     def key(self) -> Path:

@@ -48,7 +48,7 @@ for folder in (tools, base, os.path.dirname(base)):
     sync(folder)
 """
 
-# `-c IN_MEMORY host VERB`: runs the package in the zip archive that comes first on standard input (12 digits
+# `-c IN_MEMORY VERB`: runs the package in the zip archive that comes first on standard input (12 digits
 # of length, then its bytes), from memory where the system can: where one only looks around, nothing stays.
 IN_MEMORY = """
 import os, sys, tempfile
@@ -94,12 +94,13 @@ def texts() -> bytes:
     return json.dumps({_inside(path): path.read_text("utf-8") for path in files()}).encode()
 
 
-def archive() -> bytes:
-    """What IN_MEMORY reads before the request."""
+def archive(*rooms: str) -> bytes:
+    """What IN_MEMORY reads before the request: everything, or what every verb needs and these `rooms`."""
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as writer:
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as writer:
         for path in files():
-            writer.write(path, _inside(path))
+            if not rooms or path.parent == _folder() or path.parent.name in rooms:
+                writer.write(path, _inside(path))
     return b"%012d" % len(made.getvalue()) + made.getvalue()
 
 

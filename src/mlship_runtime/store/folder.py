@@ -27,15 +27,16 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Folder:
-    """The store below `root`, an absolute path, which messages call `url`. Not tied to a thread.
+    """The store below `root`, an absolute path, which messages call `url`, and its machine ` on …` where it
+    is not theirs. Not tied to a thread.
 
     `private` is a folder above it (or itself) that is made for this user alone. Only StoreFault and, from the
     `chunks` given, their own errors come out.
     """
 
-    def __init__(self, root: Path, url: str, private: Path | None = None) -> None:
+    def __init__(self, root: Path, url: str, private: Path | None = None, on: str = "") -> None:
         self.root, self.url, self._private = root, url, private
-        self._called = f"the folder {root}"
+        self._called = f"the folder {root}{on}"
         self._lasting: set[Path] = set()  # folders that were brought to the disk
 
     @property
@@ -95,10 +96,7 @@ class Folder:
     def write_if_match(self, key: str, data: bytes, version: str | None) -> str | None:
         """The new version, or None if the key's is not `version` (None: absent). A version is the hash of
         the value, like an ETag of S3."""
-        if len(data) > SMALL:
-            raise StoreFault(
-                f"{len(data)} bytes are too many for {key}", cause=f"at most {SMALL} can be compared"
-            )
+        check_small(key, data)
         if version is None:
             return version_of(data) if self.write_if_absent(key, [data]) else None
         path = self.path(key)
@@ -232,6 +230,14 @@ class Folder:
                 yield from self._walk(key)
             else:
                 yield key
+
+
+def check_small(key: str, data: bytes) -> None:
+    """Raises StoreFault for a value that compare-and-set does not take."""
+    if len(data) > SMALL:
+        raise StoreFault(
+            f"{len(data)} bytes are too many for {key}", cause=f"at most {SMALL} can be compared"
+        )
 
 
 def version_of(data: bytes) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from mlship.errors import ConfigError
 from mlship.host.ssh import Address, SshHost
 from mlship.host.ssh.address import Access
-from mlship.host.ssh.by_openssh import OpenSshWire
-from mlship.host.ssh.by_paramiko import ParamikoWire
+from mlship.host.ssh.clients import wire_by
 from mlship.host.ssh.known_hosts import known_keys
-from mlship.host.ssh.wire import Wire
 from mlship.target.protocol import Place
 from mlship_ssh.settings import SshSettings
 
@@ -31,15 +28,9 @@ def reach(place: Place, settings: SshSettings, address: Address) -> SshHost:
         connect_timeout=settings.connect_timeout,
         target=place.name,
     )
-    return SshHost(_wire(settings.client, access), access, settings.python or "python3")
+    return SshHost(wire_by(settings.client, access), access, settings.python or "python3")
 
 
 def pinned_in(place: Place, settings: SshSettings) -> Path:
     """The file of the host keys that this project pins."""
     return (place.project or Path.cwd()) / Path(settings.known_hosts).expanduser()
-
-
-def _wire(client: str, access: Access) -> Wire:
-    if client == "auto":
-        client = "openssh" if shutil.which("ssh") else "paramiko"
-    return OpenSshWire(access) if client == "openssh" else ParamikoWire(access)

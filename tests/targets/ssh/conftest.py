@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,18 +41,3 @@ def reach(request: pytest.FixtureRequest) -> Iterator[Reach]:
     yield to
     for host in opened:
         host.close()
-
-
-@pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], object]]:
-    """`agent(key)`: the agent of this test has that key."""
-    where = tmp_path / "agent"
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(where))
-    running = subprocess.Popen(["ssh-agent", "-D", "-a", str(where)], stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 30
-    while not where.exists():
-        assert time.monotonic() < end, "ssh-agent does not listen"
-        time.sleep(0.02)
-    yield lambda key: subprocess.run(["ssh-add", "-q", str(key)], check=True)
-    running.terminate()
-    running.wait()

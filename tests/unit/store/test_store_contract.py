@@ -1,4 +1,4 @@
-"""What every Store promises (store/protocol.py), asked of each: folder, S3, Azure Blob."""
+"""What every Store promises (store/protocol.py), asked of each: folders here and there, S3, Azure Blob."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from mlship.errors import BundleError, LockedError, PolicyError, RegistryError
+from mlship.host import Host, LocalHost
+from mlship.host.ssh import SshHost
+from mlship.host.ssh.address import Access
+from mlship.host.ssh.by_openssh import OpenSshWire
+from mlship.host.ssh.by_paramiko import ParamikoWire
+from mlship.host.ssh.wire import Wire
+from mlship.host.store import HostStore
 from mlship.reference import parse_reference
 from mlship.registry import open_registry
 from mlship.store import open_store
@@ -29,11 +36,42 @@ from mlship.trust.kept_policy import StorePolicy
 PART = 5 << 20
 
 
-@pytest.fixture
-def store(store_url: str, cloud_of: Any) -> Store:
-    scheme = store_url.partition(":")[0]
-    made: Store = FolderStore(store_url) if scheme == "dir" else cloud_of(scheme).store(store_url, PART)
-    return made
+@pytest.fixture(scope="module")
+def machine(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Host]]:
+    """`machine("openssh")`: this one, or what is behind sshd by either client, connected once."""
+    wires: dict[str, Callable[[Access], Wire]] = {"paramiko": ParamikoWire, "openssh": OpenSshWire}
+    opened: dict[str, SshHost] = {}
+
+    def of(kind: str) -> Host:
+        if kind == "here":
+            return LocalHost()
+        if kind not in opened:
+            access = request.getfixturevalue("sshd").access()
+            opened[kind] = SshHost(wires[kind](access), access)
+        return opened[kind]
+
+    yield of
+    for host in opened.values():
+        host.close()
+
+
+@pytest.fixture(params=["dir", "s3", "azblob", "here", "paramiko", "openssh"])
+def store(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    url_of: Callable[[str], str],
+    cloud_of: Any,
+    machine: Callable[[str], Host],
+) -> Iterator[Store]:
+    kind = request.param
+    if kind == "dir":
+        yield FolderStore(url_of(kind))
+    elif kind in ("s3", "azblob"):
+        yield cloud_of(kind).store(url_of(kind), PART)
+    else:
+        store = HostStore(machine(kind), f"{tmp_path}/store", "ssh://machine/store", sys.executable)
+        yield store
+        store.close()
 
 
 def whole(store: Store, key: str, start: int = 0, length: int | None = None) -> bytes:

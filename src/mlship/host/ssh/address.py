@@ -50,7 +50,7 @@ class Access:
     """How one gets in at an address: `key` is a private key's file (a certificate lies beside it, as ssh
     wants it: KEY-cert.pub); without one the agent and the user's own keys are tried. Never a password.
     `host_keys` are those that the machine may show, as in a .pub file (`ssh-ed25519 AAAA…`); without one
-    there is no connection. `target` is what messages call the target. Times in seconds."""
+    there is no connection. `target` is what messages call the target, if it is one. Times in seconds."""
 
     address: Address
     host_keys: tuple[str, ...] = ()

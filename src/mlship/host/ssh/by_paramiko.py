@@ -56,9 +56,9 @@ class ParamikoWire:
         self._client: paramiko.SSHClient | None = None
 
     def start(self, command: str) -> _Process:
+        transport = self._transport()
         import paramiko
 
-        transport = self._transport()
         try:
             channel = transport.open_session(window_size=_WINDOW, timeout=self._access.connect_timeout)
             channel.exec_command(command)

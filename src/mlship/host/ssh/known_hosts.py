@@ -26,10 +26,11 @@ def name_of(address: Address) -> str:
     return host if address.port in (None, PORT) else f"[{host}]:{address.port}"
 
 
-def known_keys(address: Address, pinned: Path, users: Iterable[Path] = USERS) -> tuple[str, ...]:
-    """The keys (`ssh-ed25519 AAAA…`) that the machine at `address` may show: if `pinned` has some for it, no
-    others count. Raises ConfigError for a `pinned` that cannot be read."""
-    return keys_in(pinned, address) or tuple(
+def known_keys(address: Address, pinned: Path | None, users: Iterable[Path] = USERS) -> tuple[str, ...]:
+    """The keys (`ssh-ed25519 AAAA…`) that the machine at `address` may show: if `pinned`, a file, has some
+    for it, no others count. Raises ConfigError if it cannot be read."""
+    ours = keys_in(pinned, address) if pinned else ()
+    return ours or tuple(
         dict.fromkeys(key for file in users for key in _keys_of_user(file.expanduser(), address))
     )
 

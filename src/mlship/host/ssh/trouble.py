@@ -9,14 +9,14 @@ from pathlib import Path
 from mlship.errors import TargetError
 from mlship.host.protocol import Lost
 from mlship.host.ssh.address import Access
-from mlship.host.ssh.known_hosts import fingerprint
+from mlship.host.ssh.known_hosts import fingerprint, name_of
 
 
 def not_known(access: Access) -> TargetError:
     return TargetError(
         f"the machine {access.address} is not known",
         cause="no key is pinned for it",
-        fix=f"Run mlship target trust {access.target}, compare the fingerprint, and pin it",
+        fix=f"Run {_trust(access)}, compare the fingerprint, and pin it",
     )
 
 
@@ -27,8 +27,15 @@ def changed_key(access: Access, shown: str = "") -> TargetError:
         f"the machine that answers at {access.address} is not the one that is known",
         cause=f"it shows the host key {shown or 'of another kind'}, not {counting}: it was set up anew, or "
         "somebody stands between",
-        fix=f"Ask who runs it. If it is right: mlship target trust {access.target}",
+        fix=f"Ask who runs it. If it is right: {_trust(access, anew=True)}",
     )
+
+
+def _trust(access: Access, anew: bool = False) -> str:
+    """The command that pins the key: where no target is meant, ssh's own list of known hosts counts."""
+    if access.target:
+        return f"mlship target trust {access.target}"
+    return f"ssh-keygen -R '{name_of(access.address)}'" if anew else f"ssh ssh://{access.address}"
 
 
 def not_let_in(access: Access) -> TargetError:
