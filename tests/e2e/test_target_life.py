@@ -216,6 +216,22 @@ def test_purge_takes_what_is_left_of_a_service_that_is_gone(
     assert not (own_home / "targets" / "local").exists()
 
 
+def test_what_runs_under_another_name_than_the_project_is_named(run: Run, tmp_path: Path) -> None:
+    deployed(run, "conform:first")
+    toml = '[project]\nname = "other"\nversion = "1"\n[model]\nsource = "m"\n'
+    (tmp_path / "mlship.toml").write_text(toml)
+    code, said = run("destroy", "local", "--yes", "--purge")
+    assert (code, said["error"]["kind"]) == (2, "usage")
+    assert (said["error"]["what"], said["error"]["cause"]) == ("there is no other on local", "it has conform")
+    assert said["error"]["fix"] == "Name the service: mlship destroy local/conform"
+    code, said = run("status", "local/conform")
+    assert (code, said["result"]["service"], said["result"]["healthy"]) == (0, "conform", True)
+    code, said = run("destroy", "local/conform", "--yes", "--purge")
+    assert (code, said["result"]["service"], said["result"]["changed"]) == (0, "conform", True)
+    code, said = run("destroy", "local", "--yes", "--purge")
+    assert (code, said["result"]["service"], said["result"]["changed"]) == (0, "other", False)
+
+
 def kill_at(home: Path, verb: str, registry: str, subject: str = "") -> None:
     """SIGKILL a deploy of the second bundle when the ledger says that it is at `verb` (of `subject`)."""
     environment = {**os.environ, "MLSHIP_HOME": str(home), "MLSHIP_REGISTRY": registry}

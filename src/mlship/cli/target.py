@@ -203,7 +203,7 @@ def force_unlock(run: Run, target: Target = None, yes: Yes = False) -> Result:
 
 @verb("""
     mlship destroy prod
-    mlship destroy prod --yes --purge
+    mlship destroy prod/churn --yes --purge
 """)
 def destroy(
     run: Run,

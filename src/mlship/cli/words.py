@@ -24,7 +24,7 @@ Target = Annotated[
     str | None,
     typer.Argument(
         metavar="TARGET",
-        help="A target of mlship.toml, or local. Without it: the only one.",
+        help="A target of mlship.toml, or local; TARGET/SERVICE for one service. Without it: the only one.",
         autocompletion=complete.targets,
         show_default=False,
     ),

@@ -50,7 +50,8 @@ def deploy(
     TargetError, UsageError.
     """
     saved = load_plan(plan_file) if plan_file else None
-    target, _ = find_target(ctx, saved.target if saved and target is None else target)
+    target = f"{saved.target}/{saved.service}" if saved and target is None else target
+    find_target(ctx, target)
     bundle = ctx.open_bundle(_planned(saved, ref) or ref)
     service = open_service(ctx, target, bundle_name=bundle.reference.name)
     rolled = roll_to(ctx, service, bundle, saved=saved, lock_wait=lock_wait)

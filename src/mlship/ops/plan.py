@@ -35,7 +35,7 @@ def plan(
     Raises PolicyError or BundleError for a bundle that the target does not take, and the errors of opening
     it.
     """
-    target, section = find_target(ctx, target)
+    _, section = find_target(ctx, target)
     bundle = ctx.open_bundle(ref)
     refuse_forbidden(section, bundle)
     service = open_service(ctx, target, bundle_name=bundle.reference.name)

@@ -35,7 +35,8 @@ class Service:
 
 
 def open_service(ctx: Context, target: str | None, *, bundle_name: str | None = None) -> Service:
-    """The service that `target` (None = the only one) runs for `bundle_name`, for this project, or alone.
+    """The service that `target` (None = the only one; TARGET/SERVICE = this one) runs for `bundle_name`, for
+    this project, or alone.
 
     Raises UsageError if the target is unknown or it cannot be told which service is meant.
     """
@@ -47,14 +48,23 @@ def open_service(ctx: Context, target: str | None, *, bundle_name: str | None = 
 def open_adapter(ctx: Context, target: str | None, *, bundle_name: str | None = None) -> Adapter:
     """The adapter of such a service, without its ledger. Raises UsageError."""
     name, section = find_target(ctx, target)
-    service = section.service or bundle_name or (ctx.project.project.name if ctx.project else None)
+    said = target.partition("/")[2] if target else ""
+    service = said or section.service or bundle_name or (ctx.project.project.name if ctx.project else None)
     if service is None:
         service = _only_service(ctx, name, section)
     return load_adapter(section.type, _place(ctx, name, section, check_name(service)))
 
 
+def services_beside(service: Service) -> list[str]:
+    """The services that the ledger of the target knows, but not `service`; none, if it knows that, too."""
+    known = _known(service.ledger.store, service.target)
+    return [] if service.name in known else known
+
+
 def find_target(ctx: Context, target: str | None) -> tuple[str, TargetSection]:
-    """The target by name; `local` is always there. Raises UsageError that lists what there is."""
+    """The target by name (or TARGET/SERVICE); `local` is always there. Raises UsageError that lists what
+    there is."""
+    target = target.partition("/")[0] if target else target
     known = {"local": LOCAL, **(ctx.project.targets if ctx.project else {})}
     if target is None:
         own = list(ctx.project.targets) if ctx.project else []
@@ -84,11 +94,16 @@ def _only_service(ctx: Context, name: str, section: TargetSection) -> str:
     """Without a project, the one service that this target's ledger knows."""
     place = _place(ctx, name, section, "any")
     store = open_store(section.ledger or load_adapter(section.type, place).ledger_url())
-    services = sorted({key.split("/")[1] for key in store.list(f"{name}/")})
+    services = _known(store, name)
     if len(services) == 1:
-        return str(services[0])
-    have = f"{name} runs {', '.join(services)}" if services else f"nothing was ever deployed to {name}"
-    raise UsageError(f"which service? {have}", fix="Run this in the folder of the project, or name a bundle")
+        return services[0]
+    if not services:
+        raise UsageError(f"nothing was ever deployed to {name}", fix="Name a bundle, or go to its project")
+    raise UsageError(f"which service? {name} has {', '.join(services)}", fix=f"Write {name}/{services[0]}")
+
+
+def _known(store: Store, target: str) -> list[str]:
+    return sorted({key.split("/")[1] for key in store.list(f"{target}/")})
 
 
 def _ledger_store(ctx: Context, adapter: Adapter) -> Store:
