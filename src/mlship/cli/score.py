@@ -13,6 +13,10 @@ from mlship.cli.words import Bundle
 from mlship.errors import UsageError
 from mlship.result import Result
 
+_Rows = Annotated[
+    str, typer.Option("--in", metavar="FILE|-", help="Rows: .csv, .tsv, .jsonl, .parquet; - is stdin.")
+]
+_Answers = Annotated[str, typer.Option("--out", metavar="FILE|-", help="Where the answers go; - is stdout.")]
 _Format = Annotated[
     str | None,
     typer.Option(
@@ -22,6 +26,35 @@ _Format = Annotated[
         show_default=False,
     ),
 ]
+_Keep = Annotated[
+    str, typer.Option("--keep", metavar="COLUMNS", help="Copy these columns to the output, e.g. id,region.")
+]
+_NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="The first line of a CSV file is a row already.")
+]
+_Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter", metavar="CHAR", help="Of CSV; a tab in .tsv, else a comma.", show_default=False
+    ),
+]
+_Bad = Annotated[
+    str, typer.Option("--bad", metavar="FILE", help="Write bad rows there, with line and reason.")
+]
+_MaxBad = Annotated[
+    int, typer.Option("--max-bad", metavar="N", min=0, help="So many may be bad; 0 stops at the first.")
+]
+_Report = Annotated[
+    str, typer.Option("--report", metavar="FILE", help="Write counts, sums and checksums there, as JSON.")
+]
+_Workers = Annotated[
+    int, typer.Option("--workers", metavar="N", min=0, help="Processes; 0 is one for each core.")
+]
+_Threads = Annotated[
+    int, typer.Option("--threads", metavar="N", min=1, help="Of each process, for a large model.")
+]
+_Force = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
+_Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew where a run was interrupted.")]
 
 
 @verb("""
@@ -33,47 +66,19 @@ _Format = Annotated[
 def score(
     run: Run,
     bundle: Bundle = None,
-    rows: Annotated[
-        str, typer.Option("--in", metavar="FILE|-", help="Rows: .csv, .tsv, .jsonl, .parquet; - is stdin.")
-    ] = "",
-    answers: Annotated[
-        str, typer.Option("--out", metavar="FILE|-", help="Where the answers go; - is stdout.")
-    ] = "",
+    rows: _Rows = "",
+    answers: _Answers = "",
     form: _Format = None,
-    keep: Annotated[
-        str,
-        typer.Option("--keep", metavar="COLUMNS", help="Copy these columns to the output, e.g. id,region."),
-    ] = "",
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="The first line of a CSV file is a row already.")
-    ] = False,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(
-            "--delimiter",
-            metavar="CHAR",
-            help="Of CSV; a tab in .tsv, else a comma.",
-            show_default=False,
-        ),
-    ] = None,
-    bad: Annotated[
-        str, typer.Option("--bad", metavar="FILE", help="Write bad rows there, with line and reason.")
-    ] = "",
-    max_bad: Annotated[
-        int,
-        typer.Option("--max-bad", metavar="N", min=0, help="So many may be bad; 0 stops at the first."),
-    ] = 0,
-    report: Annotated[
-        str, typer.Option("--report", metavar="FILE", help="Write counts, sums and checksums there, as JSON.")
-    ] = "",
-    workers: Annotated[
-        int, typer.Option("--workers", metavar="N", min=0, help="Processes; 0 is one for each core.")
-    ] = 0,
-    threads: Annotated[
-        int, typer.Option("--threads", metavar="N", min=1, help="Of each process, for a large model.")
-    ] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew where a run was interrupted.")] = False,
+    keep: _Keep = "",
+    no_header: _NoHeader = False,
+    delimiter: _Delimiter = None,
+    bad: _Bad = "",
+    max_bad: _MaxBad = 0,
+    report: _Report = "",
+    workers: _Workers = 0,
+    threads: _Threads = 1,
+    force: _Force = False,
+    fresh: _Fresh = False,
 ) -> Result | None:
     """Score a file of rows with a bundle, on this machine.
 

@@ -9,56 +9,26 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import enum
 import fcntl
 import socket
 import struct
 import termios
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from mlship_runtime.serving.accesslog import AccessLog, Asked
-from mlship_runtime.serving.answer import CLOSE, KEEP, Answer, Application, Renderer
-from mlship_runtime.serving.limits import Limits
-from mlship_runtime.serving.line import Line, Request
+from mlship_runtime.serving.accesslog import Asked
+from mlship_runtime.serving.answer import CLOSE, KEEP, Answer
+from mlship_runtime.serving.host import Host, State
+from mlship_runtime.serving.line import Request
+from mlship_runtime.serving.outgoing import Outgoing
 from mlship_runtime.serving.pace import Doing, Pace
 from mlship_runtime.serving.requests import Admit, Refusal, RequestReader
-from mlship_runtime.serving.tracing import RequestNames
 
 _NOTHING: collections.deque[Any] = collections.deque()
 _INTERIM = b"-"  # in the place of a connection line: what is said is no answer yet
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _GATHERED = 64 << 10  # bytes of answers after which they are written, and further requests wait for it
 _HEAD_PIECE, _BODY_PIECE = 4 << 10, 64 << 10  # bytes parsed between two looks at how much waits
-
-
-class Host(Protocol):
-    """What a connection needs of its server."""
-
-    application: Application
-    limits: Limits
-    renderer: Renderer
-    names: RequestNames
-    line: Line
-    log: AccessLog | None
-    draining: bool
-
-    def opened(self, connection: Connection) -> None: ...
-
-    def lost(self, connection: Connection) -> None: ...
-
-    def hands_over(self, connection: Connection) -> bool:
-        """Whether, in this drain, the connection will go to another process once it is at rest."""
-
-    def at_rest(self, connection: Connection) -> None:
-        """The connection is, in a drain, between two messages with nothing to send."""
-
-
-class State(enum.Enum):
-    OPEN = 1
-    LEAVING = 2  # at rest and not read any more, on its way to another process
-    LINGERING = 3  # the last answer is out; what still comes is thrown away
-    AWAY = 4  # another process has it
 
 
 class Connection(asyncio.Protocol):
@@ -80,13 +50,11 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(host.limits, self._take, self._go_on, admit)
         self._feed = self._reader.feed
         self._transport: Any = None
-        self._out: list[bytes] = []
-        self._newest: tuple[Answer, bool, bytes, bytes] | None = None
+        self._out = Outgoing(host.renderer)
         self._lined = False  # one request stands in the line; what came behind it is in the backlog
         self._backlog: collections.deque[Request] | None = None
         self._rest = b""  # read from the socket, not yet parsed: too much waits already
         self._held = 0  # bytes of an incomplete body
-        self._gathered = 0  # bytes of answers that are to be written together
         self._choked = self._at_end = self._paused = self._special = False
         self._pace = Pace()
 
@@ -111,7 +79,7 @@ class Connection(asyncio.Protocol):
                     self._account()
             except Refusal as refusal:
                 self._end_with(refusal)
-        if self._newest is not None:
+        if self._out.newest is not None:
             self.flush()
         if self._backlog and not self._lined:
             self._line_up_again()
@@ -153,7 +121,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         if self._log is not None:
             self._asked.append(Asked(method, target, len(body)))
-        if self._lined or self._choked or self._backlog or self._gathered > _GATHERED:
+        if self._lined or self._choked or self._backlog or self._out.gathered > _GATHERED:
             self._postpone((method, target, headers, body, connection))
         elif method != b"POST":
             self._put(self._answer(method, target, headers, body), method == b"HEAD", connection, headers)
@@ -170,7 +138,9 @@ class Connection(asyncio.Protocol):
 
     def answered(self, answer: Any, request: Request) -> Request | None:
         """See `line.Waiter`; an Answer, or bytes that are an interim one."""
-        if request[4] is KEEP and not (self._backlog or self._newest or self._special or self._host.draining):
+        if request[4] is KEEP and not (
+            self._backlog or self._out.newest or self._special or self._host.draining
+        ):
             self._lined = False  # one request, its answer, and all as before: nearly always
             names = self._names(request[2])
             self._transport.write(self._render(answer, request[0] == b"HEAD", KEEP, names))
@@ -182,7 +152,7 @@ class Connection(asyncio.Protocol):
     def _answered_with_care(self, answer: Answer | bytes, request: Request) -> Request | None:
         self._put_for(request, answer)
         if self._backlog:
-            if self._gathered > _GATHERED:
+            if self._out.gathered > _GATHERED:
                 self.flush()
             if not self._choked:
                 return self._next()
@@ -253,8 +223,8 @@ class Connection(asyncio.Protocol):
         if self._lined or self._choked:
             self._postpone((None, None, _CONTINUE, b"", _INTERIM))
         else:
-            self._put_bytes(_CONTINUE)
-            self._write()
+            self._out.put_bytes(_CONTINUE)
+            self.flush()
 
     def _end_with(self, refusal: Refusal) -> None:
         """The last answer of this connection, in its place behind those that are due before."""
@@ -274,18 +244,15 @@ class Connection(asyncio.Protocol):
 
     def _put_for(self, request: Request, answer: Answer | bytes) -> None:
         if isinstance(answer, bytes):
-            self._put_bytes(answer)
+            self._out.put_bytes(answer)
             self.flush()
         else:
             headers = request[2] if request[0] is not None else {}
             self._put(answer, request[0] == b"HEAD", request[4], headers)
 
     def _put(self, answer: Answer, headless: bool, connection: bytes, headers: Mapping[bytes, bytes]) -> None:
-        if self._newest is not None:
-            self._out.append(self._render(*self._newest))
         names = self._names(headers)
-        self._gathered += len(answer.body)
-        self._newest = (answer, headless, connection, names)
+        self._out.put(answer, headless, connection, names)
         if self._log is not None:
             self._note(answer, names)
 
@@ -295,32 +262,13 @@ class Connection(asyncio.Protocol):
         client = str(peer[0]) if isinstance(peer, tuple) else ""
         self._log.note(self._asked.popleft(), answer, names, self._door, client)
 
-    def _put_bytes(self, data: bytes) -> None:
-        if self._newest is not None:
-            self._out.append(self._render(*self._newest))
-            self._newest = None
-        self._out.append(data)
-
     def flush(self) -> None:
         """Write what is put, except that in a drain the last answer says that it is the last."""
-        if self._newest is None:
-            if self._out:
-                self._write()
-            return
-        answer, headless, connection, names = self._newest
-        self._newest = None
-        if self._host.draining and self._must_end():
-            connection = CLOSE
-        self._out.append(self._render(answer, headless, connection, names))
-        self._write()
-        if connection is CLOSE:
-            self.finish()
-
-    def _write(self) -> None:
-        out = self._out
-        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-        out.clear()
-        self._gathered = 0
+        if self._out:
+            data, ends = self._out.take(last=self._host.draining and self._must_end())
+            self._transport.write(data)
+            if ends:
+                self.finish()
 
     def _must_end(self) -> bool:
         """In a drain: whether this answer is the last request in hand, with none half read behind it."""
@@ -386,7 +334,7 @@ class Connection(asyncio.Protocol):
     def settle(self) -> None:
         """Tell the host if the connection is at rest: nothing parsed, nothing queued, nothing to be
         written."""
-        if self.state is not State.OPEN or self._reader.busy or self._newest is not None:
+        if self.state is not State.OPEN or self._reader.busy or self._out.newest:
             return
         if self._lined or self._backlog or self._rest:
             return

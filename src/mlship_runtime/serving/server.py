@@ -24,9 +24,10 @@ from mlship_runtime.serving.acceptor import Acceptor, listen_unix
 from mlship_runtime.serving.accesslog import AccessLog
 from mlship_runtime.serving.answer import CLOSE, Application, Renderer
 from mlship_runtime.serving.batching import Batching, BatchLine
-from mlship_runtime.serving.connection import Connection, State
+from mlship_runtime.serving.connection import Connection
 from mlship_runtime.serving.door import Door
 from mlship_runtime.serving.handover import Receiver, Sender, open_channel
+from mlship_runtime.serving.host import State
 from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.line import Line
 from mlship_runtime.serving.tracing import RequestNames

@@ -182,7 +182,10 @@ def test_how_many_wait_is_told(start):
     for client in clients:
         client.close()
     assert 0 < max(waited) < 12
-    assert waited[-1] == 0
+    end = time.monotonic() + 20
+    while waited[-1]:  # the last answer is out a moment before
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_who_has_waited_too_long_is_told_so_without_the_model(start):
