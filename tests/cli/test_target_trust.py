@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ssh_server import SshServer, make_key, public, ssh_server
+from ssh_server import SshServer, make_key, own_ssh, public, ssh_server
 
 from mlship.host.ssh.known_hosts import fingerprint
 
@@ -111,6 +111,25 @@ def test_a_person_is_asked(
     os.close(near)
     assert fingerprint(sshd.host_key).encode() in said.replace(b"\r\n", b"\n")
     assert pinned.exists() == (code == 0)
+
+
+def test_a_machine_behind_a_bastion_is_known_by_its_own_name(
+    run: Run, tmp_path: Path, sshd: SshServer, own_sshd: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = tmp_path / "users_known"
+    known.write_text(f"[127.0.0.1]:{own_sshd.port} {own_sshd.host_key}\n")
+    config = f"Host bastion\n{own_sshd.in_config()}UserKnownHostsFile {known}\n"
+    config += f"Host model1\n{sshd.in_config()}ProxyJump bastion\n"
+    monkeypatch.setenv("PATH", f"{own_ssh(tmp_path, config)}:{os.environ['PATH']}")
+    pinned = project(tmp_path, sshd)
+    toml = tmp_path / "mlship.toml"
+    lines = [line for line in toml.read_text().splitlines() if not line.startswith("key")]
+    toml.write_text("\n".join(lines).replace(str(sshd.address), "model1"))
+    assert run("target", "trust", "prod", "--fingerprint", fingerprint(sshd.host_key)).code == 0
+    assert pinned.read_text() == f"model1 {sshd.host_key}\n"
+    assert run("status", "prod").code == 0
+    own_sshd.fall()
+    assert run("status", "prod").code == 6, "there is no other way to it"
 
 
 def test_a_target_without_machines(run: Run, tmp_path: Path, sshd: SshServer) -> None:

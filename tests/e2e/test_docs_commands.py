@@ -30,11 +30,17 @@ _BLOCK = re.compile(
 )
 _EXIT = re.compile(r"\s+# exit (\d+)$")
 
-# Told before each command, so that a failure shows where; port 0 so that pages can be read side by side.
+MACHINE = "model1.example.org"  # where they have a machine behind SSH
+
+# Told before each command, so that a failure shows where; port 0 so that pages can be read side by side, and
+# a base folder of the test's own on a machine that is this one.
 _PRELUDE = """\
 set -u -o pipefail
 ran() { if [ "$1" != "$2" ]; then echo "*** ended with $1, not $2"; exit 99; fi; }
-free_port() { [ ! -f mlship.toml ] || sed -i.bak 's/^port = 8080$/port = 0/' mlship.toml; }
+free_port() {
+  [ ! -f mlship.toml ] || sed -i.bak -e 's/^port = 8080$/port = 0/' \
+    -e "s|^type = \"ssh\"$|&  # here\\nbase = \"$MLSHIP_HOME/far\"|" mlship.toml
+}
 """
 
 
@@ -83,6 +89,7 @@ def test_every_command_works(
     require: Callable[[str], None],
     cloud_of: Any,
     mlflow_of_all: Callable[[], Any],
+    request: pytest.FixtureRequest,
 ) -> None:
     for tool in ("openssl", "docker-registry", "curl"):
         if f"{tool} " in script(page):
@@ -92,6 +99,8 @@ def test_every_command_works(
         if f" {scheme}://" in script(page):
             environment |= cloud_of(scheme).for_docs()
     shown = script(page)
+    if f'"{MACHINE}"' in shown:
+        environment["PATH"] = f"{ssh_to(request.getfixturevalue('sshd'), tmp_path)}:{environment['PATH']}"
     if MLFLOW in shown:
         shown = shown.replace(MLFLOW, f"127.0.0.1:{mlflow_of_all().port}")
     folder = tmp_path / "reader"
@@ -129,6 +138,13 @@ def test_pages_are_found_and_read() -> None:
     readme = [command for kind, text in blocks(ROOT / "README.md") for command in commands(text)]
     assert "mlship deploy local" in readme
     assert commands("$ one \\\n  two\noutput\n$ three  # exit 3\n") == ["one \\\n  two", "three  # exit 3"]
+
+
+def ssh_to(server: Any, folder: Path) -> Path:
+    """A folder with an `ssh` that finds MACHINE here, as if DNS and the user's ssh_config said so."""
+    from ssh_server import own_ssh
+
+    return own_ssh(folder, f"Host {MACHINE}\n{server.in_config()}")
 
 
 def _environment() -> dict[str, str]:

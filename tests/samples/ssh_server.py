@@ -29,6 +29,16 @@ def public(key: Path) -> str:
     return " ".join(key.with_suffix(".pub").read_text().split()[:2])
 
 
+def own_ssh(folder: Path, config: str) -> Path:
+    """A folder for the PATH with an `ssh` that reads `config` in place of the user's."""
+    file, program = folder / "ssh_config", folder / "bin" / "ssh"
+    program.parent.mkdir()
+    file.write_text(config)
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F "{file}" "$@"\n')
+    program.chmod(0o755)
+    return program.parent
+
+
 @dataclass
 class SshServer:
     """A running sshd. `fall` kills it and every connection; `start` brings it back on its port."""
@@ -66,6 +76,13 @@ class SshServer:
     @property
     def host_key(self) -> str:
         return public(self.folder / "host")
+
+    def in_config(self) -> str:
+        """What an ssh_config has to say of it."""
+        return (
+            f"HostName 127.0.0.1\nPort {self.port}\nUser {self.user}\nIdentityFile {self.key}\n"
+            "IdentitiesOnly yes\n"
+        )
 
     def make(self) -> None:
         make_key(self.folder / "host")
