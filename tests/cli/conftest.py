@@ -13,6 +13,8 @@ import pytest
 
 from mlship.cli.main import main
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
+
 
 @dataclass
 class Ended:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import GOLDEN, make_bundle, make_layers, make_spec, write_bundle
 
 from mlship.bundle.archive import write_layer

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import LINUX, MACOS, make_bundle
 
 from mlship.registry import open_registry

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,6 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import LINUX, make_bundle, make_layers, make_spec, write_bundle
 
 from mlship.bundle.archive import write_layer

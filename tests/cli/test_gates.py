@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import LINUX, make_layers, make_spec, write_bundle
+from sample_project import HEAD, count_as_built, own_registry
 
 from mlship.bundle.archive import write_layer
-from mlship.registry import open_registry
 
-TOML = """[project]
-name = "churn"
-version = "1.0"
-[model]
-source = "m"
-[trust]
+TOML = (
+    HEAD
+    + """[trust]
 keys = { release = "release.pub" }
 [targets.proved]
 type = "local"
@@ -38,6 +31,7 @@ scan_except = ["runtime/*/pkg/*"]
 type = "local"
 require = ["scan", "signature", "parity"]
 """
+)
 TOLERANCE = {"abs": 1e-4, "rel": 1e-4}
 PICKLED = {f"runtime/{LINUX}/pkg/data.bin": pickle.dumps({"a": [1.0] * 9}, protocol=4)}
 Built = Callable[..., None]
@@ -49,16 +43,12 @@ def built(tmp_path: Path) -> Built:
     (tmp_path / "mlship.toml").write_text(TOML)
 
     def make(files: dict[str, bytes] | None = None, parity: dict[str, Any] | None = None) -> None:
-        registry = open_registry(f"dir://{tmp_path}/.mlship/store")
         layers = make_layers(tmp_path)
         packages = {f"runtime/{LINUX}/numpy/core.so": b"\x7fELF", **(files or {})}
         layers[3] = write_layer(layers[3].path, "runtime", packages.items(), platform=LINUX)
         spec = make_spec(layers)
         spec["parity"] = {**spec["parity"], "tolerance": TOLERANCE, **(parity or {})}
-        digest = write_bundle(registry, layers, spec)
-        registry.set_tag("churn", "1.0", digest, registry.read_tag("churn", "1.0"))
-        record = {"schemaVersion": 1, "reference": "churn:1.0", "digest": digest}
-        (tmp_path / ".mlship" / "built.json").write_text(json.dumps(record))
+        count_as_built(tmp_path, write_bundle(own_registry(tmp_path), layers, spec))
 
     return make
 

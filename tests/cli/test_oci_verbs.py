@@ -5,13 +5,10 @@ from __future__ import annotations
 import io
 import json
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from oci_double import PASSWORD, USER, Double, running
 from sample_bundle import make_bundle
 

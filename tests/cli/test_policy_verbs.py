@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import make_bundle
+from sample_project import count_as_built, own_registry
 
 from mlship.registry import open_registry
 
@@ -62,12 +60,9 @@ def made(run, tmp_path: Path) -> Made:
     (tmp_path / "mlship.toml").write_text(TOML)
 
     def make(labels: dict[str, str], rows: dict[str, str] | None = None, version: str = "1.0") -> str:
-        registry = open_registry(f"dir://{tmp_path}/.mlship/store")
-        digest = make_bundle(registry, version=version, labels=labels, row_labels=rows)
-        registry.set_tag("churn", version, digest, registry.read_tag("churn", version))
-        record = {"schemaVersion": 1, "reference": f"churn:{version}", "digest": digest}
-        (tmp_path / ".mlship" / "built.json").write_text(json.dumps(record))
-        return digest
+        store = own_registry(tmp_path)
+        digest = make_bundle(store, version=version, labels=labels, row_labels=rows)
+        return count_as_built(tmp_path, digest, version)
 
     return make
 

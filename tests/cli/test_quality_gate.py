@@ -6,26 +6,21 @@ The bundles are of the sample, whose answers are told here: the process that wou
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import make_layers, make_spec, write_bundle
+from sample_project import HEAD
 
 from mlship.bundle.rows.record import Recorded
 from mlship.registry import open_registry
 from mlship.trust.private import generate_key
 
-TOML = """[project]
-name = "churn"
-version = "1.0"
-[model]
-source = "m"
-[trust]
+TOML = (
+    HEAD
+    + """[trust]
 keys = { release = "release.pub", other = "other.pub" }
 [targets.prod]
 type = "local"
@@ -35,6 +30,7 @@ type = "local"
 require = ["quality"]
 signed_by = ["other"]
 """
+)
 OUTPUTS = [
     {"name": "label", "datatype": "INT64", "shape": [-1, 1], "nullable": False},
     {"name": "probabilities", "datatype": "FP64", "shape": [-1, 2], "nullable": False, "classes": ["0", "1"]},

@@ -11,27 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import make_bundle
+from sample_project import HEAD, count_as_built, own_registry
 
-from mlship.registry import open_registry
-from mlship.registry.over_store import StoreRegistry
 from mlship.trust.provenance import ATTACHED_AS, predicate, record_file
 from mlship_runtime.bundle import canonical
 
-TOML = """[project]
-name = "churn"
-version = "1.0"
-[model]
-source = "m"
-[trust]
+TOML = (
+    HEAD
+    + """[trust]
 keys = { release = "release.pub", ci = "ci.pub" }
 [targets.prod]
 type = "local"
 require = ["signature"]
 signed_by = ["release"]
 """
+)
 
 
 class Project:
@@ -40,15 +35,11 @@ class Project:
     def __init__(self, root: Path, mlship: Callable[..., subprocess.CompletedProcess[str]]) -> None:
         self.root, self.mlship = root, mlship
         self.store = root / ".mlship" / "store"
-        self.registry: StoreRegistry = open_registry(f"dir://{self.store}")  # type: ignore[assignment]
+        self.registry = own_registry(root)
         (self.digest,) = self.registry.digests("churn") or [self.made("1.0")]
 
     def made(self, version: str) -> str:
-        digest = make_bundle(self.registry, version=version)
-        self.registry.set_tag("churn", version, digest, None)
-        record = {"reference": f"churn:{version}", "digest": digest}
-        (self.root / ".mlship" / "built.json").write_text(json.dumps(record))
-        return digest
+        return count_as_built(self.root, make_bundle(self.registry, version=version), version)
 
     def ok(self, *words: str) -> None:
         done = self.mlship(*words)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import make_bundle, make_layers, make_spec, write_bundle
 
 from mlship.registry import open_registry

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from sample_bundle import make_bundle
+from sample_project import HEAD, count_as_built, own_registry
 
 from mlship.registry import open_registry
 from mlship.trust.provenance import predicate, record_file
 from mlship_runtime.bundle import canonical
 
-TOML = """[project]
-name = "churn"
-version = "1.0"
-[model]
-source = "m"
-[trust]
+TOML = (
+    HEAD
+    + """[trust]
 keys = { release = "release.pub", ci = "ci.pub" }
 [registries.team]
 url = "dir://./team"
@@ -32,6 +26,7 @@ signed_by = ["release"]
 type = "local"
 require = ["signature"]
 """
+)
 
 
 @pytest.fixture
@@ -44,12 +39,7 @@ def built(run, tmp_path: Path) -> str:
 
 
 def made(tmp_path: Path, version: str) -> str:
-    registry = open_registry(f"dir://{tmp_path}/.mlship/store")
-    digest = make_bundle(registry, version=version)
-    registry.set_tag("churn", version, digest, None)
-    record = {"schemaVersion": 1, "reference": f"churn:{version}", "digest": digest}
-    (tmp_path / ".mlship" / "built.json").write_text(json.dumps(record))
-    return digest
+    return count_as_built(tmp_path, make_bundle(own_registry(tmp_path), version=version), version)
 
 
 def test_key_generate_and_show(run, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -18,6 +17,7 @@ from threading import Timer
 from typing import Any
 
 from cutting_proxy import CuttingProxy, cutting_proxy
+from listening import free_port
 
 from mlship.registry.mlflow.address import parse_address
 from mlship.registry.mlflow.registry import MlflowRegistry
@@ -132,9 +132,7 @@ def at(url: str, patience: Patience = HURRIED) -> MlflowRegistry:
 
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[MlflowServer]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = MlflowServer(folder, port)
     try:
         server.start()

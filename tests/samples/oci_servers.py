@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from threading import Thread, Timer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from listening import free_port, wait_for
 from oci_double import PASSWORD, USER
 
 # bcrypt of PASSWORD, as htpasswd -B writes it
@@ -47,16 +47,7 @@ class DockerRegistry:
         )
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert self.process.poll() is None, (self.folder / "log").read_text()
-                assert time.monotonic() < end, "docker-registry does not listen"
-                time.sleep(0.05)
-            else:
-                return
+        wait_for(self.port, self.process, self.folder / "log")
 
     def fall(self, seconds: float = 1.0) -> None:
         """Die now, and be back after so long."""
@@ -94,9 +85,7 @@ def docker_registry(folder: Path, way: str = "open") -> Iterator[DockerRegistry]
 
 
 def _served(folder: Path, auth: str) -> Iterator[DockerRegistry]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = DockerRegistry(folder, port, auth)
     server.start()
     try:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from listening import free_port, wait_for
 
 from mlship.host.ssh.address import Access, Address
 
@@ -101,16 +101,7 @@ class SshServer:
         Path("/run/sshd").mkdir(exist_ok=True)  # where sshd leaves its rights
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert self.process.poll() is None, (self.folder / "log").read_text()
-                assert time.monotonic() < end, "sshd does not listen"
-                time.sleep(0.05)
-            else:
-                return
+        wait_for(self.port, self.process, self.folder / "log")
 
     def fall(self) -> None:
         assert self.process is not None
@@ -133,9 +124,7 @@ class SshServer:
 
 @contextmanager
 def ssh_server(folder: Path, more: str = "") -> Iterator[SshServer]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = SshServer(folder, port, more)
     server.make()
     server.start()

@@ -10,7 +10,7 @@ import typer
 from mlship.cli import complete
 from mlship.cli.run import Run
 from mlship.cli.verb import group, verb
-from mlship.cli.words import NamedBundle, PassphraseFile
+from mlship.cli.words import NamedBundle, PassphraseFile, optional
 from mlship.errors import UsageError
 from mlship.result import Result
 
@@ -61,12 +61,7 @@ def show(
     run: Run,
     place: Annotated[
         str | None,
-        typer.Argument(
-            metavar="PLACE",
-            help=PLACE + " Without it: policy.toml of this project.",
-            autocompletion=complete.policed,
-            show_default=False,
-        ),
+        optional("PLACE", PLACE + " Without it: policy.toml of this project.", complete.policed),
     ] = None,
 ) -> Result:
     """Show the policy of a place, and who signed it."""
@@ -107,12 +102,7 @@ def audit(
     run: Run,
     place: Annotated[
         str | None,
-        typer.Argument(
-            metavar="PLACE",
-            help=PLACE + " Without it: what this machine has noted itself.",
-            autocompletion=complete.policed,
-            show_default=False,
-        ),
+        optional("PLACE", PLACE + " Without it: what this machine has noted itself.", complete.policed),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check that no record was changed, moved or removed.")

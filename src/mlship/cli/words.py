@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,22 +21,25 @@ def _rate(text: str) -> float:
     return float(found)
 
 
+def optional(metavar: str, meaning: str, known: Callable[..., Any]) -> Any:
+    """An argument that may be left out, completed from what is `known`."""
+    return typer.Argument(metavar=metavar, help=meaning, autocompletion=known, show_default=False)
+
+
 Target = Annotated[
     str | None,
-    typer.Argument(
-        metavar="TARGET",
-        help="A target of mlship.toml, or local; TARGET/SERVICE for one service. Without it: the only one.",
-        autocompletion=complete.targets,
-        show_default=False,
+    optional(
+        "TARGET",
+        "A target of mlship.toml, or local; TARGET/SERVICE for one service. Without it: the only one.",
+        complete.targets,
     ),
 ]
 Bundle = Annotated[
     str | None,
-    typer.Argument(
-        metavar="REF",
-        help="NAME:TAG or NAME@sha256:..., after REGISTRY/ if need be. Without it: the last build.",
-        autocompletion=complete.bundles,
-        show_default=False,
+    optional(
+        "REF",
+        "NAME:TAG or NAME@sha256:..., after REGISTRY/ if need be. Without it: the last build.",
+        complete.bundles,
     ),
 ]
 NamedBundle = Annotated[
@@ -48,20 +52,16 @@ NamedBundle = Annotated[
 ]
 Registry = Annotated[
     str | None,
-    typer.Argument(
-        metavar="REGISTRY",
-        help="A registry of mlship.toml, or a URL. Without it: the default one.",
-        autocompletion=complete.registries,
-        show_default=False,
+    optional(
+        "REGISTRY", "A registry of mlship.toml, or a URL. Without it: the default one.", complete.registries
     ),
 ]
 NearRegistry = Annotated[
     str | None,
-    typer.Argument(
-        metavar="REGISTRY",
-        help="A registry of mlship.toml, or a URL. Without it: the default one and this project's builds.",
-        autocompletion=complete.registries,
-        show_default=False,
+    optional(
+        "REGISTRY",
+        "A registry of mlship.toml, or a URL. Without it: the default one and this project's builds.",
+        complete.registries,
     ),
 ]
 Platforms = Annotated[

@@ -15,6 +15,7 @@ import mlship_runtime
 from mlship.digest import sha256
 
 BOOT = PurePosixPath("mlship_runtime", "boot.py")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # when each file in a zip was made: the format knows nothing earlier
 HOME = "import os; print(os.path.expanduser('~'))"
 DATA = "import os; print(os.path.expanduser('~/.local/share/mlship') if os.getuid() else '/var/lib/mlship')"
 
@@ -96,12 +97,20 @@ def texts() -> bytes:
 
 def archive(*rooms: str) -> bytes:
     """What IN_MEMORY reads before the request: everything, or what every verb needs and these `rooms`."""
+    data = packed(*rooms, method=zipfile.ZIP_DEFLATED)
+    return b"%012d" % len(data) + data
+
+
+def packed(*rooms: str, method: int = zipfile.ZIP_STORED) -> bytes:
+    """The same as one zip file that Python imports from; the same bytes for the same content."""
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as writer:
+    with zipfile.ZipFile(made, "w") as writer:
         for path in files():
             if not rooms or path.parent == _folder() or path.parent.name in rooms:
-                writer.write(path, _inside(path))
-    return b"%012d" % len(made.getvalue()) + made.getvalue()
+                entry = zipfile.ZipInfo(_inside(path), _EPOCH)
+                entry.external_attr = 0o100644 << 16
+                writer.writestr(entry, path.read_bytes(), method)
+    return made.getvalue()
 
 
 def _inside(path: Path) -> str:

@@ -11,15 +11,13 @@ from mlship.errors import RegistryError
 from mlship.registry.mlflow.address import Address
 from mlship.registry.mlflow.credentials import Credentials
 from mlship.registry.oci.patience import Patience
-from mlship.registry.oci.speaker import PASSING, Speaker
+from mlship.registry.oci.speaker import Speaker, in_one_line
 from mlship.registry.oci.transport import Response
-from mlship.registry.oci.trouble import Passing, Refused
-from mlship.store.asking import seconds_of
+from mlship.registry.oci.trouble import Refused
 
 _API = "/api/2.0/mlflow/"
 _MAX_ERROR = 64 << 10
 _MAX_ANSWER = 64 << 20
-_SHOWN = 200
 ABSENT, EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 
 Body = Callable[[], Iterable[bytes] | bytes]
@@ -94,17 +92,10 @@ class Client(Speaker):
         if "serve-artifacts" in said:
             fix = "Have it started with --artifacts-destination, so that artifacts go through it"
             return Refused(what, cause="it keeps no artifacts itself", fix=fix, status=status)
-        if status in PASSING:
-            return Passing(
-                what,
-                cause=cause,
-                fix="Try again later",
-                pause=seconds_of(response.headers.get("Retry-After")),
-            )
         fix = "Ask for the right to do this" if status == 403 else ""
         if status == 404 and not code:
             fix = "Look whether the URL is that of an MLflow server, of version 3 or later"
-        return Refused(what, cause=cause, fix=fix, status=status, codes=frozenset({code} - {""}))
+        return self.refusal(response, what, cause, fix, frozenset({code} - {""}))
 
 
 def _error(data: bytes) -> tuple[str, str]:
@@ -116,5 +107,4 @@ def _error(data: bytes) -> tuple[str, str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         if text.lstrip().startswith("<"):
             text = ""
-    line = " ".join(text.partition("\n")[0].partition(" Error: (")[0].split())
-    return code, "".join(x if x.isprintable() else "?" for x in line)[:_SHOWN]
+    return code, in_one_line(text.partition("\n")[0].partition(" Error: (")[0])

@@ -6,9 +6,7 @@ and nothing here is a pickle. Source: MLflow, "MLmodel" and mlflow.pyfunc ("load
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ MLMODEL = "MLmodel"
 LOADER = "mlship_bundle"
 FLOOR = "mlship_runtime.zip"
 _MLFLOW = "mlflow>=3"
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _TYPES = {
     "BOOL": ("boolean", "bool"),
     "INT8": ("integer", "int8"),
@@ -47,7 +44,7 @@ def files(manifest: bytes, spec: Spec) -> Iterator[tuple[str, bytes]]:
     yield LAYOUT_PATH, LAYOUT
     yield INDEX_PATH, write_index(Index(digest, len(manifest), spec.version, None))
     yield f"code/{LOADER}.py", Path(__file__).with_name("loader.py").read_bytes()
-    yield f"code/{FLOOR}", _floor()
+    yield f"code/{FLOOR}", ground_floor.packed()
     python = str(spec.runtime["python"])
     yield "requirements.txt", f"{_MLFLOW}\n".encode()
     yield "python_env.yaml", _python_env(python)
@@ -115,19 +112,6 @@ def tags(spec: Spec) -> dict[str, str]:
         "mlship.parity.max_rel": f"{parity.get('maxRel', 0.0):.3g}",
         "mlship.parity.decisions_equal": json.dumps(bool(parity.get("decisionsEqual"))),
     }
-
-
-def _floor() -> bytes:
-    """The ground floor as one file that Python imports from; the same bytes for the same content."""
-    made = io.BytesIO()
-    sources = ground_floor.files()
-    root = min(len(path.parents) for path in sources)
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as file:
-        for path in sources:
-            entry = zipfile.ZipInfo("/".join(path.parts[root - 1 :]), _EPOCH)
-            entry.external_attr = 0o100644 << 16
-            file.writestr(entry, path.read_bytes())
-    return made.getvalue()
 
 
 def _python_env(python: str) -> bytes:

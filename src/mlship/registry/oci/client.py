@@ -11,14 +11,11 @@ from mlship.registry.oci.address import Address
 from mlship.registry.oci.authority import Authority, Scopes
 from mlship.registry.oci.docker_config import Credentials
 from mlship.registry.oci.patience import Patience
-from mlship.registry.oci.speaker import PASSING, Speaker
+from mlship.registry.oci.speaker import Speaker, in_one_line
 from mlship.registry.oci.transport import Response, origin
-from mlship.registry.oci.trouble import Passing, Refused
-from mlship.store.asking import seconds_of
 
 _MAX_ERROR = 64 << 10
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,60}")
-_SHOWN = 200
 
 Body = Callable[[], Iterable[bytes] | bytes]
 
@@ -90,13 +87,6 @@ class Client(Speaker):
         what = f"cannot {doing} in {self.address.url}"
         shown = self.authority.redacted(said)
         cause = f"it answers {status} {' '.join(codes[:1])}".rstrip() + (f": {shown}" if shown else "")
-        if status in PASSING:
-            return Passing(
-                what,
-                cause=cause,
-                fix="Try again later",
-                pause=seconds_of(response.headers.get("Retry-After")),
-            )
         fix = ""
         if status == 403 or "DENIED" in codes:
             fix = "Ask for the right to do this, or log in as somebody who has it (mlship login)"
@@ -104,7 +94,7 @@ class Client(Speaker):
             fix = (
                 "If it is the first of its name: some registries want the repository to be made there before"
             )
-        return Refused(what, cause=cause, fix=fix, status=status, codes=frozenset(codes))
+        return self.refusal(response, what, cause, fix, frozenset(codes))
 
 
 def _errors(data: bytes) -> tuple[list[str], str]:
@@ -116,5 +106,4 @@ def _errors(data: bytes) -> tuple[list[str], str]:
         detail = next((json.dumps(x["detail"]) for x in found if x.get("detail")), "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return [], ""
-    line = " ".join(f"{said} {detail}".split())
-    return codes, "".join(x if x.isprintable() else "?" for x in line)[:_SHOWN]
+    return codes, in_one_line(f"{said} {detail}")
