@@ -24,7 +24,7 @@ def refusal(body: bytes, cells: Callable[[Any], Iterable[Cell]]) -> Optional[Bad
                 if isinstance(number, (int, float)) and not -_LARGEST <= number <= _LARGEST:
                     return _said(column, row, number)
     except (ValueError, RecursionError):
-        pass  # not this; the caller says what else it is
+        return None  # that is not what is wrong: the caller tells what is
     return None
 
 

@@ -46,11 +46,12 @@ def decoded(body: bytes) -> Array:
 
 
 def _numbers(name: str) -> np.dtype[np.generic]:
-    if name[1] in "biuf":
-        try:
-            return np.dtype(name)
-        except TypeError:
-            pass
+    try:
+        found = np.dtype(name)
+    except TypeError:  # a size that there is not
+        found = None
+    if found is not None and found.kind in "biuf":
+        return found
     raise BadInput(f"the array holds {name}, not numbers", fix="Send other values as CSV or JSON")
 
 
