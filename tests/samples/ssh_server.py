@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,7 @@ class SshServer:
     folder: Path
     port: int
     more: str = ""
+    home: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     user: str = field(default_factory=getpass.getuser)
 
@@ -95,13 +97,17 @@ class SshServer:
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
             f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
-            "SetEnv SHLVL=2\n"  # bash reads no .bashrc of the user who runs the tests
+            f"SetEnv {self._environment()}\n"
             f"Subsystem sftp internal-sftp\nMaxSessions 40\n{self.more}"
         )
         Path("/run/sshd").mkdir(exist_ok=True)  # where sshd leaves its rights
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log)
         wait_for(self.port, self.process, self.folder / "log")
+
+    def _environment(self) -> str:
+        shell = "SHLVL=2"  # bash reads no .bashrc of the user who runs the tests
+        return f"{shell} HOME={self.home} PATH={self.home}-bin:{os.defpath}" if self.home else shell
 
     def fall(self) -> None:
         assert self.process is not None
@@ -123,9 +129,11 @@ class SshServer:
 
 
 @contextmanager
-def ssh_server(folder: Path, more: str = "") -> Iterator[SshServer]:
+def ssh_server(folder: Path, more: str = "", home: Path | None = None) -> Iterator[SshServer]:
+    """`home`: what is the user's home there, so that several servers can stand for several machines; programs
+    in HOME-bin are found first."""
     port = free_port()
-    server = SshServer(folder, port, more)
+    server = SshServer(folder, port, more, home)
     server.make()
     server.start()
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlship.ops.invoke import Answer
     from mlship.ops.logs import Logs
     from mlship.ops.plan import PlanReport
-    from mlship.ops.status import Status
+    from mlship.ops.status import HostStatus, Status
     from mlship.ops.tunnel import Opened
     from mlship.target.deployment import Endpoint, ReleaseState
     from mlship.target.plan import Action
@@ -58,8 +58,9 @@ def deployed(result: DeployReport) -> Iterator[Block]:
         yield Line(f"{result.target} runs {_release(result.release)}")
     if result.proof is not None:
         proof = result.proof
+        where = f"on {', '.join(result.proofs)}" if result.proofs else "there"
         yield Line(
-            f"proved there: {proof.rows} golden rows came back equal, largest error {proof.max_abs:.2g}"
+            f"proved {where}: {proof.rows} golden rows came back equal, largest error {proof.max_abs:.2g}"
         )
     if result.endpoints:
         yield Facts(_places(result.endpoints))
@@ -82,6 +83,8 @@ def state(result: Status) -> Iterator[Block]:
     yield Facts(facts)
     for problem in result.problems:
         yield Line(f"! {problem}")
+    if result.hosts:
+        yield Table("hosts", ("host", "live", "state"), [_host(x) for x in result.hosts])
     if result.releases:
         rows = [
             (str(x.number), brief(x.reference), short(x.digest), x.state, x.error or "-")
@@ -183,6 +186,14 @@ def _about(endpoint: Endpoint) -> str:
 
 def tunnel(result: Opened) -> Iterator[Block]:
     yield Line(f"{result.url} leads to release {result.release} on {result.target}; Ctrl-C ends it")
+
+
+def _host(host: HostStatus) -> tuple[str, str, str]:
+    state = "not reached"
+    if host.reached:
+        state = host.live.state if host.live else "-"
+        state += "" if host.healthy or host.live is None else ", not healthy"
+    return host.host, _release(host.live) if host.reached else "?", state
 
 
 def _actions(title: str, actions: Sequence[Action]) -> Table:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 class DeployReport(Result, frozen=True, kw_only=True):
-    """What changed, and what the target was seen to serve afterwards."""
+    """What changed, and what the target was seen to serve afterwards. `proofs`: of each host, where a target
+    has several; `proof` is the one with the largest error then."""
 
     target: str
     service: str
@@ -33,6 +34,7 @@ class DeployReport(Result, frozen=True, kw_only=True):
     actions: tuple[Action, ...]
     endpoints: tuple[Endpoint, ...]
     proof: Proof | None = None
+    proofs: dict[str, Proof] = {}
 
 
 def deploy(
@@ -116,6 +118,7 @@ def report(service: Service, rolled: Rolled) -> DeployReport:
         actions=rolled.actions,
         endpoints=rolled.observed.endpoints,
         proof=rolled.proof,
+        proofs=rolled.proofs,
     )
 
 

@@ -8,8 +8,11 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+
+import msgspec
 
 from mlship.config import cache_dir, data_dir, interpreter
 from mlship.errors import MlshipError
@@ -17,6 +20,8 @@ from mlship.ops.context import Context
 from mlship.ops.service import Service, open_service
 from mlship.result import Result
 from mlship.target.deployment import Vitals
+from mlship.target.protocol import Adapter, at_host, hosts_of
+from mlship.target.turns import side_by_side
 from mlship_runtime.client import Request
 from mlship_runtime.supervision.probe import DIGEST_HEADER
 
@@ -48,7 +53,7 @@ def doctor(ctx: Context, target: str | None = None) -> Diagnosis:
         checks = _machine(ctx)
         return Diagnosis(about="this machine", ok=all(c.ok for c in checks), checks=tuple(checks))
     service = open_service(ctx, target)
-    checks = _target(service)
+    checks = _all_hosts(service)
     return Diagnosis(
         about=f"{service.target}/{service.name}", ok=all(c.ok for c in checks), checks=tuple(checks)
     )
@@ -67,11 +72,23 @@ def _machine(ctx: Context) -> list[Check]:
     return checks
 
 
-def _target(service: Service) -> list[Check]:
-    checks = [_tried("reach", lambda: "answers" if service.adapter.observe() is not None else "")]
+def _all_hosts(service: Service) -> list[Check]:
+    hosts = hosts_of(service.adapter)
+    if not hosts:
+        return _target(service.adapter)
+    each = side_by_side({host: partial(_target, at_host(service.adapter, host)) for host in hosts})
+    return [
+        msgspec.structs.replace(check, name=f"{check.name} on {host}")
+        for host, checks in each.items()
+        for check in checks
+    ]
+
+
+def _target(adapter: Adapter) -> list[Check]:
+    checks = [_tried("reach", lambda: "answers" if adapter.observe() is not None else "")]
     if not checks[0].ok:
         return checks
-    seen = service.adapter.observe()
+    seen = adapter.observe()
     live = seen.live
     if live is None:
         return [*checks, Check(name="release", ok=False, detail="nothing is live", fix="mlship deploy")]
@@ -80,8 +97,8 @@ def _target(service: Service) -> list[Check]:
     if seen.vitals is not None:
         checks += _vitals(seen.vitals)
     if live.state == "serving":
-        checks.append(_tried("digest served", lambda: _served(service, live.digest)))
-        checks.append(_tried("golden examples", lambda: _golden(service, live.number)))
+        checks.append(_tried("digest served", lambda: _served(adapter, live.digest)))
+        checks.append(_tried("golden examples", lambda: _golden(adapter, live.number)))
     return checks
 
 
@@ -107,16 +124,16 @@ def _vitals(vitals: Vitals) -> list[Check]:
     return checks
 
 
-def _served(service: Service, wanted: str) -> str:
-    answer = service.adapter.invoke(Request("/v2/health/ready", method="GET"))
+def _served(adapter: Adapter, wanted: str) -> str:
+    answer = adapter.invoke(Request("/v2/health/ready", method="GET"))
     digest = answer.headers.get(DIGEST_HEADER, "")
     if answer.status != 200 or digest != wanted:
         raise MlshipError(f"the endpoint answers {answer.status} with {digest or 'no digest'}, not {wanted}")
     return digest
 
 
-def _golden(service: Service, release: int) -> str:
-    proof = service.adapter.prove(release, service.adapter.golden(release))
+def _golden(adapter: Adapter, release: int) -> str:
+    proof = adapter.prove(release, adapter.golden(release))
     if not proof.holds:
         raise MlshipError(f"{len(proof.differences)} answers differ", cause=proof.differences[0])
     return f"{proof.rows} rows answered as at build, largest error {proof.max_abs:.1e}"

@@ -7,6 +7,7 @@ from mlship.ops.context import Context
 from mlship.ops.deploy import DeployReport, report
 from mlship.ops.rollback import roll_back_to
 from mlship.ops.service import open_service
+from mlship.target.again import wanted_as_is
 from mlship.target.history import read_history
 from mlship.target.journal import unfinished
 from mlship.target.rollout import Rollout, observe
@@ -16,12 +17,14 @@ def repair(ctx: Context, target: str | None = None, *, lock_wait: float = 0.0) -
     """Bring the service back to what is live, or was last, and remove what does not belong to it.
 
     A rollout that was broken off before its shift is undone; one broken off after it is finished. A service
-    of which nothing was ever live is removed.
+    of which nothing was ever live is removed. Of several hosts, one that does not have the live release keeps
+    what is live there: a deploy brings it on.
     """
     service = open_service(ctx, target)
     observed = observe(service.adapter, service.ledger)
     if observed.live is not None:
-        done = roll_back_to(ctx, service, observed.live, why="repair", lock_wait=lock_wait)
+        wanted = wanted_as_is(observed, observed.live, service.adapter.place.keep)
+        done = roll_back_to(ctx, service, wanted, why="repair", lock_wait=lock_wait)
     elif observed.exists or unfinished(service.ledger):
         rollout = Rollout(
             service.adapter,

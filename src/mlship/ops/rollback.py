@@ -7,6 +7,7 @@ from mlship.ops.context import Context
 from mlship.ops.deploy import DeployReport, report
 from mlship.ops.service import Service, open_service
 from mlship.reference import parse_reference
+from mlship.target.again import wanted_again
 from mlship.target.deployment import Deployment, ReleaseState, Wanted
 from mlship.target.journal import Why
 from mlship.target.rollout import Rollout
@@ -21,24 +22,14 @@ def rollback(
     """
     service = open_service(ctx, target)
     observed = service.adapter.observe()
-    chosen = _choose(observed, to)
-    return roll_back_to(ctx, service, chosen, why="rollback", lock_wait=lock_wait)
+    wanted = wanted_again(observed, _choose(observed, to), service.adapter.place.keep)
+    return roll_back_to(ctx, service, wanted, why="rollback", lock_wait=lock_wait)
 
 
 def roll_back_to(
-    ctx: Context, service: Service, release: ReleaseState, *, why: Why, lock_wait: float = 0.0
+    ctx: Context, service: Service, wanted: Wanted, *, why: Why, lock_wait: float = 0.0
 ) -> DeployReport:
-    """A rollout of what a release that is on the target consists of."""
-    wanted = Wanted(
-        reference=release.reference,
-        digest=release.digest,
-        service=service.name,
-        platform=release.platform,
-        settings=release.settings,
-        layers=(),
-        documents=(),
-        keep=service.adapter.place.keep,
-    )
+    """A rollout of what is on the target already."""
     rollout = Rollout(
         service.adapter,
         service.ledger,

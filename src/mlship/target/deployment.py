@@ -26,7 +26,8 @@ class Wanted(Result, frozen=True, kw_only=True):
     """One bundle with one set of settings, ready to be compared with what is observed.
 
     `layers` are those of `platform` only; `documents` are manifest and spec. `settings` are the adapter's
-    own, validated; `keep` is how many earlier releases stay on the target.
+    own, validated; `keep` is how many earlier releases stay on the target. Where a target has several hosts,
+    `hosts` says what is wanted on each (None: nothing of the service), and the rest is that of the first.
     """
 
     reference: str
@@ -37,6 +38,7 @@ class Wanted(Result, frozen=True, kw_only=True):
     layers: tuple[LayerRef, ...]
     documents: tuple[LayerRef, ...]
     keep: int = 2
+    hosts: dict[str, Wanted | None] = {}
 
     @property
     def settings_digest(self) -> str:
@@ -102,6 +104,8 @@ class Deployment(Result, frozen=True, kw_only=True):
     `vitals`: of the live release, where the target can tell.
     `present`: digests of layers that need no sending. `last_number`: the highest release number ever given.
     `facts`: what only the adapter understands (addresses, process numbers).
+    `fence`: the highest fencing number that the target has seen.
+    `hosts`: where a target has several, what was seen on each; the rest is drawn from them.
     """
 
     service: str
@@ -116,6 +120,8 @@ class Deployment(Result, frozen=True, kw_only=True):
     left: bool = False
     vitals: Vitals | None = None
     facts: dict[str, Any] = {}
+    fence: int = 0
+    hosts: tuple[OnHost, ...] = ()
 
     def release(self, number: int | None) -> ReleaseState | None:
         return next((r for r in self.releases if r.number == number), None)
@@ -127,12 +133,51 @@ class Deployment(Result, frozen=True, kw_only=True):
     @property
     def basis(self) -> str:
         """Digest of what a plan depends on: releases, settings and traffic; not health, counters or times."""
+        if self.hosts:
+            each = [(at.host, at.seen and at.seen.basis) for at in self.hosts]
+            return sha256(to_json([self.service, self.last_number, each]))
         releases = sorted((r.number, r.digest, r.settings_digest, r.served) for r in self.releases)
         return sha256(to_json([self.service, self.exists, self.live_number, self.last_number, releases]))
 
     def numbered_from(self, number: int) -> Deployment:
         """The same, with release numbers going on from at least `number`."""
         return msgspec.structs.replace(self, last_number=max(self.last_number, number))
+
+    def runs(self, wanted: Wanted) -> bool:
+        """Whether what is wanted serves: on every host for which something is."""
+        if self.hosts:
+            seen = {at.host: at.seen for at in self.hosts}
+            return all(_is_as_wanted(seen.get(host), want) for host, want in wanted.hosts.items())
+        return self.live is not None and self.live.is_of(wanted) and self.live.state == "serving"
+
+    @property
+    def unreached(self) -> tuple[OnHost, ...]:
+        return tuple(at for at in self.hosts if at.seen is None)
+
+    def of_reached(self) -> Deployment:
+        """The same without the hosts that could not be reached."""
+        return msgspec.structs.replace(self, hosts=tuple(at for at in self.hosts if at.seen is not None))
+
+    def with_remains(self) -> Deployment:
+        """The same where what is left of a service that is gone counts as the service (for a purge)."""
+        hosts = tuple(
+            msgspec.structs.replace(at, seen=at.seen and at.seen.with_remains()) for at in self.hosts
+        )
+        return msgspec.structs.replace(self, exists=self.exists or self.left, hosts=hosts)
+
+
+class OnHost(Result, frozen=True, kw_only=True):
+    """One of several hosts of a target: what was `seen` there, or None and the `trouble` in reaching it."""
+
+    host: str
+    seen: Deployment | None
+    trouble: str = ""
+
+
+def _is_as_wanted(seen: Deployment | None, wanted: Wanted | None) -> bool:
+    if seen is None:
+        return False
+    return seen.runs(wanted) if wanted else not seen.exists
 
 
 class Problem(Result, frozen=True, kw_only=True):

@@ -91,6 +91,7 @@ class HostedAdapter:
             problems=_problems(live, supervised, silent),
             exists=bool(seen["service"]),
             left=seen["left"],
+            fence=seen["fence"],
             vitals=_vitals(seen),
             facts={
                 "supervisor": supervised,
@@ -104,11 +105,15 @@ class HostedAdapter:
             },
         )
 
-    def plan(self, wanted: Wanted | None, observed: Deployment) -> tuple[Action, ...]:
+    def plan(
+        self, wanted: Wanted | None, observed: Deployment, number: int | None = None
+    ) -> tuple[Action, ...]:
         """See hosted_plan."""
         place = self.settings
         external = place.external.place if place.external else None
-        return plan_hosted(wanted, observed, port=place.port, host=place.host, external=external)
+        return plan_hosted(
+            wanted, observed, port=place.port, host=place.host, external=external, number=number
+        )
 
     def run(self, action: Action, given: Given) -> dict[str, Any]:
         """Do one action; the table below is all there is."""
@@ -198,6 +203,9 @@ class HostedAdapter:
             more["demand"] = given.demand.request()
         return self._call(action, given, "stage", within=600, more=more)
 
+    def _take(self, action: Action, given: Given) -> dict[str, Any]:
+        return self._call(action, given, "take")
+
     def _open(self, action: Action, given: Given) -> dict[str, Any]:
         return self._call(action, given, "open")
 
@@ -235,6 +243,7 @@ class HostedAdapter:
 
 
 _VERBS: dict[str, Callable[[HostedAdapter, Action, Given], dict[str, Any]]] = {
+    "take": HostedAdapter._take,
     "send": HostedAdapter._send,
     "stage": HostedAdapter._stage,
     "open": HostedAdapter._open,

@@ -37,16 +37,18 @@ def plan_hosted(
     port: int,
     host: str,
     external: Mapping[str, Any] | None = None,
+    number: int | None = None,
 ) -> tuple[Action, ...]:
     """Actions that lead from `observed` to `wanted`, on `host`:`port` (and `external`, host and port of the
-    listener for those outside); none if nothing is to be done."""
+    listener for those outside); none if nothing is to be done. `number` is that of the release, where it is
+    not for this host alone to say: on the host, it is the number of no other one that has had traffic."""
     place = Place(host, port, external)
     if wanted is None:
         return (_destroy(observed),) if observed.exists else ()
     live = observed.live
-    if live is not None and live.is_of(wanted):
+    if live is not None and live.is_of(wanted) and number in (None, live.number):
         return _keep(wanted, observed, live, place=place)
-    return _replace(wanted, observed, place=place)
+    return _replace(wanted, observed, number, place=place)
 
 
 def _keep(wanted: Wanted, observed: Deployment, live: ReleaseState, *, place: Place) -> tuple[Action, ...]:
@@ -62,13 +64,14 @@ def _keep(wanted: Wanted, observed: Deployment, live: ReleaseState, *, place: Pl
         actions.append(_shift(live.number, live.reference))
     if actions and (not holder or live.state != "serving" or others):
         actions.append(_settle(live.number))
-    return (*actions, *_retire(wanted.keep, observed, leaving=None))
+    return (*actions, *_retire(wanted.keep, observed, live.number, leaving=None))
 
 
-def _replace(wanted: Wanted, observed: Deployment, *, place: Place) -> tuple[Action, ...]:
+def _replace(wanted: Wanted, observed: Deployment, number: int | None, *, place: Place) -> tuple[Action, ...]:
     """Candidate beside the live one, proved, then shifted to."""
-    spare = _reusable(wanted, observed)
-    number = spare.number if spare else observed.last_number + 1
+    spare = _reusable(wanted, observed, number)
+    if number is None:
+        number = spare.number if spare else observed.last_number + 1
     missing = [layer for layer in wanted.layers if layer.digest not in observed.present]
     hold = [] if observed.facts.get("supervisor") and place.is_held(observed) else [_open(place)]
     return (
@@ -80,13 +83,15 @@ def _replace(wanted: Wanted, observed: Deployment, *, place: Place) -> tuple[Act
         _prove(wanted, number),
         _shift(number, wanted.reference),
         _settle(number),
-        *_retire(wanted.keep, observed, leaving=observed.live),
+        *_retire(wanted.keep, observed, number, leaving=observed.live),
     )
 
 
-def _reusable(wanted: Wanted, observed: Deployment) -> ReleaseState | None:
-    """A candidate that an interrupted rollout of the same thing has left."""
+def _reusable(wanted: Wanted, observed: Deployment, number: int | None) -> ReleaseState | None:
+    """A candidate that an interrupted rollout of the same thing has left (under `number`, if it is given)."""
     fits = [r for r in observed.releases if r.is_of(wanted) and not r.served and r.state != "failed"]
+    if number is not None:
+        fits = [r for r in fits if r.number == number]
     return max(fits, key=lambda r: r.number, default=None)
 
 
@@ -105,11 +110,12 @@ def _clean(observed: Deployment, spare: ReleaseState | None, needed: Sequence[st
     return [_remove("clean", "clean", left, why, keep=needed)] if left or sent else []
 
 
-def _retire(keep: int, observed: Deployment, leaving: ReleaseState | None) -> list[Action]:
-    """Remove earlier releases beyond the `keep` newest; the one that is `leaving` counts as the newest of
-    them.
+def _retire(keep: int, observed: Deployment, coming: int, leaving: ReleaseState | None) -> list[Action]:
+    """Remove earlier releases than the one that is `coming`, beyond the `keep` newest; the one that is
+    `leaving` counts as the newest of them.
     """
-    served = [r.number for r in observed.releases if r.served and r.number != observed.live_number]
+    out = {observed.live_number, coming}
+    served = [r.number for r in observed.releases if r.served and r.number not in out]
     served += [leaving.number] if leaving else []
     old = sorted(served, reverse=True)[keep:]
     return [_remove("retire", "retire", sorted(old), f"beyond the {keep} kept")] if old else []
@@ -181,6 +187,12 @@ def _far_side(verb: str, phase: Phase, subject: str, arguments: dict[str, Any], 
         command=f"boot.py host {verb} {to_json(arguments).decode()}",
         arguments=arguments,
     )
+
+
+def take() -> Action:
+    """Make the host refuse deployers of before, where the others of a target are not to wait for its first
+    real action."""
+    return _far_side("take", "clean", "orders from here alone", {})
 
 
 def _remove(name: str, phase: Phase, numbers: list[int], why: str, keep: Sequence[str] = ()) -> Action:

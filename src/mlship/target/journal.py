@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import RLock
 from typing import Any, Literal
 
 import msgspec
@@ -24,11 +25,14 @@ def begin(ledger: Ledger, lock: Lock, plan: Plan, before: Deployment, why: Why) 
 
 
 class Journal:
-    """Writes what is about to be done before, and what came of it after."""
+    """Writes what is about to be done before, and what came of it after; one at a time (`turn`), for steps on
+    several hosts are taken side by side. `phase` is that of the first step that failed, else of the last.
+    """
 
     def __init__(self, ledger: Ledger, lock: Lock, rollout: int) -> None:
         self.ledger, self.lock, self.rollout = ledger, lock, rollout
-        self.phase = "stage"
+        self.turn = RLock()
+        self.phase, self.failed = "stage", False
 
     def step(self, index: int, action: Action) -> Step:
         return Step(self, index, action)
@@ -48,16 +52,21 @@ class Step:
         self.result: dict[str, Any] = {}
 
     def __enter__(self) -> Step:
-        self.journal.lock.check()
-        self.journal.phase = self.action.phase
-        self._append("action", {"index": self.index, **msgspec.to_builtins(self.action)})
+        with self.journal.turn:
+            self.journal.lock.check()
+            if not self.journal.failed:
+                self.journal.phase = self.action.phase
+            self._append("action", {"index": self.index, **msgspec.to_builtins(self.action)})
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, LockedError):
             return
         said = {"ok": error is None, "error": str(error) if error else "", "result": self.result}
-        self._append("result", {"index": self.index, "name": self.action.name, **said})
+        with self.journal.turn:
+            if error and not self.journal.failed:
+                self.journal.phase, self.journal.failed = self.action.phase, True
+            self._append("result", {"index": self.index, "name": self.action.name, **said})
 
     def _append(self, kind: Literal["action", "result"], data: dict[str, Any]) -> None:
         self.journal.ledger.append(kind, data, fence=self.journal.lock.fence, rollout=self.journal.rollout)

@@ -100,11 +100,11 @@ class Lock:
 
 
 @contextlib.contextmanager
-def locked(ledger: Ledger, why: str, *, wait: float = 0.0) -> Iterator[Lock]:
-    """Hold the service's lock. Raises LockedError, naming the owner, if it is not free within `wait`
-    seconds.
+def locked(ledger: Ledger, why: str, *, wait: float = 0.0, above: int = 0) -> Iterator[Lock]:
+    """Hold the service's lock, with a fencing number `above` what the target has seen: a ledger may be newer
+    than the target. Raises LockedError, naming the owner, if it is not free within `wait` seconds.
     """
-    lock = _acquire(ledger.store, _key(ledger), why, wait)
+    lock = _acquire(ledger.store, _key(ledger), why, wait, above)
     try:
         yield lock
     finally:
@@ -147,13 +147,13 @@ def break_lock(ledger: Ledger) -> LockRecord | None:
     return record
 
 
-def _acquire(store: Store, key: str, why: str, wait: float) -> Lock:
+def _acquire(store: Store, key: str, why: str, wait: float, above: int) -> Lock:
     deadline, watch = time.monotonic() + wait, _Watch()
     while True:
         current = store.get(key)
         held = _decode(current[0]) if current else None
         if held is None or not held.held or owner_is_gone(held) or watch.is_stale(held):
-            fence = held.fence + 1 if held else 1
+            fence = max(held.fence if held else 0, above) + 1
             record = LockRecord(held=True, fence=fence, heartbeat=0, owner=_me(), why=why, since=_now())
             version = store.write_if_match(key, to_json(record), current[1] if current else None)
             if version is not None:

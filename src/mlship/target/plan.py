@@ -23,6 +23,8 @@ class Action(Result, frozen=True, kw_only=True):
     """One step: `verb` on `subject`, with the exact `command` it will make.
 
     `arguments` may refer to the result of an earlier action as `{name.key}`; `name` is unique in its plan.
+    `host` is set where a target has several, `turn` says which actions may be done side by side: those of one
+    turn on different hosts. A turn begins when the one before it has ended.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Action(Result, frozen=True, kw_only=True):
     command: str
     arguments: dict[str, Any] = {}
     bytes: int = 0
+    host: str = ""
+    turn: int = 0
 
 
 class Plan(Result, frozen=True, kw_only=True):
@@ -57,7 +61,7 @@ class Plan(Result, frozen=True, kw_only=True):
     def promise(self) -> tuple[Any, ...]:
         """What whoever read the plan was promised: the bundle, and every step as it was shown."""
         wanted = self.wanted
-        steps = tuple((action.verb, action.subject, action.command) for action in self.actions)
+        steps = tuple((x.verb, x.subject, x.command, x.host, x.turn) for x in self.actions)
         return (wanted and (wanted.digest, wanted.platform, wanted.keep), steps)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from mlship.progress import SILENT, Progress
 from mlship.target.deployment import Deployment, Problem, Proof, Wanted
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a status needs neither bundles nor HTTP, and starts faster 
     from mlship.trust.demand import Demand
     from mlship_runtime.client import Request, Response
 
-Offer = Literal["logs", "follow", "tunnel", "trust"]
+Offer = Literal["logs", "follow", "tunnel", "hosts", "trust"]
 
 
 @dataclass(frozen=True)
@@ -118,3 +118,25 @@ class Adapter(Protocol):
     def ledger_url(self) -> str:
         """The store in which this target's ledger is kept."""
         ...
+
+
+class HostsAdapter(Adapter, Protocol):
+    """An adapter that offers "hosts": several that run the same. Its actions say on which one they are done,
+    its Deployment what was seen on each, and its Wanted what each shall run.
+    """
+
+    hosts: tuple[str, ...]
+
+    def on(self, host: str) -> Adapter:
+        """What runs, proves and answers on one of them."""
+        ...
+
+
+def hosts_of(adapter: Adapter) -> tuple[str, ...]:
+    """The names of its hosts, where it has several."""
+    return cast(HostsAdapter, adapter).hosts if "hosts" in adapter.offers else ()
+
+
+def at_host(adapter: Adapter, host: str) -> Adapter:
+    """The adapter of one of its hosts; without a name, itself."""
+    return cast(HostsAdapter, adapter).on(host) if host else adapter

@@ -7,8 +7,9 @@ killed rollout left behind is part of what the next one observes, so that its pl
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,13 +26,15 @@ from mlship.errors import (
 )
 from mlship.progress import SILENT, Progress
 from mlship.result import Result, to_json
+from mlship.target.again import wanted_before
 from mlship.target.deployment import Deployment, Proof, ReleaseState, Wanted
 from mlship.target.history import last_release
 from mlship.target.journal import Journal, Why, begin, close_unfinished, unfinished
 from mlship.target.ledger import Ledger
 from mlship.target.lock import Lock, locked
 from mlship.target.plan import Action, Plan
-from mlship.target.protocol import Adapter, Given
+from mlship.target.protocol import Adapter, Given, at_host, hosts_of
+from mlship.target.turns import each_host_alone, in_turns
 
 if TYPE_CHECKING:
     from mlship.bundle.open import OpenBundle
@@ -42,13 +45,16 @@ _LAST_LINES = 200  # of what a refused release wrote, kept in the ledger
 
 
 class Rolled(Result, frozen=True, kw_only=True):
-    """How a rollout ended. `release` is what the target was seen to serve afterwards."""
+    """How a rollout ended. `release` is what the target was seen to serve afterwards. `proofs`: of each host,
+    where there are several; `proof` is the one with the largest error then.
+    """
 
     changed: bool
     actions: tuple[Action, ...]
     release: ReleaseState | None
     observed: Deployment
     proof: Proof | None = None
+    proofs: dict[str, Proof] = {}
 
 
 class Rollout:
@@ -80,7 +86,9 @@ class Rollout:
         self.bundle, self.gate, self.check, self.progress = bundle, gate, check, progress
         self.passing = passing
         self.lock_wait, self.timeout, self.purge = lock_wait, timeout, purge
-        self.proof: Proof | None = None
+        self.proofs: dict[str, Proof] = {}
+        self._golden: Mapping[str, Any] | None = None
+        self._turn = RLock()  # of hosts side by side, one speaks at a time
         self.demand: Demand | None = None
 
     def run(self, saved: Plan | None = None) -> Rolled:
@@ -94,7 +102,7 @@ class Rollout:
             self.check()
         if not plan.actions and not self.purge and not unfinished(self.ledger):
             return self._ended(plan, observed)
-        with locked(self.ledger, self.why, wait=self.lock_wait) as lock:
+        with locked(self.ledger, self.why, wait=self.lock_wait, above=observed.fence) as lock:
             before = observe(self.adapter, self.ledger)
             plan = self._plan(before)
             _still_fits(saved, plan)
@@ -113,8 +121,7 @@ class Rollout:
         """A purge also destroys what is left of a service that is gone already."""
         if not self.purge:
             return make_plan(self.adapter, self.wanted, observed)
-        seen = msgspec.structs.replace(observed, exists=observed.exists or observed.left)
-        plan = make_plan(self.adapter, None, seen)
+        plan = make_plan(self.adapter, None, observed.with_remains())
         return msgspec.structs.replace(plan, actions=tuple(purging(action) for action in plan.actions))
 
     def _act(self, plan: Plan, before: Deployment, lock: Lock) -> Rolled:
@@ -134,32 +141,40 @@ class Rollout:
     def _run_all(self, plan: Plan, journal: Journal) -> None:
         results: dict[str, dict[str, Any]] = {}
         self.progress.phase("rollout", len(plan.actions))
-        for index, action in enumerate(plan.actions):
-            resolved = resolve(action, results)
-            with journal.step(index, resolved) as step:
-                if action.verb == "prove":
-                    result = self._prove(action)
-                else:
-                    given = Given(
-                        journal.lock.fence, self.bundle, results, self.progress, self.timeout, self.demand
-                    )
-                    result = self.adapter.run(resolved, given)
-                step.result = result
-            if action.verb == "settle":
-                self._check_served(result)
-            results[action.name] = result
+        with self._source() as bundle:
+            given = Given(journal.lock.fence, bundle, results, self.progress, self.timeout, self.demand)
+            in_turns(plan.actions, lambda index, action: self._do(index, action, journal, given, results))
+
+    def _source(self) -> AbstractContextManager[OpenBundle | None]:
+        """What is sent, which for several hosts is fetched once."""
+        if self.bundle is None or not hosts_of(self.adapter):
+            return nullcontext(self.bundle)
+        from mlship.bundle.fetched_once import fetched_once
+
+        return fetched_once(self.bundle)
+
+    def _do(
+        self, index: int, action: Action, journal: Journal, given: Given, results: dict[str, dict[str, Any]]
+    ) -> None:
+        resolved, adapter = resolve(action, results), at_host(self.adapter, action.host)
+        with journal.step(index, resolved) as step, _naming(action.host):
+            step.result = (
+                self._prove(adapter, action) if action.verb == "prove" else adapter.run(resolved, given)
+            )
+        if action.verb == "settle":
+            with _naming(action.host):
+                self._check_served(step.result)
+        results[action.name] = step.result
+        with self._turn:
             self.progress.say(f"{action.verb} {action.subject}")
             self.progress.advance()
 
-    def _prove(self, action: Action) -> dict[str, Any]:
+    def _prove(self, adapter: Adapter, action: Action) -> dict[str, Any]:
         """The golden examples on the candidate. Raises UnhealthyError, with the first differences, if they
         differ.
         """
-        from mlship.target.golden import golden_of
-
         number = int(action.arguments["release"])
-        golden = golden_of(self.bundle) if self.bundle else self.adapter.golden(number)
-        proof = self.adapter.prove(number, golden)
+        proof = adapter.prove(number, self._golden_of(adapter, number))
         if self.wanted is None or proof.digest != self.wanted.digest:
             raise UnhealthyError(
                 f"the candidate serves {proof.digest}, which was not asked for", fix=_look_at(number)
@@ -170,9 +185,23 @@ class Rollout:
                 cause=proof.differences[0] if proof.differences else "no rows were answered",
                 fix=_look_at(number),
             )
-        self.proof = proof
-        self.progress.say(f"{proof.rows} golden rows answered as at build, largest error {proof.max_abs:.1e}")
+        with self._turn:
+            self.proofs[action.host] = proof
+            where = f" on {action.host}" if action.host else ""
+            self.progress.say(
+                f"{proof.rows} golden rows answered as at build{where}, largest error {proof.max_abs:.1e}"
+            )
         return dict(msgspec.to_builtins(proof))
+
+    def _golden_of(self, adapter: Adapter, number: int) -> Mapping[str, Any]:
+        from mlship.target.golden import golden_of
+
+        if self.bundle is None:
+            return adapter.golden(number)
+        with self._turn:
+            if self._golden is None:
+                self._golden = golden_of(self.bundle)
+            return self._golden
 
     def _check_served(self, settled: dict[str, Any]) -> None:
         """What the endpoint answers with must be what was asked for."""
@@ -182,14 +211,19 @@ class Rollout:
 
     def _confirm(self, after: Deployment) -> None:
         """Success is what was observed: the wanted digest serving, or nothing left of a removed service."""
+        if after.unreached:
+            lost = after.unreached[0]
+            raise TargetError(f"{lost.host} can no longer be reached", cause=lost.trouble)
         if self.wanted is None:
             if after.exists or (self.purge and after.left):
                 raise TargetError("something of the service is still there", fix="Run mlship destroy again")
             return
-        live = after.live
-        if live is None or not live.is_of(self.wanted) or live.state != "serving":
+        if not after.runs(self.wanted):
+            live = after.live
             seen = f"{live.reference} is {live.state}" if live else "nothing is live"
-            raise UnhealthyError("the target does not serve what was deployed", cause=seen)
+            raise UnhealthyError(
+                "the target does not serve what was deployed", cause="; ".join((seen, *after.problems))
+            )
 
     def _undo(self, before: Deployment, journal: Journal, error: BaseException, release: int | None) -> None:
         """Plan back to what was live before; raises what the user is to see, where `error` is not that."""
@@ -197,32 +231,44 @@ class Rollout:
         unhealthy = isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase)
         self.progress.say("going back to the release before" if before.live else "removing what was begun")
         try:
-            observed = observe(self.adapter, self.ledger)
-            back = make_plan(self.adapter, _wanted_again(before, self.wanted), observed)
-            given = Given(journal.lock.fence, None, {}, self.progress, self.timeout)
-            results: dict[str, dict[str, Any]] = {}
-            # The release before was proved when it was deployed, and proves itself again before it is ready.
-            for index, action in enumerate(a for a in back.actions if a.verb != "prove"):
-                resolved = resolve(action, results)
-                with journal.step(_UNDO_INDEX + index, resolved) as step:
-                    step.result = self.adapter.run(resolved, given)
-                results[action.name] = step.result
+            self._go_back(before, journal)
             after = observe(self.adapter, self.ledger)
             restored = _same_service(before, after)
         except MlshipError as failed:
-            journal.end("not-restored", None, str(error), log)
+            with suppress(MlshipError):  # a ledger that cannot be reached shows a rollout without an end
+                journal.end("not-restored", None, str(error), log)
             raise NotRestoredError(
                 f"{error}; going back failed too: {failed}", fix=_restore_fix(before)
             ) from error
         if not restored:
             journal.end("not-restored", after, str(error), log)
+            where = "".join(f"; {at.host} cannot be reached" for at in after.unreached)
             raise NotRestoredError(
-                f"{error}; the release before does not serve", fix=_restore_fix(before)
+                f"{error}; the release before does not serve{where}", fix=_restore_fix(before)
             ) from error
         journal.end("rolled-back", after, str(error) or type(error).__name__, log)
         if isinstance(error, MlshipError) and unhealthy:
             fix = _kept(before) + (error.fix or _look_at(release))
             raise UnhealthyError(error.what, cause=error.cause, fix=fix) from error
+
+    def _go_back(self, before: Deployment, journal: Journal) -> None:
+        """On every host that can be reached, even if it fails on another; raises the first error then."""
+        observed = observe(self.adapter, self.ledger).of_reached()
+        keep = self.wanted.keep if self.wanted else 2
+        back = make_plan(self.adapter, wanted_before(before, observed, keep), observed)
+        given = Given(journal.lock.fence, None, {}, self.progress, self.timeout)
+        results: dict[str, dict[str, Any]] = {}
+
+        def do(index: int, action: Action) -> None:
+            resolved = resolve(action, results)
+            with journal.step(_UNDO_INDEX + index, resolved) as step, _naming(action.host):
+                step.result = at_host(self.adapter, action.host).run(resolved, given)
+            results[action.name] = step.result
+
+        # The release before was proved when it was deployed, and proves itself again before it is ready.
+        failed = each_host_alone([action for action in back.actions if action.verb != "prove"], do)
+        for error in failed.values():
+            raise error
 
     def _last_words(self, release: int | None) -> list[str]:
         """What the release that failed wrote, before it and its log are removed."""
@@ -239,7 +285,8 @@ class Rollout:
             actions=plan.actions,
             release=observed.live if self.wanted else None,
             observed=observed,
-            proof=self.proof,
+            proof=max(self.proofs.values(), key=lambda proof: proof.max_abs, default=None),
+            proofs=self.proofs if hosts_of(self.adapter) else {},
         )
 
 
@@ -299,24 +346,21 @@ def _still_fits(saved: Plan | None, now: Plan) -> None:
         raise TargetError("the saved plan no longer fits", cause=cause, fix=fix)
 
 
-def _wanted_again(before: Deployment, wanted: Wanted | None) -> Wanted | None:
-    """The release that was live before, to go back to; it is on the target, so nothing is sent."""
-    live = before.live
-    if live is None:
-        return None
-    return Wanted(
-        reference=live.reference,
-        digest=live.digest,
-        service=before.service,
-        platform=live.platform,
-        settings=live.settings,
-        layers=(),
-        documents=(),
-        keep=wanted.keep if wanted else 2,
-    )
+@contextmanager
+def _naming(host: str) -> Iterator[None]:
+    """An error of what is done on one of several hosts says on which."""
+    try:
+        yield
+    except MlshipError as error:
+        if host and host not in error.what:
+            error.what = f"{host}: {error.what}"
+        raise
 
 
 def _same_service(before: Deployment, after: Deployment) -> bool:
+    if before.hosts:
+        seen = {at.host: at.seen for at in after.hosts}
+        return all(_serves_again(at.seen, seen.get(at.host)) for at in before.hosts)
     if before.live is None:
         return after.live is None
     live = after.live
@@ -325,6 +369,10 @@ def _same_service(before: Deployment, after: Deployment) -> bool:
         before.live.settings_digest,
     )
     return same and live is not None and (live.state == "serving" or before.live.state != "serving")
+
+
+def _serves_again(before: Deployment | None, after: Deployment | None) -> bool:
+    return before is not None and after is not None and _same_service(before, after)
 
 
 def _is_unhealthy(error: MlshipError, phase: str) -> bool:

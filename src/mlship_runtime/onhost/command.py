@@ -1,7 +1,7 @@
 """The far side of every command on a host: JSON request on standard input, JSON answer on standard output.
 
 Verbs that read: facts, observe, path, logs. Verbs that change, and refuse a fence number lower than one
-seen: stage, open, start, shift, settle, remove, destroy. A refusal is an answer ({ok: false,
+seen: take, stage, open, start, shift, settle, remove, destroy. A refusal is an answer ({ok: false,
 error}) and ends with exit code 0; any other exit code means that this program broke. `follow` reads, too, and
 goes on answering: see there.
 """
@@ -29,6 +29,7 @@ _READING = {
     "logs": "files",
 }
 _CHANGING = {
+    "take": "service",
     "stage": "stage",
     "open": "service",
     "start": "service",

@@ -14,6 +14,7 @@ from typing import Any
 from mlship_runtime.errors import NotReady, RuntimeFault, SiteError
 from mlship_runtime.files import as_site_errors, last_lines, make_folder, read_numbered, write_json
 from mlship_runtime.onhost.observe import supervisor_status
+from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import Unreachable, fault_of, request
 from mlship_runtime.supervision.layout import Layout
 from mlship_runtime.supervision.listening import reach
@@ -24,6 +25,11 @@ _START_WAIT = 30.0  # seconds for a supervisor to hold its port
 _READY_WAIT = 60.0  # seconds for a release, unless the request says otherwise
 _SHIFT_WAIT = 45.0
 _PAUSE = 0.1  # seconds between two looks
+
+
+def do_take(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
+    """Refuse the orders of whoever was there before: the number of this one was admitted to come here."""
+    return {"fence": fence.highest(layout)}
 
 
 def do_open(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:

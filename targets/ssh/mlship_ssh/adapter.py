@@ -1,4 +1,4 @@
-"""`ssh` is the hosted adapter with a machine behind SSH as its host."""
+"""`ssh` is the hosted adapter with a machine behind SSH as its host, or with several."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from mlship.target.hosted import HostedAdapter
 from mlship.target.machines import HostKey, Machine
 from mlship.target.protocol import Offer, Place
 from mlship.target.settings import read_settings
+from mlship.target.several import SeveralHosts
 from mlship_ssh.reaching import reach
 from mlship_ssh.settings import SshSettings
 from mlship_ssh.trusting import machines, pin_machine
 
 
-class SshAdapter(HostedAdapter):
+class _Keyed:
+    """Its machines have keys, and a file of the project pins them."""
+
+    place: Place
+    ssh: SshSettings
+
+    def machines(self) -> tuple[Machine, ...]:
+        return machines(self.place, self.ssh)
+
+    def pin(self, machine: Machine, keys: tuple[HostKey, ...]) -> str:
+        return pin_machine(self.place, self.ssh, machine, keys)
+
+
+class SshAdapter(_Keyed, HostedAdapter):
     """One machine."""
 
     offers: frozenset[Offer] = HostedAdapter.offers | {"trust"}
@@ -23,18 +37,28 @@ class SshAdapter(HostedAdapter):
         host = reach(place, settings, address)
         super().__init__(place, settings, host, base=settings.base, python=settings.python or "python3")
 
-    def machines(self) -> tuple[Machine, ...]:
-        return machines(self.place, self.ssh)
 
-    def pin(self, machine: Machine, keys: tuple[HostKey, ...]) -> str:
-        return pin_machine(self.place, self.ssh, machine, keys)
+class SshMachines(_Keyed, SeveralHosts):
+    """Several, each over one connection of its own."""
+
+    offers: frozenset[Offer] = SeveralHosts.offers | {"trust"}
+
+    def __init__(self, place: Place, settings: SshSettings, addresses: list[Address]) -> None:
+        self.ssh = settings
+        each = {str(address): SshAdapter(place, settings, address) for address in addresses}
+        super().__init__(place, each, wave=settings.wave)
 
 
-def adapter(place: Place) -> SshAdapter:
+def adapter(place: Place) -> SshAdapter | SshMachines:
     """Bind `ssh` to a place; nothing is connected before it is asked something. Raises ConfigError for
     settings that it does not have, or addresses that are none."""
     settings = read_settings(place, SshSettings)
     addresses = [Address.read(text) for text in settings.hosts]
-    if len(addresses) != 1:
-        raise ConfigError(f"target {place.name} has {len(addresses)} hosts", fix="Name one in `hosts`")
-    return SshAdapter(place, settings, addresses[0])
+    for address in addresses:
+        if addresses.count(address) > 1:
+            raise ConfigError(
+                f"target {place.name} has the host {address} twice", fix="Name it once in `hosts`"
+            )
+    if len(addresses) == 1:
+        return SshAdapter(place, settings, addresses[0])
+    return SshMachines(place, settings, addresses)

@@ -11,12 +11,13 @@ from mlship.target.hosted_settings import HostedSettings
 
 
 class SshSettings(HostedSettings, frozen=True, kw_only=True):
-    """`hosts` are addresses ([USER@]HOST[:PORT]); `key` is a private key's file, empty = the agent and the
-    user's own keys; `client` auto = the OpenSSH client where there is one, else paramiko; `known_hosts` is
-    the file of the pinned host keys, beside mlship.toml; `base` empty = /var/lib/mlship for root, else
-    ~/.local/share/mlship there; times in seconds."""
+    """`hosts` are addresses ([USER@]HOST[:PORT]), `wave` how many of several get traffic at once; `key` is a
+    private key's file, empty = the agent and the user's own keys; `client` auto = the OpenSSH client where
+    there is one, else paramiko; `known_hosts` is the file of the pinned host keys, beside mlship.toml; `base`
+    empty = /var/lib/mlship for root, else ~/.local/share/mlship there; times in seconds."""
 
     hosts: Annotated[list[str], msgspec.Meta(min_length=1)]
+    wave: Annotated[int, msgspec.Meta(ge=1)] = 1
     key: str = ""
     client: Literal["auto", "openssh", "paramiko"] = "auto"
     known_hosts: str = "known_hosts"

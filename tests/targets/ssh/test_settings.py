@@ -37,6 +37,8 @@ def test_the_example_shows_every_setting_of_its_own() -> None:
         ({}, "hosts"),
         ({"hosts": []}, "hosts"),
         ({"hosts": ["-oProxyCommand=id"]}, "is no address"),
+        ({"hosts": ["a@b", "c", "a@b"]}, "has the host a@b twice"),
+        ({"hosts": ["here"], "wave": 0}, "wave"),
         ({"hosts": ["here"], "client": "putty"}, "putty"),
         ({"hosts": ["here"], "key": "/no/such/key"}, "there is no key"),
         ({"hosts": ["here"], "hots": []}, "no setting 'hots'"),

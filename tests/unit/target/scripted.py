@@ -67,12 +67,16 @@ class ScriptedAdapter:
             releases=tuple(self.releases.values()),
             live_number=self.live,
             last_number=max(self.releases, default=0),
+            healthy=self.live is not None and self.releases[self.live].state == "serving",
             exists=self.held,
+            fence=max(self.fences, default=0),
             facts={"supervisor": self.held},
         )
 
-    def plan(self, wanted: Wanted | None, observed: Deployment) -> tuple[Action, ...]:
-        return plan_hosted(wanted, observed, port=self.port, host="127.0.0.1")
+    def plan(
+        self, wanted: Wanted | None, observed: Deployment, number: int | None = None
+    ) -> tuple[Action, ...]:
+        return plan_hosted(wanted, observed, port=self.port, host="127.0.0.1", number=number)
 
     def run(self, action: Action, given: Given) -> dict[str, Any]:
         self.fences.append(given.fence)
