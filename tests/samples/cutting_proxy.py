@@ -55,18 +55,37 @@ class CuttingProxy:
         self.seen: list[Request] = []
         self._loop = asyncio.new_event_loop()
         self._released: asyncio.Event
+        self._server: asyncio.Server
         self._tasks: set[asyncio.Task[None] | None] = set()  # the loop itself holds them weakly
+
+    def leave(self) -> None:
+        """Break off every connection and refuse new ones, as where the server is gone."""
+        asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result(10)
+
+    def come_back(self) -> None:
+        """Listen again, at the same port."""
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+
+    async def _leave(self) -> None:
+        self._server.close()
+        tasks = [task for task in self._tasks if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._client, "127.0.0.1", self.port, limit=1 << 20)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     def of(self, method: str, target: str) -> list[Request]:
         return [x for x in self.seen if x.method == method and re.search(target, x.target)]
 
     async def _serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
         self._released = stop
-        server = await asyncio.start_server(self._client, "127.0.0.1", 0, limit=1 << 20)
-        self.port = server.sockets[0].getsockname()[1]
+        await self._listen()
         ready.set()
         await stop.wait()
-        server.close()
+        self._server.close()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
