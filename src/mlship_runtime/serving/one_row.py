@@ -19,6 +19,10 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 _DOUBTS = (msgspec.DecodeError, RecursionError, OverflowError, ValueError, RuntimeError)
 # The numbers are the last thing in the body, so that nothing behind them can say otherwise.
 _AROUND = re.compile(rb'(.*"data"\s*:\s*)\[[^\[\]]*(\]\s*\}\s*\]\s*\}\s*)', re.DOTALL)
+_ROOM, _NUMBER = (
+    1024,
+    32,
+)  # bytes around the numbers, and of each, beyond which a body is that of no single row
 _PATIENCE = 64  # requests of other forms between two looks at what may have become the usual one
 
 
@@ -47,11 +51,12 @@ def one_row(
     document = {**about, "outputs": outputs}
     before, behind = b"\0", b""  # what stood around the numbers; no body begins with that
     start = end = others = 0
+    longest = _ROOM + _NUMBER * width
 
     def read(body: bytes) -> Any:
         """The numbers; None if the request is another one."""
         nonlocal before, behind, start, end, others
-        if body.count(b"[") + body.count(b"{") > depth:
+        if len(body) > longest or body.count(b"[") + body.count(b"{") > depth:
             return None
         request = decode(body)
         (tensor,) = request.inputs

@@ -153,3 +153,13 @@ def _applications(make_tree):
         _MADE.extend(Application(pipeline) for _ in range(2))
         _MADE[1]._one_row = None
     return _MADE
+
+
+def test_a_body_that_is_too_long_for_one_row_is_read_once(matrix, shortened):
+    """What is not one row is not decoded to find that out."""
+    body = json.dumps({"inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1.5, -2]}]})
+    padded = body.encode() + b" " * 4000
+    answer = matrix.application.answer(b"POST", PATH, {}, padded)
+    assert shortened == [None]
+    assert answer == matrix.application.answer(b"POST", PATH, {}, body.encode())
+    assert shortened[1] is not None

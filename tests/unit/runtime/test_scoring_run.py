@@ -103,6 +103,13 @@ def test_a_row_that_the_model_refuses_is_found(tmp_path: Path) -> None:
     assert [line[0] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]] == ["a", "c"]
 
 
+def test_bad_rows_of_all_kinds_stand_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("id,age,plan\na,2000,x\nb,old,x\nc,1,x\nd,3000,x\ne,none\n")
+    score(job(tmp_path, bad=str(tmp_path / "bad.jsonl"), maxBad=5, chunkBytes=1 << 20))
+    told = [json.loads(line) for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in told] == [2, 3, 5, 6]
+
+
 def interrupted(folder: Path, **more: Any) -> None:
     with pytest.raises(Stopped):
         score(job(folder, **more), stop=lambda: True)
