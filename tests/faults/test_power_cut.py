@@ -9,6 +9,7 @@ import ast
 import errno
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
@@ -35,6 +36,8 @@ from mlship_runtime.bundle.verify import verify_layer
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.files import make_folder, read_json, write_json
 from mlship_runtime.store import disk
+from mlship_runtime.store.session import Session
+from mlship_runtime.store.upload import PIECE
 
 pytestmark = pytest.mark.faults
 
@@ -108,12 +111,28 @@ class OfStore:
     def __init__(self) -> None:
         self.steps: tuple[Step, ...] = (
             lambda root: store_in(root).write_if_absent("a/x", [b"1"]),
+            self.upload,
             self.overtaken,
             self.without_links,
             lambda root: store_in(root).adopt("b/y", just_written(root / "file", b"4")),
             self.replace,
             lambda root: store_in(root).delete_if_match("a/x", version_of(root, "a/x")),
         )
+
+    def upload(self, root: Path) -> None:
+        """As a machine's far end does it, in two pieces."""
+        with closing(Session()) as session:
+
+            def ask(body: bytes = b"", **request: Any) -> dict[str, Any]:
+                *_, (said, _) = session.answer({"id": 1, **request}, body)
+                return said
+
+            ask(do="open", root=str(root / "store"), url="ssh://h/store", host="h")
+            begun = ask(do="begin", key="c/long")
+            if "upload" in begun:
+                for at, body in ((0, bytes(PIECE)), (PIECE, b"6")):
+                    ask(body, do="piece", upload=begun["upload"], at=at)
+                assert ask(do="commit", upload=begun["upload"], size=PIECE + 1)["ok"]
 
     def overtaken(self, root: Path) -> None:
         """By somebody who is killed between giving the value its name and waiting for the disk."""
@@ -333,6 +352,7 @@ ALL = Some(0, "")
 MODULES = (
     "mlship_runtime.store.disk",
     "mlship_runtime.store.folder",
+    "mlship_runtime.store.upload",
     "mlship.host.local",
     "mlship.bundle.exchange.export",
     "mlship_runtime.files",

@@ -6,7 +6,8 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+
+from kill_points import arm
 
 from mlship.bundle.open import open_bundle, verify_bundle
 from mlship.bundle.source import Attachment
@@ -14,14 +15,12 @@ from mlship.reference import Reference
 from mlship.registry.check import check
 from mlship.registry.over_store import StoreRegistry, open_folder
 
-CHANGING = ("open", "write", "link", "rename", "replace", "unlink", "fsync", "ftruncate", "fchmod", "mkdir")
-
 
 def killed_at(point: int, work: Callable[[], object]) -> bool:
     """Run `work` in a child that kills itself before its `point`-th changing call; False if it completed."""
 
     def armed() -> None:
-        _arm(point)
+        arm(point)
         work()
 
     child = in_child(armed)
@@ -44,26 +43,6 @@ def in_child(work: Callable[[], object]) -> int:
         finally:
             os._exit(code)
     return child
-
-
-def _arm(point: int) -> None:
-    left = point
-
-    def wrap(name: str) -> None:
-        real = getattr(os, name)
-
-        def call(*args: Any, **more: Any) -> Any:
-            nonlocal left
-            if name != "open" or args[1] & (os.O_WRONLY | os.O_RDWR):
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **more)
-
-        setattr(os, name, call)
-
-    for name in CHANGING:
-        wrap(name)
 
 
 class Streaming:
