@@ -331,7 +331,7 @@ def url_of(
     return of
 
 
-@pytest.fixture(params=["dir", "s3", "azblob", "paramiko", "openssh"])
+@pytest.fixture(params=["dir", "s3", "azblob", "paramiko", pytest.param("openssh", marks=pytest.mark.faults)])
 def store_url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
     """Of a store of each kind, as `url_of` gives it."""
     return url_of(request.param)

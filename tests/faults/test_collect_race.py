@@ -22,7 +22,7 @@ from mlship.registry.transfer import copy
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 PUSHERS = 8
-ROUNDS = {"dir": 60, "s3": 8, "azblob": 8}
+ROUNDS = {"dir": 60, "ssh": 20, "s3": 8, "azblob": 8}
 
 
 @pytest.fixture(autouse=True)

@@ -42,6 +42,7 @@ def store_on(host: SshHost, there: FolderStore, patience: Patience = PATIENT) ->
     return HostStore(host, str(there.root), "ssh://machine/store", patience=patience)
 
 
+@pytest.mark.faults
 def test_an_upload_goes_on(reach: Reach, own_sshd: SshServer, there: FolderStore) -> None:
     data = os.urandom(12 * MIB + 5)
     store = store_on(reach(own_sshd), there)
@@ -50,6 +51,7 @@ def test_an_upload_goes_on(reach: Reach, own_sshd: SshServer, there: FolderStore
     assert not list((there.root / ".tmp").iterdir())
 
 
+@pytest.mark.faults
 def test_reading_goes_on(reach: Reach, own_sshd: SshServer, there: FolderStore) -> None:
     data = os.urandom(12 * MIB + 5)
     there.write_if_absent("big", [data])
@@ -60,6 +62,7 @@ def test_reading_goes_on(reach: Reach, own_sshd: SshServer, there: FolderStore) 
     assert first + b"".join(reading) == data
 
 
+@pytest.mark.faults
 def test_a_machine_that_stays_away(reach: Reach, own_sshd: SshServer, there: FolderStore) -> None:
     data = os.urandom(8 * MIB)
     store = store_on(reach(own_sshd), there, Patience(attempts=3, pause=0.1))
@@ -77,6 +80,7 @@ def test_a_machine_that_stays_away(reach: Reach, own_sshd: SshServer, there: Fol
     assert b"".join(there.read("big")) == data
 
 
+@pytest.mark.faults
 def test_a_ledger_is_kept_through_it(
     reach: Reach, own_sshd: SshServer, there: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,9 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Host]]:
         host.close()
 
 
-@pytest.fixture(params=["dir", "s3", "azblob", "here", "paramiko", "openssh"])
+@pytest.fixture(
+    params=["dir", "s3", "azblob", "here", "paramiko", pytest.param("openssh", marks=pytest.mark.faults)]
+)
 def store(
     request: pytest.FixtureRequest,
     tmp_path: Path,
