@@ -64,7 +64,7 @@ pages: $(READY) ## every command that README and docs show, page by page (5 min)
 	$(BIN)/pytest -m pages -n $(JOBS) --dist worksteal $(ARGS)
 
 hosts: $(READY) ## services on whole Debian hosts, kept by systemd or by themselves (3 min)
-	$(BIN)/pytest -m hosts $(ARGS)
+	$(BIN)/pytest -m "hosts and not slow" $(ARGS)
 
 bench: $(READY) ## the figures we promise, as ratios measured in one run
 	@failed=0; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench" || failed=1; done; exit $$failed

@@ -1,14 +1,14 @@
 """The only file that is started by its path: `python -I -S -B -u boot.py VERB --OPTION VALUE`.
 
 It puts its own package first on the search path (isolated Python puts nothing there) and imports only what
-the verb needs. Verbs: launch, work, supervise, host, record, serve, score, scorer, store.
+the verb needs. Verbs: launch, work, supervise, halt, host, record, serve, score, scorer, store.
 """
 
 import os
 import sys
 
 OLDEST = (3, 9)
-_VERBS = ("launch", "work", "supervise", "host", "record", "serve", "score", "scorer", "store")
+_VERBS = ("launch", "work", "supervise", "halt", "host", "record", "serve", "score", "scorer", "store")
 _FROM_BUNDLES = ("work", "record", "serve", "score", "scorer")
 
 
@@ -55,10 +55,8 @@ def _run(verb, arguments):
         from mlship_runtime.supervision import worker
 
         return worker.main(options["release"], int(options["index"]), options.get("verified", ""))
-    if verb == "supervise":
-        from mlship_runtime.supervision import supervisor
-
-        return supervisor.main(options["service"])
+    if verb in ("supervise", "halt"):
+        return _keep(verb, options)
     if verb == "serve":
         from mlship_runtime.supervision import foreground
 
@@ -77,6 +75,15 @@ def _run(verb, arguments):
     from mlship_runtime.model import record
 
     return record.main(options["job"])
+
+
+def _keep(verb, options):
+    # type: (str, dict[str, str]) -> int
+    from mlship_runtime.supervision import halt, supervisor
+
+    if verb == "halt":
+        return halt.main(options["service"], options["unit"], options["scope"])
+    return supervisor.main(options["service"])
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class TestSsh(AdapterConformance):
             "base": str(warm.site),
             "ready_timeout": 30.0,
             "drain_timeout": 5.0,
+            "units": "none",
         }
         place = Place(name="far", service="conform", settings=settings, data=own_home, project=tmp_path)
         opened: list[Any] = []

@@ -118,7 +118,7 @@ class DebianHost:
     host_key: str = ""
 
     def make(self) -> None:
-        rights = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"]
+        rights = ["--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--security-opt", "seccomp=unconfined"]
         groups = ["--cgroupns", "host", "--volume", f"{_CONTROL_GROUPS}:{_CONTROL_GROUPS}:rw"]
         options = ["--hostname", self.name, "--network", self.engine.network, "--env", "container=docker"]
         if self.kind == "systemd":

@@ -80,6 +80,8 @@ def state(result: Status) -> Iterator[Block]:
             )
         )
     facts += _places(result.endpoints)
+    if result.keeper:
+        facts.append(("kept by", result.keeper))
     yield Facts(facts)
     for problem in result.problems:
         yield Line(f"! {problem}")

@@ -25,6 +25,8 @@ INSTALL = """
 import json, os, shutil, sys
 base, tools, name = sys.argv[1:]
 os.umask(0o077)
+os.makedirs(base, exist_ok=True)
+os.umask(0o022)
 os.makedirs(tools, exist_ok=True)
 part, whole = os.path.join(tools, name + ".part-%d" % os.getpid()), os.path.join(tools, name)
 def sync(path):

@@ -21,6 +21,7 @@ class HostStatus(Result, frozen=True, kw_only=True):
     releases: tuple[ReleaseState, ...]
     endpoints: tuple[Endpoint, ...]
     problems: tuple[str, ...]
+    keeper: str = ""
 
 
 class Status(Result, frozen=True, kw_only=True):
@@ -38,6 +39,7 @@ class Status(Result, frozen=True, kw_only=True):
     lock: LockRecord | None
     interrupted: RolloutRecord | None
     hosts: tuple[HostStatus, ...] = ()
+    keeper: str = ""
 
 
 def status(ctx: Context, target: str | None = None) -> Status:
@@ -52,6 +54,7 @@ def status(ctx: Context, target: str | None = None) -> Status:
         healthy=seen.healthy,
         releases=seen.releases,
         endpoints=seen.endpoints,
+        keeper=seen.keeper if seen.exists else "",
         problems=(*seen.problems, *_say(broken), *unread),
         lock=held,
         interrupted=broken,
@@ -69,6 +72,7 @@ def _on_host(at: OnHost) -> HostStatus:
         releases=seen.releases,
         endpoints=seen.endpoints,
         problems=seen.problems,
+        keeper=seen.keeper if seen.exists else "",
     )
 
 

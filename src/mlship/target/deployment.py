@@ -103,6 +103,7 @@ class Deployment(Result, frozen=True, kw_only=True):
     `left`: something that no service uses is still there, which a purge removes.
     `vitals`: of the live release, where the target can tell.
     `present`: digests of layers that need no sending. `last_number`: the highest release number ever given.
+    `keeper`: who starts its processes again, where the target can tell.
     `facts`: what only the adapter understands (addresses, process numbers).
     `fence`: the highest fencing number that the target has seen.
     `hosts`: where a target has several, what was seen on each; the rest is drawn from them.
@@ -119,6 +120,7 @@ class Deployment(Result, frozen=True, kw_only=True):
     exists: bool = False
     left: bool = False
     vitals: Vitals | None = None
+    keeper: str = ""
     facts: dict[str, Any] = {}
     fence: int = 0
     hosts: tuple[OnHost, ...] = ()

@@ -75,7 +75,7 @@ class HostedAdapter:
 
     def observe(self) -> Deployment:
         """One far-side command; reads only."""
-        seen = self.site.call("observe")
+        seen = self.site.call("observe", units=self.settings.units)
         releases = tuple(_release(r) for r in seen["releases"])
         live = next((r for r in releases if r.number == seen["live"]), None)
         supervised = bool(seen["supervisor"] and seen["supervisor"]["alive"])
@@ -93,12 +93,17 @@ class HostedAdapter:
             left=seen["left"],
             fence=seen["fence"],
             vitals=_vitals(seen),
+            keeper=_keeper(seen["keeper"]),
             facts={
                 "supervisor": supervised,
                 "incoming": seen["incoming"],
                 "host": seen["host"],
                 "port": seen["port"],
                 "external": seen["external"],
+                "units": seen["keeper"]["chosen"],
+                "trouble": seen["keeper"]["trouble"],
+                "memory": seen["memory"],
+                "files": seen["files"],
                 "sockets": {str(r["number"]): [w["socket"] for w in r["workers"]] for r in seen["releases"]},
                 "workers": {str(r["number"]): r["workers"] for r in seen["releases"]},
                 "logs": {str(r["number"]): r["logs"] for r in seen["releases"]},
@@ -109,10 +114,17 @@ class HostedAdapter:
         self, wanted: Wanted | None, observed: Deployment, number: int | None = None
     ) -> tuple[Action, ...]:
         """See hosted_plan."""
-        place = self.settings
-        external = place.external.place if place.external else None
+        settings = self.settings
+        external = settings.external.place if settings.external else None
+        units = str(observed.facts.get("units") or settings.units)
         return plan_hosted(
-            wanted, observed, port=place.port, host=place.host, external=external, number=number
+            wanted,
+            observed,
+            port=settings.port,
+            host=settings.host,
+            external=external,
+            units=units,
+            number=number,
         )
 
     def run(self, action: Action, given: Given) -> dict[str, Any]:
@@ -268,6 +280,14 @@ def _release(seen: Mapping[str, Any]) -> ReleaseState:
         error=seen["error"] or "",
         signed_by=seen["signedBy"] or "",
     )
+
+
+def _keeper(seen: Mapping[str, Any]) -> str:
+    """Who keeps the service, and why not somebody better."""
+    kept = seen["kept"] or seen["chosen"]
+    if kept in ("system", "user"):
+        return ("systemd" if kept == "system" else "systemd --user") + f" ({', '.join(seen['names'])})"
+    return "a process of its own" + (f" (no units: {seen['why']})" if seen["why"] else "")
 
 
 def _vitals(seen: Mapping[str, Any]) -> Vitals | None:

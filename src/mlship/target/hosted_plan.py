@@ -14,12 +14,14 @@ _ACTIVE = ("starting", "ready", "serving", "draining")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a service listens: for those inside, and for those outside if it does. Port 0: a free one."""
+class Where:
+    """Where a service listens: for those inside, and for those outside if it does (port 0: a free one). And
+    by whose units it is kept there, if by any."""
 
     host: str
     port: int
     external: Mapping[str, Any] | None = None
+    units: str = "none"
 
     def is_held(self, observed: Deployment) -> bool:
         """Whether the external listener is there, or not there, as wanted."""
@@ -37,12 +39,14 @@ def plan_hosted(
     port: int,
     host: str,
     external: Mapping[str, Any] | None = None,
+    units: str = "none",
     number: int | None = None,
 ) -> tuple[Action, ...]:
     """Actions that lead from `observed` to `wanted`, on `host`:`port` (and `external`, host and port of the
-    listener for those outside); none if nothing is to be done. `number` is that of the release, where it is
-    not for this host alone to say: on the host, it is the number of no other one that has had traffic."""
-    place = Place(host, port, external)
+    listener for those outside), kept by `units`; none if nothing is to be done. `number` is that of the
+    release, where it is not for this host alone to say: on the host, it is the number of no other one that
+    has had traffic."""
+    place = Where(host, port, external, units)
     if wanted is None:
         return (_destroy(observed),) if observed.exists else ()
     live = observed.live
@@ -51,13 +55,13 @@ def plan_hosted(
     return _replace(wanted, observed, number, place=place)
 
 
-def _keep(wanted: Wanted, observed: Deployment, live: ReleaseState, *, place: Place) -> tuple[Action, ...]:
+def _keep(wanted: Wanted, observed: Deployment, live: ReleaseState, *, place: Where) -> tuple[Action, ...]:
     """The wanted release is live: only mend what is not as it should be."""
     actions = [*_clean(observed, spare=None, needed=())]
     holder = bool(observed.facts.get("supervisor")) and place.is_held(observed)
     others = any(r.state in _ACTIVE and r.served and r is not live for r in observed.releases)
     if not holder:
-        actions.append(_open(place))
+        actions.append(_open(place, wanted, observed))
     if live.state != "serving":
         actions.append(_start(wanted, live.number))
     if live.state != "serving" or others:
@@ -67,13 +71,17 @@ def _keep(wanted: Wanted, observed: Deployment, live: ReleaseState, *, place: Pl
     return (*actions, *_retire(wanted.keep, observed, live.number, leaving=None))
 
 
-def _replace(wanted: Wanted, observed: Deployment, number: int | None, *, place: Place) -> tuple[Action, ...]:
+def _replace(wanted: Wanted, observed: Deployment, number: int | None, *, place: Where) -> tuple[Action, ...]:
     """Candidate beside the live one, proved, then shifted to."""
     spare = _reusable(wanted, observed, number)
     if number is None:
         number = spare.number if spare else observed.last_number + 1
     missing = [layer for layer in wanted.layers if layer.digest not in observed.present]
-    hold = [] if observed.facts.get("supervisor") and place.is_held(observed) else [_open(place)]
+    held = observed.facts.get("supervisor") and place.is_held(observed)
+    fits = place.units == "none" or all(
+        observed.facts.get(name) == value for name, value in _for_both(wanted, observed).items()
+    )
+    hold = [] if held and fits else [_open(place, wanted, observed)]
     return (
         *_clean(observed, spare, needed=[layer.digest for layer in wanted.layers]),
         *(_send(blob) for blob in (*missing, *wanted.documents)),
@@ -145,12 +153,29 @@ def _stage(wanted: Wanted, number: int) -> Action:
     return _far_side("stage", "stage", f"release {number} of {wanted.reference}", arguments)
 
 
-def _open(place: Place) -> Action:
+def _for_both(wanted: Wanted, observed: Deployment) -> dict[str, Any]:
+    """What units must allow a release and the one that it replaces, for they run side by side: bytes of
+    memory (0: no limit) and files of the external listener."""
+    both = [wanted.settings, observed.live.settings if observed.live else wanted.settings]
+    memory = [int(settings.get("memory") or 0) for settings in both]
+    files = {
+        str(path)
+        for settings in both
+        for name, path in (settings.get("external") or {}).items()
+        if name in ("tokens", "certificate", "key", "clientCa")
+    }
+    return {"memory": sum(memory) if all(memory) else 0, "files": sorted(files)}
+
+
+def _open(place: Where, wanted: Wanted, observed: Deployment) -> Action:
     where = f"{place.host}:{place.port}" if place.port else f"a free port of {place.host}"
     arguments: dict[str, Any] = {"host": place.host, "port": place.port}
     if place.external:
         where += f" and {place.external['host']}:{place.external['port'] or 'a free port'} (external)"
         arguments["external"] = place.external
+    if place.units != "none":
+        where += f", kept by {observed.keeper}"
+        arguments.update(units=place.units, **_for_both(wanted, observed))
     return _far_side("open", "start", where, arguments)
 
 

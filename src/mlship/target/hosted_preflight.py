@@ -39,6 +39,7 @@ def preflight(
         *_python(host, facts),
         *(Problem(what=f"{port['what']} ({host})", fix=port["fix"]) for port in facts["ports"]),
         *_clock(host, off, settings),
+        *_keeper(observed),
         *_place(settings, observed),
     ]
 
@@ -53,6 +54,12 @@ def _place(settings: HostedSettings, observed: Deployment) -> list[Problem]:
     what = f"the service listens on {host}:{port}, not on {settings.host}:{settings.port or port}"
     fix = "That cannot change under a running service: destroy it first, or set what it was"
     return [*found, Problem(what=what, fix=fix)]
+
+
+def _keeper(observed: Deployment) -> list[Problem]:
+    """Who is to keep the service must be there, and be the one who keeps it now."""
+    trouble = observed.facts.get("trouble")
+    return [Problem(what=trouble["what"], fix=trouble["fix"])] if trouble else []
 
 
 def _absent(bundle: OpenBundle, platform: str, observed: Deployment) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -17,7 +17,9 @@ class HostedSettings(Answering, frozen=True, kw_only=True, forbid_unknown_fields
 
     Times are in seconds. `port` 0 = a free one, chosen once and kept; `workers` 0 = one for each processor;
     `hang_timeout` 0 = never; `memory` empty = what the host's control group allows; `python` empty = found by
-    the bundle's platform; `environment` is all that a release sees of it, besides PATH, LANG and TMPDIR.
+    the bundle's platform; `environment` is all that a release sees of it, besides PATH, LANG and TMPDIR;
+    `units` says whose systemd keeps the service (`none`: a process of its own does; `auto`: the first of
+    `system`, `user` and `none` that can be had).
     """
 
     port: int = 0
@@ -29,6 +31,7 @@ class HostedSettings(Answering, frozen=True, kw_only=True, forbid_unknown_fields
     hang_timeout: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     python: str = ""
     base: str = ""
+    units: Literal["auto", "system", "user", "none"] = "none"
     environment: dict[str, str] = {}
 
     def of_release(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def drawn_together(service: str, hosts: Sequence[OnHost]) -> Deployment:
         problems=tuple(problem for at in hosts for problem in _problems(at, live)),
         exists=any(one.exists for one in seen),
         left=any(one.left for one in seen),
+        keeper="; ".join(dict.fromkeys(one.keeper for one in seen if one.exists and one.keeper)),
         fence=max((one.fence for one in seen), default=0),
         hosts=tuple(hosts),
     )

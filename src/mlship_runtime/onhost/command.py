@@ -47,6 +47,7 @@ def main(verb: str) -> int:
     """Answer the request on standard input."""
     if verb == "follow":
         return _follow()
+    os.umask(0o022)  # what is secret is written so; the base folder is its owner's alone
     given = sys.stdin.buffer.read()
     answer = answer_to(verb, given)
     sys.stdout.write(json.dumps(answer) + "\n")

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.files import read_numbered
+from mlship_runtime.onhost.choice import NONE, about
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import NoAnswer, Unreachable, fault_of, request
 from mlship_runtime.supervision.health import descriptors_of, memory_of, read_health
@@ -25,8 +26,9 @@ _RANK = (
 )  # of several states of workers, the first names the release
 
 
-def do_observe(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
-    """Service, supervisor, live release, layers, and every release with its state and workers."""
+def do_observe(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
+    """Service, supervisor, live release, layers, and every release with its state and workers; and who keeps
+    the service, where `units` says who is to keep it."""
     settings, live = read_numbered(layout.settings), read_live(layout)
     supervisor = supervisor_status(layout)
     running = {entry["number"]: entry for entry in (supervisor["releases"] if supervisor else _found(layout))}
@@ -37,11 +39,14 @@ def do_observe(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
         "incoming": layout.incoming.is_dir(),
         "left": layout.site.base.is_dir() and layout.site.is_unused,
         "fence": fence.highest(layout),
+        "keeper": about(layout, str(given.get("units") or NONE)),
         "supervisor": {"pid": pid, "alive": supervisor is not None},
         "live": live.release,
         "host": known.get("host"),
         "port": known.get("port"),
         "external": known.get("external"),
+        "memory": (settings or {}).get("memory"),
+        "files": (settings or {}).get("files"),
         "waiting": known.get("waiting") if supervisor else None,
         "layers": sorted(
             f"sha256:{path.name}" for path in layout.site.layers.glob("*") if len(path.name) == 64

@@ -8,11 +8,14 @@ from typing import Any
 
 from mlship_runtime.errors import SiteError
 from mlship_runtime.files import as_site_errors, locked, make_folder, remove, sync_folder, take_lock
+from mlship_runtime.onhost import keeping
+from mlship_runtime.onhost.choice import NONE, kept_by
 from mlship_runtime.onhost.stop import DRAIN, end_workers, stop_release
 from mlship_runtime.onhost.sweep import digests_of, sweep
+from mlship_runtime.onhost.units import Units
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import Unreachable, request
-from mlship_runtime.supervision.layout import Layout, Site
+from mlship_runtime.supervision.layout import RUN_ROOT, Layout, Site
 from mlship_runtime.supervision.live import forget, read_live
 
 _LOCK_WAIT = 600.0  # seconds: another service may be staging
@@ -70,8 +73,9 @@ def _purge(site: Site) -> None:
     of the tools; the lock goes last."""
     for path in (site.incoming, site.blobs, site.layers, site.pycache, site.services, site.tools, site.lock):
         remove(path)
-    with contextlib.suppress(OSError):
-        site.base.rmdir()
+    for folder in (RUN_ROOT / f"mlship-{os.getuid()}", site.base):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _forget(layout: Layout, number: int) -> None:
@@ -93,11 +97,18 @@ def _forget(layout: Layout, number: int) -> None:
 
 def _quit(layout: Layout, fence_number: int | None) -> None:
     """End the supervisor and every worker. Whoever holds the service's lock afterwards is this process."""
+    kept = kept_by(layout) or NONE
+    units = Units(layout, kept) if kept != NONE else None
+    if units:
+        keeping.stop(units)
     with contextlib.suppress(Unreachable):
         request(layout.supervisor_socket, {"verb": "quit", "fence": fence_number, "drain": DRAIN}, _QUIT_WAIT)
+    make_folder(layout.lock.parent)
     lock = take_lock(layout.lock, f"the service {layout.name}", timeout=10.0)
     try:
         end_workers(layout.found_workers(), DRAIN)
+        if units:
+            keeping.take_away(units)
     finally:
         os.close(lock)
 

@@ -13,7 +13,12 @@ from typing import Any
 
 from mlship_runtime.errors import NotReady, RuntimeFault, SiteError
 from mlship_runtime.files import as_site_errors, last_lines, make_folder, read_numbered, write_json
+from mlship_runtime.onhost import keeping
+from mlship_runtime.onhost.choice import NONE, choose, kept_by
 from mlship_runtime.onhost.observe import supervisor_status
+from mlship_runtime.onhost.opening import let_read, open_by_units
+from mlship_runtime.onhost.place import check_place, is_at, kept_external, kept_port, place
+from mlship_runtime.onhost.units import SYSTEM, Units
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import Unreachable, fault_of, request
 from mlship_runtime.supervision.layout import Layout
@@ -34,56 +39,48 @@ def do_take(layout: Layout, _: dict[str, Any]) -> dict[str, Any]:
 
 def do_open(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
     """Make sure that a supervisor of this version holds `host`:`port` (0: a free port, chosen once), and the
-    `external` place beside it, if one is given. To change that, the supervisor is replaced; workers stay."""
-    host, port = str(given["host"]), int(given["port"])
+    `external` place beside it, if one is given. To change that, the supervisor is replaced; workers stay.
+    `units` says who keeps it (see `choice`); without it that stays as it is."""
     with as_site_errors(f"{layout.name} cannot be opened"):
-        for folder in (layout.logs, layout.releases):
-            make_folder(folder)
-        before = read_numbered(layout.settings)
-        external = _kept_external(before, given.get("external"))
-        status = supervisor_status(layout)
-        if status:
-            _check_place(layout, status, host, port)
-            if status["code"] == str(BOOT) and _is_at(status.get("external"), external):
-                return _place(status)
-            _dismiss(layout, given)
-        kept = before["port"] if before and port == 0 and before["host"] == host else port
-        wanted = {**(before or {}), "schemaVersion": 1, "host": host, "port": kept, "external": external}
-        if given.get("python"):
-            wanted["python"] = given["python"]
-        if wanted != before:
-            write_json(layout.settings, wanted)
-        try:
-            return _start(layout)
-        except RuntimeFault:
-            if before and wanted != before:
-                write_json(layout.settings, before)
-                if status:  # as it was: somebody has to watch what runs
-                    _start(layout)
-            raise
+        units, _ = choose(layout, str(given.get("units") or kept_by(layout) or NONE))
+        if units != NONE:
+            return open_by_units(Units(layout, units), given)
+        return _open(layout, given)
 
 
-def _kept_external(before: dict[str, Any] | None, given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The external place that is wanted, with the free port that was chosen before."""
-    if not given:
-        return None
+def _open(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
     host, port = str(given["host"]), int(given["port"])
-    kept = (before or {}).get("external")
-    if kept and port == 0 and kept["host"] == host:
-        port = kept["port"]
-    return {"host": host, "port": port}
-
-
-def _is_at(now: dict[str, Any] | None, wanted: dict[str, Any] | None) -> bool:
-    """Whether the external listener is where it is wanted (a port of 0: any)."""
-    if not now or not wanted:
-        return not now and not wanted
-    return wanted["port"] in (0, now["port"]) and wanted["host"] == now["host"]
+    for folder in (layout.logs, layout.releases):
+        make_folder(folder)
+    before = read_numbered(layout.settings)
+    external = kept_external(before, given.get("external"))
+    status = supervisor_status(layout)
+    if status:
+        check_place(layout.name, (str((before or {}).get("host", host)), status["port"]), (host, port))
+        if status["code"] == str(BOOT) and is_at(status.get("external"), external):
+            return place(status)
+        _dismiss(layout, given)
+    kept = kept_port(before, host, port)
+    wanted = {**(before or {}), "schemaVersion": 1, "host": host, "port": kept, "external": external}
+    if given.get("python"):
+        wanted["python"] = given["python"]
+    if wanted != before:
+        write_json(layout.settings, wanted)
+    try:
+        return _start(layout)
+    except RuntimeFault:
+        if before and wanted != before:
+            write_json(layout.settings, before)
+            if status:  # as it was: somebody has to watch what runs
+                _start(layout)
+        raise
 
 
 def do_start(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
     """Run `release` until it is ready, for at most `timeout` seconds; raises why it failed."""
     _ensure(layout)
+    if kept_by(layout) == SYSTEM:
+        let_read(layout, int(given["release"]))
     timeout = float(given.get("timeout") or _READY_WAIT)
     order = {"verb": "start", "release": given["release"], "timeout": timeout, "fence": given.get("fence")}
     answer = request(layout.supervisor_socket, order, timeout + 10)
@@ -120,7 +117,7 @@ def do_settle(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
     if status["live"] != number:
         raise NotReady(f"release {number} is not live", cause=f"{status['live']} is", fix="Shift to it first")
     digest = digest_on_port(reach(status["host"]), status["port"])
-    return {"digest": digest, **_place(status)}
+    return {"digest": digest, **place(status)}
 
 
 def _has_traffic(release: dict[str, Any], number: int) -> bool:
@@ -134,7 +131,11 @@ def _ensure(layout: Layout) -> None:
         if read_numbered(layout.settings) is None:
             raise SiteError(f"{layout.name} has no port yet", fix="Open it first")
         with as_site_errors(f"{layout.name} cannot be opened"):
-            _start(layout)
+            units = kept_by(layout) or NONE
+            if units != NONE:
+                keeping.start(Units(layout, units))
+            else:
+                _start(layout)
 
 
 def _start(layout: Layout) -> dict[str, Any]:
@@ -146,10 +147,10 @@ def _start(layout: Layout) -> dict[str, Any]:
         raise SiteError(f"the supervisor of {layout.name} did not start", cause=line)
     answer = json.loads(said)
     if answer["ok"]:
-        return _place(answer)
+        return place(answer)
     status = supervisor_status(layout)  # somebody else may have been faster
     if status:
-        return _place(status)
+        return place(status)
     raise fault_of(answer["error"])
 
 
@@ -165,17 +166,3 @@ def _dismiss(layout: Layout, given: dict[str, Any]) -> None:
     """Let a supervisor of another version go; its workers stay, and so does their socket."""
     with contextlib.suppress(Unreachable):
         request(layout.supervisor_socket, {"verb": "leave", "fence": given.get("fence")})
-
-
-def _check_place(layout: Layout, status: dict[str, Any], host: str, port: int) -> None:
-    known = str((read_numbered(layout.settings) or {}).get("host", host))
-    if port not in (0, status["port"]) or known != host:
-        raise SiteError(
-            f"{layout.name} holds {known}:{status['port']}, not {host}:{port}",
-            cause="a running service keeps its port",
-            fix="Set the old one, or destroy the service and deploy again",
-        )
-
-
-def _place(status: dict[str, Any]) -> dict[str, Any]:
-    return {"host": status["host"], "port": status["port"], "external": status.get("external")}

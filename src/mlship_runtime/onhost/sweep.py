@@ -65,11 +65,17 @@ def _sweep_tools(site: Site) -> None:
         return
     try:
         running = {status["code"] for layout in site.layouts() if (status := _supervisor(layout))}
+        running |= {code for layout in site.layouts() if (code := _started_by_unit(layout))}
     except NoAnswer:
         return  # it may run any of them
     for path in old:
         if not any(Path(code).is_relative_to(path) for code in running):
             remove(path)
+
+
+def _started_by_unit(layout: Layout) -> str | None:
+    """The tools that the service's unit starts, also while it does not run."""
+    return (read_json(layout.settings) or {}).get("code")
 
 
 def _supervisor(layout: Layout) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from mlship_runtime.errors import Fenced, SiteError
 from mlship_runtime.files import locked, make_folder, write_atomic
@@ -25,14 +26,22 @@ def admit(layout: Layout, number: int | None) -> None:
     Raises Fenced if a higher one was seen. An order without a number passes: no ledger stands behind it."""
     if number is None:
         return
+    if layout.folder.is_dir() and not os.access(layout.folder, os.W_OK):
+        _compare(layout, number)  # in a unit: whoever gave the order has written its number down before
+        return
     make_folder(layout.folder)
     with locked(layout.fence_lock, f"the service {layout.name}"):
-        seen = highest(layout)
-        if number < seen:
-            raise Fenced(
-                f"the order with fence number {number} is refused",
-                cause=f"{layout.name} has had orders with number {seen}: another deploy has taken over",
-                fix="Look at the history, then deploy again",
-            )
-        if number > seen:
-            write_atomic(layout.fence, f"{number}\n".encode("ascii"))
+        if _compare(layout, number):
+            write_atomic(layout.fence, f"{number}\n".encode("ascii"), 0o644)
+
+
+def _compare(layout: Layout, number: int) -> bool:
+    """Whether `number` is higher than any seen; raises Fenced if it is lower."""
+    seen = highest(layout)
+    if number < seen:
+        raise Fenced(
+            f"the order with fence number {number} is refused",
+            cause=f"{layout.name} has had orders with number {seen}: another deploy has taken over",
+            fix="Look at the history, then deploy again",
+        )
+    return number > seen

@@ -3,6 +3,7 @@
 BASE/tools/HEX/mlship_runtime/  BASE/incoming/SERVICE/HEX  BASE/blobs/HEX  BASE/layers/HEX/  BASE/pycache/
 BASE/services/SERVICE/{service.json, fence, live.json, releases/N.json, logs/N.log}
 Sockets lie in a short folder below /tmp, because a socket's path is limited to 108 bytes (104 on macOS).
+Where a system unit keeps the service, links in the service's folder name those that systemd gives to it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from mlship_runtime.errors import SiteError
 
 _SERVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
-_RUN_ROOT = "/tmp"  # noqa: S108  the folder below it is private and its owner is checked
+RUN_ROOT = Path("/tmp")  # noqa: S108  the folder below it is private and its owner is checked
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,36 @@ class Layout:
         return self.folder / "fence.lock"
 
     @property
+    def state_link(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def run_link(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def state(self) -> Path:
+        """What the supervisor writes into."""
+        return self.state_link if self.state_link.is_symlink() else self.folder
+
+    @property
+    def temporary(self) -> Path:
+        """For files that releases of a unit need for a moment."""
+        return self.state / "tmp"
+
+    @property
+    def mark(self) -> str:
+        """Tells services of one name below different folders apart."""
+        return hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
+
+    @property
     def live(self) -> Path:
-        return self.folder / "live.json"
+        return self.state / "live.json"
 
     @property
     def lock(self) -> Path:
         """Held by the supervisor as long as it runs."""
-        return self.folder / "supervisor.lock"
+        return self.state / "supervisor.lock"
 
     @property
     def releases(self) -> Path:
@@ -127,7 +151,7 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        return self.folder / "logs"
+        return self.state / "logs"
 
     @property
     def events(self) -> Path:
@@ -150,8 +174,9 @@ class Layout:
     @property
     def run(self) -> Path:
         """The folder of the sockets, the same for every caller whatever its environment."""
-        name = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
-        return Path(_RUN_ROOT, f"mlship-{os.getuid()}", name)
+        if self.run_link.is_symlink():
+            return Path(os.readlink(self.run_link))
+        return Path(RUN_ROOT, f"mlship-{os.getuid()}", self.mark)
 
     def counters(self, number: int) -> Path:
         """Where the workers of a release count together."""

@@ -25,12 +25,7 @@ def bind(host: str, port: int) -> socket.socket:
     """A non-blocking listening socket on `host`:`port` (port 0: a free one). Raises SiteError."""
     if not 0 <= port < 1 << 16:
         raise SiteError(f"{port} is no port", fix="Set a `port` from 1024 to 65535, or 0 for a free one")
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, OverflowError) as error:
-        raise SiteError(f"{host!r} is no address to listen on", cause=str(error), fix="Set `host`") from error
+    family, kind, _, _, address = _resolved(host, port)
     listener = socket.socket(family, kind)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,6 +36,24 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise _refused(host, port, error) from error
     return listener
+
+
+def _resolved(host: str, port: int) -> Any:
+    try:
+        return socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, OverflowError) as error:
+        raise SiteError(f"{host!r} is no address to listen on", cause=str(error), fix="Set `host`") from error
+
+
+def free(host: str, port: int) -> int:
+    """`port`, or a free one for 0, which can be opened on `host`. Raises SiteError."""
+    with bind(host, port) as trial:
+        return int(trial.getsockname()[1])
+
+
+def numeric(host: str) -> str:
+    """The address that `bind` takes for `host`. Raises SiteError."""
+    return str(_resolved(host, 0)[-1][0])
 
 
 def _refused(host: str, port: int, error: OSError) -> SiteError:
@@ -66,6 +79,20 @@ def place_of(listener: socket.socket | None) -> dict[str, Any] | None:
         return None
     host, port = listener.getsockname()[:2]
     return {"host": host, "port": port}
+
+
+def passed() -> dict[str, socket.socket]:
+    """The listening sockets that systemd passed to this process, by their names (sd_listen_fds(3)); none
+    where it was started by other means."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if not count.isdigit() or os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    found = {}
+    for number, name in enumerate(os.environ.get("LISTEN_FDNAMES", "").split(":")[: int(count)], INHERITED):
+        found[name] = socket.socket(fileno=number)
+        found[name].setblocking(False)
+        found[name].set_inheritable(False)
+    return found
 
 
 def inherited_external() -> socket.socket | None:

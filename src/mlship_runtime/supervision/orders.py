@@ -69,10 +69,11 @@ class Orders:
         return {}
 
     async def _order_quit(self, message: dict[str, Any]) -> dict[str, Any]:
-        """End every worker, then go."""
+        """End every worker, then go. With `resume`, the next supervisor starts the live release again."""
         async with self._turn:
             drain = float(message.get("drain", _STOP_DRAIN))
             numbers = [release["number"] for release in self._service.status()]
-            await asyncio.gather(*(self._service.stop(number, drain) for number in numbers))
+            end = self._service.rest if message.get("resume") else self._service.stop
+            await asyncio.gather(*(end(number, drain) for number in numbers))
         self.finished.set()
         return {}

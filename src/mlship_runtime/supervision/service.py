@@ -109,6 +109,10 @@ class Service:
         if self.live == number:
             set_live(self.layout, None)
             self.live = None
+        await self.rest(number, drain)
+
+    async def rest(self, number: int, drain: float) -> None:
+        """End the workers of release `number`; if it is live, it is so again for the next supervisor."""
         release = self.running.pop(number, None)
         for handle in release.detach() if release else []:
             self.see_off(handle, None, drain)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mlship_runtime.errors import RuntimeFault, SiteError
-from mlship_runtime.files import as_site_errors, read_numbered, take_lock, write_json
-from mlship_runtime.supervision import listening
+from mlship_runtime.files import as_site_errors, make_folder, read_numbered, take_lock, write_json
+from mlship_runtime.supervision import listening, notify
 from mlship_runtime.supervision.adoption import find_workers, listener_of
 from mlship_runtime.supervision.control import fault_data
 from mlship_runtime.supervision.control_server import ControlServer
@@ -49,11 +49,16 @@ def main(service_folder: str) -> int:
 
 async def _supervise(layout: Layout) -> int:
     events = EventLog(layout.events)
-    private_folder(layout.run)
+    make_folder(layout.logs)
+    if not layout.run_link.is_symlink():  # else systemd has made it
+        private_folder(layout.run)
+    if layout.state_link.is_symlink():
+        make_folder(layout.temporary)
     settings = read_numbered(layout.settings) or {}
+    passed = listening.passed()
     found = await find_workers(layout, set())
-    listener = _listener(layout, settings, found)
-    external = _external(layout, settings, found)
+    listener = passed.get("internal") or _listener(layout, settings, found)
+    external = passed.get("external") or _external(layout, settings, found)
     service = Service(layout, listener, external, str(settings.get("python") or sys.executable), events)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGCHLD, service.reap)
@@ -68,10 +73,15 @@ async def _supervise(layout: Layout) -> int:
     _report(
         {"ok": True, "pid": os.getpid(), "host": host, "port": port, "external": listening.place_of(external)}
     )
-    rounds = asyncio.ensure_future(_make_rounds(service, events))
+    notify.tell("READY=1")
+    tasks = [
+        asyncio.ensure_future(_make_rounds(service, events)),
+        asyncio.ensure_future(notify.keep_telling()),
+    ]
     await orders.finished.wait()
     await asyncio.sleep(0.05)  # the answer to the order to leave goes out first
-    rounds.cancel()
+    for task in tasks:
+        task.cancel()
     await server.close()
     events.note("supervisor left", pid=os.getpid())
     return 0

@@ -40,7 +40,7 @@ def test_sockets_have_short_paths_that_do_not_depend_on_the_environment(tmp_path
 
 
 def test_workers_are_found_by_their_sockets(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(place, "_RUN_ROOT", str(tmp_path))
+    monkeypatch.setattr(place, "RUN_ROOT", tmp_path)
     layout = Site(tmp_path).service("tiny")
     assert layout.found_workers() == []
     private_folder(layout.run)
