@@ -207,6 +207,16 @@ def test_what_is_attested_was_compared_with_what_the_tag_is(churn) -> None:
     assert churn(quality, "plan", "prod", "churn:1.0").code not in (4, 9)
 
 
+def test_what_is_attested_in_comparison_with_another_bundle_lets_nothing_worse_through(churn) -> None:
+    quality = 'metric = "accuracy"\nnot_worse_than = "prod"\nmargin = 0.1'
+    worse = ("promote", "churn:1.1", "--require", "quality", "--key", "release.key")
+    assert churn(quality, *worse[:2], "staging", *worse[2:]).code == 0  # there is no prod yet
+    assert churn(quality, *PROMOTE, "--key", "release.key").code == 0
+    refused = churn(quality, *worse[:2], "prod", *worse[2:])
+    assert (refused.code, "0.1 is the margin" in refused.err) == (9, True)
+    assert churn(quality, "list", "churn", "--json").out.count('"prod"') == 1
+
+
 def test_one_number_is_a_probability_where_that_is_said(churn) -> None:
     quality = 'metric = "roc_auc"\nmin = 0.5\noutput = "score"\n'
     assert "Say which: positive" in churn(quality, *PROMOTE).err
