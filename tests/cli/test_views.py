@@ -17,7 +17,7 @@ from mlship.ops.gates import Passed
 from mlship.ops.history import History
 from mlship.ops.invoke import Answer
 from mlship.ops.plan import PlanReport
-from mlship.ops.status import Status
+from mlship.ops.status import HostStatus, Status
 from mlship.result import Result
 from mlship.target.deployment import Endpoint, Problem, Proof, ReleaseState, Wanted
 from mlship.target.history import RolloutRecord
@@ -64,6 +64,12 @@ def status(**given: Any) -> Status:
         "endpoints": (INSIDE, OUTSIDE), "problems": (), "lock": None, "interrupted": None,
     }  # fmt: skip
     return Status(**{**defaults, **given})
+
+
+def on_host(name: str, live: ReleaseState | None = None, *, healthy: bool = True) -> HostStatus:
+    return HostStatus(
+        host=name, reached=bool(live), live=live, healthy=healthy, releases=(), endpoints=(), problems=()
+    )
 
 
 def deployed(**given: Any) -> DeployReport:
@@ -163,6 +169,29 @@ CASES = {
         live    release 2: churn:1.4 (sha256:abababababab), not healthy
         locked  by ann@desk since 2026-01-02T03:04:05+00:00, for deploy
         ! a worker died
+        """,
+    ),
+    "status of several hosts": (
+        target_views.state(
+            status(
+                healthy=False,
+                problems=("h2 cannot be reached: no route",),
+                releases=(),
+                endpoints=(INSIDE,),
+                hosts=(on_host("h1", LIVE), on_host("h2"), on_host("h3", LIVE, healthy=False)),
+            )
+        ),
+        """
+        target      prod, service churn
+        live        release 2: churn:1.4 (sha256:abababababab), not healthy
+        answers at  http://127.0.0.1:8080 (internal, only from h1)
+        ! h2 cannot be reached: no route
+
+        hosts
+          host  live                                        state
+          h1    release 2: churn:1.4 (sha256:abababababab)  serving
+          h2    ?                                           not reached
+          h3    release 2: churn:1.4 (sha256:abababababab)  serving, not healthy
         """,
     ),
     "history": (

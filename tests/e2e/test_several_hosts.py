@@ -44,6 +44,7 @@ workers = 1
 drain_timeout = 10
 ready_timeout = 240
 access_log = true
+units = "none"
 """
 Said = tuple[int, dict[str, Any]]
 
@@ -143,7 +144,8 @@ def test_the_life_of_a_service_on_two_hosts(pair: Pair) -> None:
 
     body, right = asked_of_both(pair.bundles)
     with SteadyClients(urls.values(), "/v2/models/conform/infer", body, right) as clients:
-        pair.done("deploy", "prod", "conform:second")
+        pair.done("plan", "prod", "conform:second", "--out", "saved.plan")
+        pair.done("deploy", "--plan", "saved.plan")
     assert clients.failures == []
     assert clients.answers == {url: [first, second] for url in urls.values()}
     assert clients.count > 100

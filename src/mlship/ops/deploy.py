@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
@@ -66,7 +64,7 @@ def roll_to(
     """Rules, pre-flight and rollout of one bundle."""
     wanted = service.adapter.wanted(bundle)
     if saved and saved.wanted:  # opened by its digest, but called as it was when it was planned
-        wanted = msgspec.structs.replace(wanted, reference=saved.wanted.reference)
+        wanted = wanted.called(saved.wanted.reference)
     passage = passage_of(ctx, "deploy", bundle, lambda places: places.target(service))
 
     def gate() -> Demand | None:

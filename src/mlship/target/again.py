@@ -42,6 +42,24 @@ def wanted_as_is(observed: Deployment, live: ReleaseState, keep: int) -> Wanted:
     return msgspec.structs.replace(_as_wanted(live, observed.service, keep), hosts=each)
 
 
+def is_back(before: Deployment, after: Deployment) -> bool:
+    """Whether `after` serves what was live `before`, on every host, and nothing where nothing was."""
+    if before.hosts:
+        seen = {at.host: at.seen for at in after.hosts}
+        return all(_is_back_on(at.seen, seen.get(at.host)) for at in before.hosts)
+    if before.live is None or after.live is None:
+        return before.live is after.live
+    same = (after.live.digest, after.live.settings_digest) == (
+        before.live.digest,
+        before.live.settings_digest,
+    )
+    return same and (after.live.state == "serving" or before.live.state != "serving")
+
+
+def _is_back_on(before: Deployment | None, after: Deployment | None) -> bool:
+    return before is not None and after is not None and is_back(before, after)
+
+
 def _same(at: OnHost, release: ReleaseState) -> ReleaseState | None:
     found = at.seen.release(release.number) if at.seen else None
     if found is None or found.digest != release.digest:

@@ -44,6 +44,11 @@ class Wanted(Result, frozen=True, kw_only=True):
     def settings_digest(self) -> str:
         return sha256(to_json(self.settings))
 
+    def called(self, reference: str) -> Wanted:
+        """The same under another name, on all hosts."""
+        hosts = {host: want and want.called(reference) for host, want in self.hosts.items()}
+        return msgspec.structs.replace(self, reference=reference, hosts=hosts)
+
 
 class ReleaseState(Result, frozen=True, kw_only=True):
     """A release as the target itself shows it. `served`: it has had the traffic at some time. `signed_by` is

@@ -26,7 +26,7 @@ from mlship.errors import (
 )
 from mlship.progress import SILENT, Progress
 from mlship.result import Result, to_json
-from mlship.target.again import wanted_before
+from mlship.target.again import is_back, wanted_before
 from mlship.target.deployment import Deployment, Proof, ReleaseState, Wanted
 from mlship.target.history import last_release
 from mlship.target.journal import Journal, Why, begin, close_unfinished, unfinished
@@ -233,7 +233,7 @@ class Rollout:
         try:
             self._go_back(before, journal)
             after = observe(self.adapter, self.ledger)
-            restored = _same_service(before, after)
+            restored = is_back(before, after)
         except MlshipError as failed:
             with suppress(MlshipError):  # a ledger that cannot be reached shows a rollout without an end
                 journal.end("not-restored", None, str(error), log)
@@ -355,24 +355,6 @@ def _naming(host: str) -> Iterator[None]:
         if host and host not in error.what:
             error.what = f"{host}: {error.what}"
         raise
-
-
-def _same_service(before: Deployment, after: Deployment) -> bool:
-    if before.hosts:
-        seen = {at.host: at.seen for at in after.hosts}
-        return all(_serves_again(at.seen, seen.get(at.host)) for at in before.hosts)
-    if before.live is None:
-        return after.live is None
-    live = after.live
-    same = live is not None and (live.digest, live.settings_digest) == (
-        before.live.digest,
-        before.live.settings_digest,
-    )
-    return same and live is not None and (live.state == "serving" or before.live.state != "serving")
-
-
-def _serves_again(before: Deployment | None, after: Deployment | None) -> bool:
-    return before is not None and after is not None and _same_service(before, after)
 
 
 def _is_unhealthy(error: MlshipError, phase: str) -> bool:

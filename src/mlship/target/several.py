@@ -83,7 +83,7 @@ class SeveralHosts:
         hosts = [
             OnHost(host=host, seen=seen)
             if isinstance(seen, Deployment)
-            else OnHost(host=host, seen=None, trouble=_said(seen))
+            else OnHost(host=host, seen=None, trouble=str(seen))
             for host, seen in each.items()
         ]
         return drawn_together(self.place.service, hosts)

@@ -203,6 +203,7 @@ def test_a_lower_fence_number_is_refused(onhost, make_bundle) -> None:
     onhost("stage", **onhost.release(1, bundle))
     for verb, fields in (
         ("stage", onhost.release(2, bundle)),
+        ("take", {}),
         ("remove", {"releases": [1]}),
         ("open", {"host": "127.0.0.1", "port": 0}),
         ("destroy", {"purge": False}),
@@ -211,6 +212,8 @@ def test_a_lower_fence_number_is_refused(onhost, make_bundle) -> None:
         assert error["kind"] == "fenced", verb
     assert onhost("observe", fence=1)["fence"] == 7
     onhost.fence = 8
+    assert onhost("take")["fence"] == 8
+    assert onhost.refused("stage", **onhost.release(2, bundle) | {"fence": 7})["kind"] == "fenced"
     onhost("remove", releases=[1])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from mlship.errors import (
 )
 from mlship.target.again import wanted_again, wanted_as_is
 from mlship.target.deployment import Deployment, Wanted
+from mlship.target.following import Heard
 from mlship.target.history import read_history
 from mlship.target.ledger import Ledger
 from mlship.target.rollout import Rolled, Rollout, observe
@@ -244,6 +245,34 @@ def test_asked_without_saying_which(
         host.away = True
     with pytest.raises(TargetError, match="none of the 3 hosts of here can be reached: no route"):
         several.observe()
+
+
+def test_logs_are_followed_under_the_names_of_the_target(
+    hosts: dict[str, Host], several: SeveralHosts
+) -> None:
+    class Source:
+        host, closed = "as the machine calls itself", False
+
+        def listen(self) -> Iterator[Heard]:
+            yield Heard(1, ("a line",))
+
+        def close(self) -> None:
+            self.closed = True
+
+    sources = {name: Source() for name in hosts}
+    for name, host in hosts.items():
+        host.follow = lambda *_, name=name: (sources[name],)  # type: ignore[attr-defined]
+    followed = several.follow(None, 5)
+    assert [(source.host, next(source.listen()).lines) for source in followed] == [
+        (name, ("a line",)) for name in hosts
+    ]
+    followed[1].close()
+    assert [name for name, source in sources.items() if source.closed] == ["b"]
+
+
+def test_a_name_is_that_on_all_hosts(several: SeveralHosts) -> None:
+    called = on_all(several, "a").called("churn:best")
+    assert {called.reference, *(want.reference for want in called.hosts.values() if want)} == {"churn:best"}
 
 
 def test_staging_is_side_by_side(hosts: dict[str, Host], roll: Callable[[str], Rolled]) -> None:
