@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from mlship.bundle.fault import as_bundle_error
+from msgspec.structs import replace
+
 from mlship.bundle.source import Attachment
 from mlship.digest import checked, chunks_of
 from mlship.errors import MlshipError, RegistryError
@@ -20,7 +21,7 @@ from mlship.registry import keys
 from mlship.registry.over_store import StoreRegistry, record_of
 from mlship.registry.protocol import Registry
 from mlship.result import Result
-from mlship_runtime.bundle.manifest import Descriptor, read_manifest
+from mlship_runtime.bundle.manifest import Descriptor
 
 Fetch = Callable[[Registry], Iterable[bytes]]  # raises MlshipError if the registry has it not, or not whole
 
@@ -110,10 +111,9 @@ class _Check:
             _, name, digits = key.split("/")
             digest = f"sha256:{digits}"
             fetch = partial(_manifest, name=name, digest=digest)
-            self._look(key, partial(self.registry.read_manifest, name, digest), fetch)
+            self._look(key, partial(self.registry.manifest_at, key), fetch)
             try:
-                with as_bundle_error():
-                    manifest = read_manifest(self.registry.read_manifest(name, digest))
+                manifest = self.registry.manifest_at(key)
             except MlshipError:
                 continue  # noted above, and not mended
             absent = self._absent(name, digest)
@@ -162,11 +162,22 @@ class _Check:
         try:
             read()
         except MlshipError as error:
-            self._note(key, error.what, fetch)
+            mended = self._note(key, error.what, fetch)
+            if mended:
+                self._look_again(read)
 
-    def _note(self, key: str, why: str, fetch: Fetch | None) -> None:
-        repaired = fetch is not None and any(self._mended(key, fetch, source) for source in self.sources)
-        self.damage.append(Damage(key=key, why=why, repaired=repaired))
+    def _look_again(self, read: Callable[[], object]) -> None:
+        """What was mended last counts as that only if it holds now."""
+        try:
+            read()
+        except MlshipError:
+            self.damage[-1] = replace(self.damage[-1], repaired=False)
+
+    def _note(self, key: str, why: str, fetch: Fetch | None) -> bool:
+        """Say what is wrong, and mend it if it can be had; whether it was."""
+        mended = fetch is not None and any(self._mended(key, fetch, source) for source in self.sources)
+        self.damage.append(Damage(key=key, why=why, repaired=mended))
+        return mended
 
     def _mended(self, key: str, fetch: Fetch, source: Registry) -> bool:
         """Replace what lies under `key` by what `source` has."""

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from mlship.bundle.fault import as_bundle_error
 from mlship.errors import LockedError
 from mlship.progress import SILENT, Progress
 from mlship.registry import keys
@@ -21,7 +20,6 @@ from mlship.registry.over_store import StoreRegistry
 from mlship.result import Result, to_json
 from mlship.store.protocol import Store, settle
 from mlship.store.records import whoami
-from mlship_runtime.bundle.manifest import read_manifest
 
 BATCH = 4000  # keys of one record
 _BEAT = 10.0  # seconds between signs of life, far below what others wait for one
@@ -156,10 +154,7 @@ def _finish_broken(store: Store, progress: Progress) -> None:
 
 
 def _reached(registry: StoreRegistry, key: str) -> set[str]:
-    _, name, digits = key.split("/")
-    data = registry.read_manifest(name, f"sha256:{digits}")
-    with as_bundle_error():
-        return {keys.blob(blob.digest) for blob in read_manifest(data).blobs}
+    return {keys.blob(blob.digest) for blob in registry.manifest_at(key).blobs}
 
 
 def _remove(store: Store, key: str) -> None:

@@ -23,7 +23,8 @@ from mlship.store.folder import FolderStore
 from mlship.store.protocol import Store, settle
 from mlship_runtime.bundle import canonical
 from mlship_runtime.bundle.fields import Fields
-from mlship_runtime.bundle.manifest import Descriptor, read_manifest
+from mlship_runtime.bundle.manifest import Descriptor, Manifest, read_manifest
+from mlship_runtime.errors import InvalidBundle
 
 ATTACHMENT_SCHEMA = 1
 PARTIAL_SCHEMA = 1
@@ -90,6 +91,20 @@ class StoreRegistry:
                 fix="Use another registry that has it whole",
             )
         return found[0]
+
+    def manifest_at(self, key: str) -> Manifest:
+        """What lies under the key of a manifest. Raises BundleError that names it, RegistryError if it is not
+        there."""
+        _, name, digits = key.split("/")
+        data = self.read_manifest(name, f"sha256:{digits}")
+        try:
+            return read_manifest(data)
+        except InvalidBundle as fault:
+            raise BundleError(
+                f"{key} in {self.url} is no manifest of a bundle",
+                cause=str(fault),
+                fix="Remove it there, if nobody needs it",
+            ) from fault
 
     def write_manifest(self, name: str, data: bytes) -> str:
         with as_bundle_error():
@@ -222,8 +237,8 @@ class StoreRegistry:
             if stat.size != blob.size:
                 raise BundleError(
                     f"the blob {blob.digest[:19]}… in {self.url} has {stat.size} bytes and not {blob.size}",
-                    cause="it was damaged there",
-                    fix="Remove that file, then push again",
+                    cause="it was damaged there, or the manifest says a wrong size",
+                    fix="mlship fsck tells whether it is damaged, and mends it with --repair",
                 )
 
     def attachment_at(self, key: str) -> Attachment | None:

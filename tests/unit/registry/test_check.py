@@ -10,6 +10,8 @@ import pytest
 from sample_bundle import make_bundle
 from sample_kills import check_everything_published
 
+from mlship.digest import sha256
+from mlship.errors import BundleError
 from mlship.registry import keys
 from mlship.registry.check import check
 from mlship.registry.collect import collect
@@ -176,3 +178,20 @@ def test_what_somebody_else_has_put_there_is_let_be(bad: StoreRegistry) -> None:
     assert check(bad).damage == ()
     assert collect(bad).blobs == 0
     assert all(bad.store.stat(key) for key in strange)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"\xff", b'{"a":' * 99 + b"1" + b"}" * 99, b'{"a":1,"a":1}'])
+def test_what_is_no_manifest_is_named_and_no_copy_mends_it(
+    bad: StoreRegistry, whole: StoreRegistry, content: bytes
+) -> None:
+    key = keys.manifest("churn", sha256(content))
+    for registry in (bad, whole):
+        registry.store.write_if_absent(key, [content])
+    for sources in ([], [whole]):
+        (damage,) = check(bad, sources).damage
+        assert (damage.key, damage.repaired) == (key, False)
+        assert "is no manifest of a bundle" in damage.why
+    assert collect(bad).bundles == (f"churn@{sha256(content)}",)  # no tag names it
+    bad.store.write_if_absent(key, [content])
+    with pytest.raises(BundleError, match=f"{key} in .* is no manifest of a bundle"):
+        collect(bad, keep_untagged=True)
