@@ -125,6 +125,15 @@ def test_a_push_after_marking_takes_its_content_out(registry: StoreRegistry, tmp
     check_everything_published(registry)
 
 
+def test_what_is_tagged_before_it_is_marked_stays(registry: StoreRegistry, at_step) -> None:
+    digest = make_bundle(registry)  # without a tag: garbage
+    at_step("_collect_some", lambda: registry.set_tag("churn", "1.0", digest, None) and None)
+    done = collect(registry)
+    assert (done.bundles, done.blobs) == ((), 0)
+    assert registry.tags("churn") == {"1.0": digest}
+    check_everything_published(registry)
+
+
 def test_a_push_while_deleting_waits_and_sends_again(
     registry: StoreRegistry, tmp_path: Path, at_step
 ) -> None:
