@@ -21,6 +21,7 @@ from mlship_runtime.model.reduction import ReductionFailed
 from mlship_runtime.serving import invocations, openapi
 from mlship_runtime.serving.answer import Answer, error_answer
 from mlship_runtime.serving.batching import Outcome, predict_together
+from mlship_runtime.serving.collection import uncollected
 from mlship_runtime.serving.counters import Counters
 from mlship_runtime.serving.depth import is_deeper
 from mlship_runtime.serving.limits import Limits
@@ -206,7 +207,7 @@ class Application:
         length = headers.get(LENGTH_HEADER)
         at = None if length is None else json_length(length, body)
         self._check_depth(body if at is None else body[:at])
-        return self._codec.read(body, at)
+        return uncollected(lambda: self._codec.read(body, at), body)
 
     def _invoke(self, headers: _Headers, body: bytes) -> Answer:
         spec = self._pipeline.spec
@@ -215,7 +216,7 @@ class Application:
             content_type = headers.get(b"content-type", b"")
             if b"json" in content_type.lower() or not content_type:
                 self._check_depth(body)
-            columns = invocations.read(content_type, body, spec.inputs, self._rows)
+            columns = uncollected(lambda: invocations.read(content_type, body, spec.inputs, self._rows), body)
         except invocations.WrongType as wrong:
             return wrong.answer
         return invocations.write(self._predict(columns), kind)
