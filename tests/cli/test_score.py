@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlship.cli import render_plain, score_views
+from mlship.errors import UsageError
 from mlship.ops.score import Scored
 
 
@@ -31,6 +32,23 @@ def test_words_that_do_not_go_together(run: Callable[..., Any], words: Sequence[
     assert said in ended.err
     assert ended.err.count("\n") == 1
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("said", "formats"), [("csv", ("csv", "csv")), ("csv:jsonl", ("csv", "jsonl")), ("csv:", ("csv", "csv"))]
+)
+def test_streams_can_be_of_two_formats(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, said: str, formats: tuple[str, str]
+) -> None:
+    jobs: list[Any] = []
+
+    def told(context: object, bundle: str | None, job: Any) -> None:
+        jobs.append(job)
+        raise UsageError("that is enough")
+
+    monkeypatch.setattr("mlship.ops.score.score", told)
+    run("score", "churn:1.0", "--in", "-", "--out", "-", "--format", said)
+    assert [(job.inputFormat, job.outputFormat) for job in jobs] == [formats]
 
 
 def test_stdout_cannot_hold_answers_and_the_result(run: Callable[..., Any]) -> None:

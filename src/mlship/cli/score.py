@@ -22,7 +22,7 @@ _Format = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="csv, jsonl or parquet, where a suffix does not tell.",
+        help="csv, jsonl or parquet, where a suffix does not tell; csv:jsonl for in and out.",
         show_default=False,
     ),
 ]
@@ -61,7 +61,7 @@ _Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew where a run wa
     mlship score --in rows.csv --out scores.csv
     mlship score churn:1.4 --in rows.csv --out scores.csv --keep id,region
     mlship score churn:1.4 --in rows.jsonl --out scores.csv --bad bad.jsonl --max-bad 100
-    cat rows.csv | mlship score churn:1.4 --in - --out - --format csv
+    cat rows.csv | mlship score churn:1.4 --in - --out - --format csv:jsonl
 """)
 def score(
     run: Run,
@@ -95,11 +95,12 @@ def score(
     if answers == "-" and run.json:
         raise UsageError("--json and --out - both write to stdout", fix="Add --report FILE instead of --json")
     tabs = rows.endswith(".tsv") or (rows == "-" and answers.endswith(".tsv"))
+    taken, _, given = (form or "").partition(":")
     job = Job(
         input=rows,
         output=answers,
-        inputFormat=form or "",
-        outputFormat=form or "",
+        inputFormat=taken,
+        outputFormat=given or taken,
         keep=tuple(name.strip() for name in keep.split(",") if name.strip()),
         header=not no_header,
         delimiter=delimiter or ("\t" if tabs else ","),
