@@ -23,6 +23,7 @@ from mlship_runtime.store.frames import Broken, Frames, packed
 
 STALL = 60.0  # seconds without a sign of life, which comes every 5 s, after which nobody is there
 _BEGIN = 60.0  # seconds until the other end speaks
+_TOLD = 5.0  # seconds in which the end of a program that takes no more is seen
 _MOST = 256 << 20  # bytes that one answer may have
 
 
@@ -100,6 +101,7 @@ class StoreSession:
         with contextlib.suppress(OSError, EOFError, ValueError):
             while data := self._waiting.get():
                 self._process.write(data)
+        self._ended.wait(_TOLD)  # who listens knows better why
         self._end()
 
     def _listen(self) -> None:
