@@ -31,7 +31,6 @@ copy(open_registry(sys.argv[1]), open_registry(sys.argv[2]), "churn", sys.argv[3
 """
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.kinds("referrers")
 @pytest.mark.parametrize("referrers", [True, False])
 def test_push_killed_at_each_request(tmp_path: Path, own_cache: Path, referrers: bool, some: Some) -> None:

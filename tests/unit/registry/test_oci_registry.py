@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oci_double import PASSWORD, USER, Double, Handler, running
@@ -234,6 +235,24 @@ def test_blobs_that_were_collected_meanwhile_are_sent_again(folder: StoreRegistr
         done = copy(folder, Collecting(registry.address, QUICK), "churn", digest, tag="1")
         assert done.sent_blobs == 8 + 2
         verify_bundle(open_bundle(registry, parse_reference("churn:1")))
+
+
+def test_a_tag_that_somebody_else_sets_right_after_is_told(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(Double()) as double:
+        registry = OciRegistry(parse_address(f"oci://{double.host}"), QUICK)
+        ours, theirs = make_bundle(registry), make_bundle(registry, model=b"theirs")
+        real = registry.kept.tag
+
+        def overtaken(name: str, tag: str, found: Any) -> None:
+            real(name, tag, found)
+            double.manifests[name, tag] = double.manifests[name, theirs]
+
+        monkeypatch.setattr(registry.kept, "tag", overtaken)
+        with pytest.raises(TagMovedError, match="churn:1 was moved by somebody else"):
+            registry.set_tag("churn", "1", ours, None)
+        assert registry.tags("churn") == {"1": theirs}
 
 
 def test_a_list_in_pages_is_read_to_its_end(own_cache: Path) -> None:
