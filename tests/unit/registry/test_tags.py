@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from mlship.errors import TagMovedError
-from mlship.registry import keys
 from mlship.registry.protocol import Listed
 from mlship.registry.tags import KEPT, Tags
 from mlship.store.folder import FolderStore
@@ -160,4 +159,4 @@ def test_a_listing_is_right_whoever_is_killed(movers: type[Movers]) -> None:
 def test_a_removed_tag_leaves_no_mark(tags: Tags) -> None:
     now = tags.set("churn", "prod", FIRST, None)
     tags.delete("churn", "prod", now)
-    assert list(tags.store.list(keys.of_one("marks", None))) == []
+    assert list(tags.store.list("marks/")) == []

@@ -185,7 +185,7 @@ def test_every_route_answers_alike(
 
 
 def invoked(url: str, body: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What `mlship invoke` gets from a service that is reached at `url`."""
+    """What `mlship invoke --release 1` gets from a service that is reached at `url`."""
 
     def ask(asked: Any, release: Any) -> Any:
         return request(LocalHost(), f"tcp:{url.removeprefix('http://')}", asked)
@@ -193,4 +193,4 @@ def invoked(url: str, body: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
     service = SimpleNamespace(name="tiny", target="t", service="tiny", adapter=SimpleNamespace(invoke=ask))
     monkeypatch.setattr(verb, "open_service", lambda ctx, target: service)
     context: Any = SimpleNamespace(timeout=None)
-    return verb.invoke(context, "t", body, "application/json").body
+    return verb.invoke(context, "t", body, "application/json", release=1).body
