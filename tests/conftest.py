@@ -175,7 +175,7 @@ def _mlflow() -> bool:
 def _debian_hosts() -> bool:
     from debian_hosts import can_run
 
-    return can_run()
+    return can_run() and _can_mount("-t", "tmpfs", "-o", "size=1M", "none")
 
 
 def _sshd() -> bool:

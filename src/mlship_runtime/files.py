@@ -24,7 +24,6 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         with open(descriptor, "wb") as file:
-            _give(descriptor, path.parent)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -34,13 +33,6 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
             beside.unlink()
         raise
     sync_folder(path.parent)
-
-
-def _give(descriptor: int, folder: Path) -> None:
-    """Let what root writes into somebody else's folder be theirs."""
-    owner = folder.stat()
-    if os.geteuid() == 0 and owner.st_uid:
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def write_json(path: Path, value: Any, mode: int = 0o600) -> None:

@@ -51,3 +51,36 @@ class TestSsh(AdapterConformance):
         yield make
         for adapter in opened:
             adapter.host.close()
+
+
+@pytest.mark.server
+@pytest.mark.hosts
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestKeptBySystemd(AdapterConformance):
+    """The same on a whole host, where systemd keeps the service; below root's home, of which a unit sees
+    nothing else."""
+
+    @pytest.fixture
+    def make_adapter(self, debian: Any, own_home: Path, tmp_path: Path) -> Iterator[Callable[[], Adapter]]:
+        host = debian.host("systemd")
+        (tmp_path / "known_hosts").write_text(f"{host.ip} {host.host_key}\n")
+        settings = {
+            "hosts": [str(host.address_of("root"))],
+            "key": str(host.key),
+            "base": "/root/mlship",
+            "workers": 1,
+            "ready_timeout": 60.0,
+            "drain_timeout": 5.0,
+            "units": "system",
+        }
+        place = Place(name="far", service="conform", settings=settings, data=own_home, project=tmp_path)
+        opened: list[Any] = []
+
+        def make() -> Adapter:
+            opened.append(load_adapter("ssh", place))
+            return opened[-1]  # type: ignore[no-any-return]
+
+        yield make
+        for adapter in opened:
+            adapter.host.close()

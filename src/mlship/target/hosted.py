@@ -219,7 +219,7 @@ class HostedAdapter:
         return self._call(action, given, "take")
 
     def _open(self, action: Action, given: Given) -> dict[str, Any]:
-        return self._call(action, given, "open")
+        return self._call(action, given, "open", within=180)
 
     def _start(self, action: Action, given: Given) -> dict[str, Any]:
         wait = given.timeout or self.settings.ready_timeout

@@ -18,7 +18,7 @@ from mlship_runtime.supervision import listening
 from mlship_runtime.supervision.layout import Layout
 from mlship_runtime.supervision.spawn import BOOT
 
-_READABLE = 0o644  # below a base folder that only root may enter
+_READABLE = 0o644  # below a folder that only root may enter
 
 
 def open_by_units(units: Units, given: dict[str, Any]) -> dict[str, Any]:
@@ -87,12 +87,12 @@ def _wanted(units: Units, before: dict[str, Any] | None, given: dict[str, Any]) 
 def _prepare(units: Units) -> None:
     """Folders that the unit sees, and nobody else but root if the unit's user is not root."""
     layout, site = units.layout, units.layout.site
-    if units.scope == SYSTEM:
-        site.base.chmod(0o700)
     for folder in (site.tools, site.blobs, site.layers, site.pycache, layout.folder, layout.releases):
         make_folder(folder)
         if units.scope == SYSTEM:
             folder.chmod(0o755)
+    if units.scope == SYSTEM:
+        site.services.chmod(0o700)
     keeping.link(units)
 
 

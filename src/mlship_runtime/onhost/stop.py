@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 
 from mlship_runtime.errors import RuntimeFault, SiteError
 from mlship_runtime.onhost.observe import supervisor_status, worker_status
@@ -35,12 +36,24 @@ def end_workers(workers: list[WorkerSockets], drain: float) -> None:
             request(sockets.control, {"verb": "stop", "deadline": drain}, 3.0)
     for number, patience in ((0, drain + 3), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         for sockets in workers:
-            if number and worker_status(sockets):
+            if number and worker_status(sockets) and _is_theirs(sockets):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(sockets.pid, number)
         if _gone(workers, patience):
             return
     raise SiteError(f"processes {', '.join(str(sockets.pid) for sockets in workers)} do not end")
+
+
+def _is_theirs(sockets: WorkerSockets) -> bool:
+    """Whether the process runs as the owner of the sockets that name it: those of a unit are not root's, and
+    what they say must not make root end something else."""
+    owner = sockets.run.stat().st_uid
+    if os.geteuid() != 0 or owner == 0:
+        return True
+    try:
+        return Path(f"/proc/{sockets.pid}").stat().st_uid == owner
+    except FileNotFoundError:
+        return False
 
 
 def _gone(workers: list[WorkerSockets], patience: float) -> bool:

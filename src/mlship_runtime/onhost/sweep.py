@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlship_runtime.bundle.extract import PART
+from mlship_runtime.errors import SiteError
 from mlship_runtime.files import read_json, remove
 from mlship_runtime.supervision.control import NoAnswer, Unreachable, request
 from mlship_runtime.supervision.layout import Layout, Site
@@ -66,8 +67,8 @@ def _sweep_tools(site: Site) -> None:
     try:
         running = {status["code"] for layout in site.layouts() if (status := _supervisor(layout))}
         running |= {code for layout in site.layouts() if (code := _started_by_unit(layout))}
-    except NoAnswer:
-        return  # it may run any of them
+    except (NoAnswer, SiteError):
+        return  # any of them may be needed
     for path in old:
         if not any(Path(code).is_relative_to(path) for code in running):
             remove(path)

@@ -192,6 +192,12 @@ class Units:
         site = self.layout.site
         base = _plain(str(site.base))
         check_seen(python)
+        if any(site.base.is_relative_to(folder) for folder in ("/tmp", "/var/tmp")):  # noqa: S108  compared
+            raise SiteError(
+                f"a service below {base} cannot have a system unit",
+                cause="it has a /tmp of its own",
+                fix="Choose another `base`",
+            )
         seen = [site.tools, site.blobs, site.layers, site.pycache, self.layout.folder]
         return _SHUT_IN_BY_ROOT.format(
             groups=f"SupplementaryGroups={' '.join(map(str, groups))}\n" if groups else "",

@@ -40,4 +40,4 @@ def forget(layout: Layout, releases: set[int]) -> None:
 def _write(layout: Layout, before: Live, after: Live) -> None:
     if after != before:
         value = {"schemaVersion": 1, "release": after.release, "served": sorted(after.served)}
-        write_json(layout.live, value)
+        write_json(layout.live, value, 0o644)  # by root, too, for a supervisor that is another user

@@ -56,6 +56,8 @@ async def _supervise(layout: Layout) -> int:
         make_folder(layout.temporary)
     settings = read_numbered(layout.settings) or {}
     passed = listening.passed()
+    if layout.run_link.is_symlink() and "internal" not in passed:  # its socket unit is asked again
+        raise SiteError(f"systemd holds no port for {layout.name}", fix="Start its socket unit")
     found = await find_workers(layout, set())
     listener = passed.get("internal") or _listener(layout, settings, found)
     external = passed.get("external") or _external(layout, settings, found)

@@ -172,6 +172,8 @@ class TestSystem:
             assert not kept.host.run(*inside, "ls", path, check=False), path
         assert "conform" in kept.host.run(*inside, "ls", "/var/lib/mlship/services")
         assert kept.host.run(*inside, "touch", "/var/lib/mlship/layers/x", "&&", "echo", check=False) == ""
+        modes = kept.host.run("stat", "--format=%a %U", "/var/lib/mlship", "/var/lib/mlship/services")
+        assert modes.split() == ["700", "root", "700", "root"]
         others = ["setpriv", "--reuid=1002", "--clear-groups"]
         assert kept.host.run(*others, "ls", "/var/lib/mlship", check=False) == ""
 
