@@ -284,28 +284,26 @@ class TestSystem:
         kept.purge()
         assert traces(kept.host) == []
 
-    def test_a_service_that_cannot_start_leaves_no_unit(self, kept: Service, bundles: Bundles) -> None:
-        kept.purge()
-        drop = f"{kept.units.folder}/{kept.units.service}.d"
-        kept.host.run("mkdir", drop)
-        kept.host.run("tee", f"{drop}/never.conf", given=b"[Service]\nExecStartPre=/bin/false\n")
+    def test_a_service_that_cannot_start_leaves_no_unit(self, of_root: Service, bundles: Bundles) -> None:
+        of_root.purge()
+        drop = f"{of_root.units.folder}/{of_root.units.service}.d"
+        of_root.host.run("mkdir", drop)
+        of_root.host.run("tee", f"{drop}/never.conf", given=b"[Service]\nExecStartPre=/bin/false\n")
         try:
             with pytest.raises(UnhealthyError, match="does not start") as refused:
-                kept.deploy(bundles.first)
+                of_root.deploy(bundles.first)
             assert "exit-code" in str(refused.value)
-            assert not kept.host.run("find", str(kept.units.folder), "-name", "mlship*", "-type", "f")
+            assert not of_root.host.run("find", str(of_root.units.folder), "-name", "mlship*", "-type", "f")
         finally:
-            kept.host.run("rm", "-r", drop)
-            kept.systemctl("daemon-reload")
-        kept.deploy(bundles.first)
-        kept.purge()
+            of_root.host.run("rm", "-r", drop)
+            of_root.systemctl("daemon-reload")
 
-    def test_a_port_that_is_taken(self, kept: Service, bundles: Bundles) -> None:
-        kept.purge()
+    def test_a_port_that_is_taken(self, of_root: Service, bundles: Bundles) -> None:
+        of_root.purge()
         with pytest.raises(UnhealthyError, match=r"port 22 on .* cannot be opened"):
-            kept.deploy(bundles.first, port=22)
-        assert not kept.host.run("find", str(kept.units.folder), "-name", "mlship*")
-        kept.purge()
+            of_root.deploy(bundles.first, port=22)
+        assert not of_root.host.run("find", str(of_root.units.folder), "-name", "mlship*")
+        of_root.purge()
 
 
 @pytest.fixture
