@@ -33,15 +33,22 @@ T = TypeVar("T")
 
 class HostStore:
     """The Store in the folder `root` of `host` (`~/…` is below the home there), which is called `url`.
-    `python` is an interpreter there, 3.9 or newer. Not tied to a thread.
+    `python` is an interpreter there, 3.9 or newer; `private` a folder above `root` that is made for its user
+    alone. Not tied to a thread.
 
     Nothing is asked for before the first call, and reading leaves nothing there.
     """
 
     def __init__(
-        self, host: Host, root: str, url: str, python: str = "python3", patience: Patience | None = None
+        self,
+        host: Host,
+        root: str,
+        url: str,
+        python: str = "python3",
+        patience: Patience | None = None,
+        private: str | None = None,
     ) -> None:
-        self._url, self._link = url, _Link(host, root, url, python)
+        self._url, self._link = url, _Link(host, root, url, python, private)
         self._patience = patience or Patience()
         weakref.finalize(self, self._link.close)
 
@@ -169,8 +176,9 @@ class HostStore:
 class _Link:
     """The session with a host, opened when one is needed and there is none."""
 
-    def __init__(self, host: Host, root: str, url: str, python: str) -> None:
-        self.host, self._root, self._url, self._python = host, root, url, python
+    def __init__(self, host: Host, root: str, url: str, python: str, private: str | None) -> None:
+        self.host, self._root, self._url = host, root, url
+        self._python, self._private = python, private
         self._session: StoreSession | None = None
         self._lock, self._met = threading.Lock(), False
 
@@ -181,7 +189,7 @@ class _Link:
                 if self._session is not None:
                     self._session.close()
                     self._hang_up(self._session.stalled)
-                self._session = StoreSession(self.host, self._python, self._root, self._url)
+                self._session = StoreSession(self.host, self._python, self._root, self._url, self._private)
                 self._met = True
             return self._session
 

@@ -47,13 +47,14 @@ class _Asked:
 
 
 class StoreSession:
-    """A running session with the store in the folder `root` of `host`, which messages call `url`.
+    """A running session with the store in the folder `root` of `host`, which messages call `url`; `private`:
+    see HostStore.
 
     Not tied to a thread. Raises TargetError if the host cannot be reached, RegistryError if the far end does
     not start, Lost if the connection breaks right then.
     """
 
-    def __init__(self, host: Host, python: str, root: str, url: str) -> None:
+    def __init__(self, host: Host, python: str, root: str, url: str, private: str | None = None) -> None:
         self._name = host.name
         self._process = _started(host, python)
         self._frames = Frames(self._process.read)
@@ -67,7 +68,7 @@ class StoreSession:
             self._meet(python)
             for work in (self._listen, self._speak, self._watch):
                 threading.Thread(target=work, daemon=True, name="mlship-store").start()
-            self.ask({"do": "open", "root": root, "url": url, "host": host.name})
+            self.ask({"do": "open", "root": root, "url": url, "host": host.name, "private": private})
         except BaseException:
             self.close()
             raise

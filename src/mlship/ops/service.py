@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from mlship.config import TargetSection, data_dir
 from mlship.errors import UsageError
 from mlship.ops.context import Context
 from mlship.reference import check_name
-from mlship.store import open_store
 from mlship.store.protocol import Store
 from mlship.target.ledger import Ledger
+from mlship.target.ledger_place import open_ledger, store_of
 from mlship.target.loader import load_adapter
 from mlship.target.protocol import Adapter, Place
 
@@ -20,10 +22,15 @@ LOCAL = TargetSection(type="local")
 
 @dataclass(frozen=True)
 class Service:
-    """One service on one target."""
+    """One service on one target. `root` is the folder of the project."""
 
     adapter: Adapter
-    ledger: Ledger
+    root: Path | None
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Raises TargetError if the adapter has to ask where it is, and cannot."""
+        return open_ledger(self.adapter, self.root)
 
     @property
     def target(self) -> str:
@@ -40,19 +47,13 @@ def open_service(ctx: Context, target: str | None, *, bundle_name: str | None = 
 
     Raises UsageError if the target is unknown or it cannot be told which service is meant.
     """
-    adapter = open_adapter(ctx, target, bundle_name=bundle_name)
-    place = adapter.place
-    return Service(adapter, Ledger(_ledger_store(ctx, adapter), f"{place.name}/{place.service}"))
-
-
-def open_adapter(ctx: Context, target: str | None, *, bundle_name: str | None = None) -> Adapter:
-    """The adapter of such a service, without its ledger. Raises UsageError."""
     name, section = find_target(ctx, target)
     said = target.partition("/")[2] if target else ""
     service = said or section.service or bundle_name or (ctx.project.project.name if ctx.project else None)
     if service is None:
         service = _only_service(ctx, name, section)
-    return load_adapter(section.type, _place(ctx, name, section, check_name(service)))
+    place = _place(ctx, name, section, check_name(service))
+    return Service(load_adapter(section.type, place), ctx.project.root if ctx.project else None)
 
 
 def services_beside(service: Service) -> list[str]:
@@ -93,8 +94,7 @@ def _place(ctx: Context, name: str, section: TargetSection, service: str) -> Pla
 def _only_service(ctx: Context, name: str, section: TargetSection) -> str:
     """Without a project, the one service that this target's ledger knows."""
     place = _place(ctx, name, section, "any")
-    store = open_store(section.ledger or load_adapter(section.type, place).ledger_url())
-    services = _known(store, name)
+    services = _known(store_of(load_adapter(section.type, place)), name)
     if len(services) == 1:
         return services[0]
     if not services:
@@ -104,8 +104,3 @@ def _only_service(ctx: Context, name: str, section: TargetSection) -> str:
 
 def _known(store: Store, target: str) -> list[str]:
     return sorted({key.split("/")[1] for key in store.list(f"{target}/")})
-
-
-def _ledger_store(ctx: Context, adapter: Adapter) -> Store:
-    root = ctx.project.root if ctx.project else None
-    return open_store(adapter.place.ledger or adapter.ledger_url(), root=root)

@@ -7,7 +7,7 @@ from typing import cast
 
 from mlship.errors import PolicyError, UsageError
 from mlship.ops.context import Context
-from mlship.ops.service import open_adapter
+from mlship.ops.service import open_service
 from mlship.result import Result
 from mlship.target.machines import HostKey, Keyed, Machine
 
@@ -65,7 +65,7 @@ def _chosen(machine: Machine, fingerprints: Sequence[str]) -> tuple[HostKey, ...
 
 
 def _keyed(ctx: Context, target: str | None) -> Keyed:
-    adapter = open_adapter(ctx, target)
+    adapter = open_service(ctx, target).adapter
     if "trust" not in adapter.offers:
         raise UsageError(f"{adapter.place.name} has no machines whose keys are to be trusted")
     return cast(Keyed, adapter)

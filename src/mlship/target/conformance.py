@@ -20,11 +20,11 @@ import pytest
 
 from mlship.bundle.open import OpenBundle
 from mlship.errors import LockedError, PolicyError, TargetError, UnhealthyError
-from mlship.store import open_store
 from mlship.target.again import wanted_again
 from mlship.target.history import read_history
 from mlship.target.journal import unfinished
 from mlship.target.ledger import Entry, Kind, Ledger
+from mlship.target.ledger_place import open_ledger
 from mlship.target.lock import locked
 from mlship.target.plan import Plan
 from mlship.target.protocol import Adapter, at_host, hosts_of
@@ -215,12 +215,6 @@ class AdapterConformance:
         assert not list(ledger.store.list(f"{ledger.prefix}/"))
         assert not Rollout(make_adapter(), ledger, None, why="destroy", purge=True).run().changed
         assert not list(ledger.store.list(f"{ledger.prefix}/"))
-
-
-def open_ledger(adapter: Adapter) -> Ledger:
-    """The adapter's ledger, as the operations open it."""
-    place = adapter.place
-    return Ledger(open_store(place.ledger or adapter.ledger_url()), f"{place.name}/{place.service}")
 
 
 def deploy(

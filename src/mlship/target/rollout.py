@@ -31,6 +31,7 @@ from mlship.target.deployment import Deployment, Proof, ReleaseState, Wanted
 from mlship.target.history import last_release
 from mlship.target.journal import Journal, Why, begin, close_unfinished, unfinished
 from mlship.target.ledger import Ledger
+from mlship.target.ledger_place import clear_ledger
 from mlship.target.lock import Lock, locked
 from mlship.target.plan import Action, Plan
 from mlship.target.protocol import Adapter, Given, at_host, hosts_of
@@ -115,7 +116,9 @@ class Rollout:
             if self.purge:
                 lock.check()
                 self.ledger.erase()  # under the lock, so that it is nobody else's new history
-            return done
+        if self.purge:
+            clear_ledger(self.adapter)
+        return done
 
     def _plan(self, observed: Deployment) -> Plan:
         """A purge also destroys what is left of a service that is gone already."""

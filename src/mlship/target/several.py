@@ -67,7 +67,7 @@ class SeveralHosts:
         """The pre-flight of every host."""
         each = self._on_all(lambda adapter: _problems_on(adapter, bundle))
         return [
-            Problem(what=f"{host}: {problem.what}", fix=problem.fix)
+            msgspec.structs.replace(problem, what=f"{host}: {problem.what}")
             for host, problems in each.items()
             for problem in problems
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def do_observe(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
     return {
         "service": {"name": layout.name, **(settings or {})} if _is_there(layout) else None,
         "incoming": layout.incoming.is_dir(),
-        "left": layout.site.base.is_dir() and layout.site.is_unused,
+        "left": layout.site.is_unused and any(map(os.path.lexists, layout.site.made)),
         "fence": fence.highest(layout),
         "keeper": about(layout, str(given.get("units") or NONE)),
         "supervisor": {"pid": pid, "alive": supervisor is not None},

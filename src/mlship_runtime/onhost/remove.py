@@ -71,7 +71,7 @@ def do_destroy(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
 def _purge(site: Site) -> None:
     """Remove what is ours and then the folder, if nothing else is in it. This process has loaded all it needs
     of the tools; the lock goes last."""
-    for path in (site.incoming, site.blobs, site.layers, site.pycache, site.services, site.tools, site.lock):
+    for path in site.made:
         remove(path)
     for folder in (RUN_ROOT / f"mlship-{os.getuid()}", site.base):
         with contextlib.suppress(OSError):

@@ -122,7 +122,8 @@ class Session:
             raise StoreFault(f"{root[:100]!r} is not an absolute path")
         if given["root"].startswith("~"):
             os.umask(0o077)  # what lies in a home is that user's alone
-        self._opened = Folder(Path(root), given["url"], on=f" on {given['host']}")
+        private = Path(given["private"]) if given.get("private") else None
+        self._opened = Folder(Path(root), given["url"], private, on=f" on {given['host']}")
         return {}, ()
 
     def _stat(self, given: dict[str, Any], _: bytes) -> Done:

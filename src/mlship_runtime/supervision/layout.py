@@ -70,6 +70,13 @@ class Site:
         """True if no service is here, not even one of which only some was sent."""
         return not self.layouts() and not any(self.incoming.glob("*"))
 
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """All that releases and commands make here; the lock, which commands hold meanwhile, is the last."""
+        return (
+            self.incoming, self.blobs, self.layers, self.pycache, self.services, self.tools, self.lock,
+        )  # fmt: skip
+
     def blob(self, digest: str) -> Path:
         return self.blobs / hex_of(digest)
 

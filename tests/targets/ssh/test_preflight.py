@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 
 from mlship.errors import TargetError
-from mlship.target.loader import load_adapter
-from mlship.target.protocol import Place
 from mlship_runtime.platforms import this_platform
 
 pytestmark = pytest.mark.server
@@ -43,23 +41,6 @@ else:
     runpy.run_path(words[0], run_name="__main__")
 """
 Target = Callable[..., Any]
-
-
-@pytest.fixture
-def target(sshd: Any, tmp_path: Path) -> Iterator[Target]:
-    """`target(**settings)`: the adapter of a target on this machine."""
-    (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
-    made = []
-
-    def to(**changed: Any) -> Any:
-        settings = {"hosts": [str(sshd.address)], "key": str(sshd.key), "base": f"{tmp_path}/base", **changed}
-        place = Place(name="far", service="churn", settings=settings, data=tmp_path, project=tmp_path)
-        made.append(load_adapter("ssh", place))
-        return made[-1]
-
-    yield to
-    for adapter in made:
-        adapter.host.close()
 
 
 def odd_python(folder: Path, before: str, python: str = PYTHON) -> str:
