@@ -18,7 +18,7 @@ from ssh_server import SshServer, make_key, public
 from mlship.errors import ConfigError, TargetError
 from mlship.host.local import LocalHost
 from mlship.host.site import Site
-from mlship.host.ssh import Address, SshHost
+from mlship.host.ssh import Address, SshHost, by_openssh
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.known_hosts import fingerprint
 
@@ -247,3 +247,49 @@ def test_a_command_that_is_given_up_finds_its_input_ended(
     while not ended.exists():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mlship.host.ssh import Address, SshHost, by_openssh
+from mlship.host.ssh.address import Access
+by_openssh.LINGER = 1
+address, host_key, key = sys.argv[1:]
+access = Access(Address.read(address), host_keys=(host_key,), key=Path(key))
+wire = by_openssh.OpenSshWire(access)
+SshHost(wire, access).run(["true"])
+print(wire._folder, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_client_that_was_killed_leaves_no_connection(
+    sshd: SshServer, running: Callable[[Path], dict[int, str]]
+) -> None:
+    words = [sys.executable, "-c", KILLED, str(sshd.address), sshd.host_key, str(sshd.key)]
+    folder = Path(subprocess.run(words, capture_output=True, text=True).stdout.strip())
+    assert folder.name.startswith("mlship-ssh-")
+    end = time.monotonic() + 60
+    while running(folder):
+        assert time.monotonic() < end, running(folder)
+        time.sleep(0.1)
+    shutil.rmtree(folder)
+
+
+def test_a_master_that_has_gone_is_opened_anew(sshd: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_openssh, "LINGER", 1)
+    wire = by_openssh.OpenSshWire(sshd.access())
+    host = SshHost(wire, sshd.access())
+    host.run(["true"])
+    first = wire._folder
+    assert first is not None
+    end = time.monotonic() + 60
+    while (first / "s").exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert host.run(["echo", "again"]).out == b"again\n"
+    assert wire._folder is not None
+    assert (wire._folder / "s").exists()
+    assert not first.exists()
+    host.close()

@@ -1,7 +1,7 @@
 """The OpenSSH client as a wire: with it come ssh_config, jump hosts, certificates and hardware keys.
 
-One master connection (ControlMaster) is opened by the first use and carries every command; its socket lies
-in a folder of this process alone and goes with it.
+One master connection (ControlMaster) is opened by the first use, and anew when it has gone, and carries every
+command; its socket lies in a folder of this process alone and goes with it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mlship.host.ssh.trouble import not_known, said_by_ssh
 
 _ENDED = 255  # ssh's own exit code when the connection failed or broke
 _ALIAS = "pinned"  # the name under which the keys are known, whatever ssh_config makes of the address
+LINGER = 60  # seconds that the master stays unused: all that is left of a process that was killed
 _ALIVE = 15  # seconds between two signs of life, of which three may be missed
 
 
@@ -37,10 +39,13 @@ class OpenSshWire:
     def __init__(self, access: Access, program: str = "ssh") -> None:
         self._access, self._program = access, program
         self._folder: Path | None = None
+        self._lock = threading.Lock()
 
     def start(self, command: str) -> _Process:
-        if self._folder is None:
-            self._open()
+        with self._lock:
+            if self._folder is None or not (self._folder / "s").exists():
+                self.close()
+                self._open()
         words = [*self._words(), "-T", *self._target(), "--", command]
         return _Process(words)
 
@@ -82,7 +87,8 @@ class OpenSshWire:
         atexit.register(self.close)
         known = "".join(f"{_ALIAS} {key}\n" for key in self._access.host_keys)
         (self._folder / "known").write_text(known, encoding="utf-8")
-        words = [*self._words(), "-f", "-N", "-M", *self._target()]
+        stays = {"ControlPersist": str(LINGER)}
+        words = [*self._words(stays), "-f", "-N", "-M", *self._target()]
         failed, said = True, ""
         try:
             code, said = self._asked(words, self._folder)
