@@ -86,6 +86,8 @@ def test_a_machine_that_shows_another_key(run: Run, tmp_path: Path, own_sshd: Ss
     assert refused.code == 6
     for key in (before, own_sshd.host_key):
         assert fingerprint(key) in refused.err
+    (reached,) = run("doctor", "prod", "--json").envelope["result"]["checks"]
+    assert (reached["ok"], fingerprint(own_sshd.host_key) in reached["detail"]) == (False, True)
     hasty = run("target", "trust", "prod", "--yes")
     assert (hasty.code, before in pinned.read_text()) == (9, True)
     assert "--fingerprint" in hasty.err

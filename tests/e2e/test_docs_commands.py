@@ -118,6 +118,7 @@ def test_every_command_works(
         )
         assert done.returncode == 0, f"{page.name}:\n{done.stdout}"
         assert not running(own_home), f"{page.name} leaves something running; end it with mlship destroy"
+        assert not (own_home / "far").exists(), f"{page.name} leaves something on the machine"
     finally:
         for number in running(own_home):
             os.kill(number, signal.SIGKILL)

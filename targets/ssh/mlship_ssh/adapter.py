@@ -45,7 +45,7 @@ class SshAdapter(_Keyed, HostedAdapter):
 
     def ledger_store(self) -> Store:
         """See KeepsLedger."""
-        return store_in(self.site, self.ledger_url())
+        return store_in(self.site, self.address)
 
     def clear_ledger(self) -> None:
         """See KeepsLedger."""

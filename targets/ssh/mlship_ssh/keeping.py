@@ -52,9 +52,11 @@ def url_of(place: Place, settings: SshSettings, address: Address, base: str) -> 
     )
 
 
-def store_in(site: Site, url: str) -> Store:
-    """The store in the site's base folder, over the site's connection."""
-    return HostStore(site.host, f"{site.base}/{_NAME}", url, site.python, private=site.base)
+def store_in(site: Site, address: Address) -> Store:
+    """The store in the base folder, over the connection to it. Its name does not depend on how one gets
+    in: by it this machine knows which policies it has seen."""
+    folder = f"{site.base}/{_NAME}"
+    return HostStore(site.host, folder, str(SshUrl(address, folder)), site.python, private=site.base)
 
 
 def clear(site: Site) -> None:
