@@ -13,6 +13,19 @@ from mlship.target.loader import load_adapter
 from mlship.target.protocol import Adapter, Place
 
 
+def made_for(place: Place) -> Iterator[Callable[[], Adapter]]:
+    """What makes adapters for `place`; their connections are closed afterwards."""
+    opened: list[Any] = []
+
+    def make() -> Adapter:
+        opened.append(load_adapter("ssh", place))
+        return opened[-1]  # type: ignore[no-any-return]
+
+    yield make
+    for adapter in opened:
+        adapter.host.close()
+
+
 @pytest.mark.server
 @pytest.mark.faults
 @pytest.mark.timeout(900)
@@ -42,15 +55,7 @@ class TestSsh(AdapterConformance):
             "units": "none",
         }
         place = Place(name="far", service="conform", settings=settings, data=own_home, project=tmp_path)
-        opened: list[Any] = []
-
-        def make() -> Adapter:
-            opened.append(load_adapter("ssh", place))
-            return opened[-1]  # type: ignore[no-any-return]
-
-        yield make
-        for adapter in opened:
-            adapter.host.close()
+        yield from made_for(place)
 
 
 @pytest.mark.server
@@ -75,12 +80,4 @@ class TestKeptBySystemd(AdapterConformance):
             "units": "system",
         }
         place = Place(name="far", service="conform", settings=settings, data=own_home, project=tmp_path)
-        opened: list[Any] = []
-
-        def make() -> Adapter:
-            opened.append(load_adapter("ssh", place))
-            return opened[-1]  # type: ignore[no-any-return]
-
-        yield make
-        for adapter in opened:
-            adapter.host.close()
+        yield from made_for(place)
