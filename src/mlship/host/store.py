@@ -27,6 +27,7 @@ from mlship.store.trouble import as_registry_error
 from mlship_runtime.store.folder import check_small, version_of
 from mlship_runtime.store.upload import PIECE
 
+_PATIENCE = 1.0  # seconds; who is just connecting does not keep a process that ends
 _KEYS = 1000  # that are settled by one request
 T = TypeVar("T")
 
@@ -85,13 +86,16 @@ class HostStore:
             if len(ahead) == 1:
                 return self._put(key, ahead[0])
             pieces = onward(ahead, pieces)
-        trial, sending = self._trial(), Sending(key, pieces)
+        trial, sending = self._trial(), Sending(key, pieces, size)
         with self._told():
             while True:
                 try:
                     return sending.over(self._link.session(), trial.went_on)
                 except TargetError as error:
+                    if error is sending.failed:
+                        break
                     trial.failed(error)
+        raise sending.failed  # the chunks' own error, which is not that of this store
 
     def write_if_match(self, key: str, data: bytes, version: str | None) -> str | None:
         """See Store."""
@@ -203,10 +207,11 @@ class _Link:
             close()
 
     def close(self) -> None:
-        with self._lock:
-            if self._session is not None:
-                self._session.close()
-                self._session = None
+        if self._lock.acquire(timeout=_PATIENCE):
+            session, self._session = self._session, None
+            self._lock.release()
+            if session is not None:
+                session.close()
 
 
 class _Reading:

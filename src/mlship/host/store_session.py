@@ -106,11 +106,13 @@ class StoreSession:
         self._end()
 
     def _listen(self) -> None:
+        why: Exception | None = None
         with contextlib.suppress(OSError, EOFError, ValueError, Broken):
             while frame := self._frames.take():
                 self._heard = time.monotonic()
                 self._take(*frame)
-        self._end(self._why())
+            why = self._why()
+        self._end(why)
 
     def _why(self) -> Exception:
         """What those are told who still wait: a program that broke is no connection that did."""
@@ -129,7 +131,9 @@ class StoreSession:
                 self.close()
 
     def _take(self, header: dict[str, Any], body: bytes) -> None:
-        number, more = int(header.get("id", 0)), header.get("more")
+        number, more = header.get("id"), header.get("more")
+        if not isinstance(number, int):
+            raise Broken("an answer has no number")
         with self._lock:
             asked = self._asked.get(number) if more else self._asked.pop(number, None)
         if asked is None:  # a sign of life

@@ -18,13 +18,15 @@ _HASH = 32
 
 
 class Sending:
-    """The pieces of `key`, brought to their end by as many sessions as it takes."""
+    """The pieces of `key`, of `size` bytes if that is known, brought to their end by as many sessions as it
+    takes."""
 
-    def __init__(self, key: str, pieces: Iterator[bytes]) -> None:
-        self._key, self._pieces = key, pieces
+    def __init__(self, key: str, pieces: Iterator[bytes], size: int | None) -> None:
+        self._key, self._pieces, self._whole = key, pieces, size
         self._hashes: list[bytes] = []  # of all pieces that were taken
         self._kept: deque[bytes] = deque()  # those at the end that may not be there yet
         self._size = 0
+        self.failed: BaseException | None = None  # what the pieces raised, after which there are none
 
     def over(self, session: StoreSession, went_on: Callable[[], None]) -> bool:
         """Send what is left; False if the key is there. `went_on` is called for each piece that came.
@@ -37,6 +39,8 @@ class Sending:
             return False
         try:
             self._send(session, upload, begun.data, went_on)
+            if self._whole not in (None, self._size):
+                raise LengthError(f"{self._size} bytes of {self._key} are there, and not {self._whole}")
         except BaseException as error:
             self._give_up(session, upload, error)
             raise
@@ -76,12 +80,24 @@ class Sending:
             yield number, at, piece
             number, at = number + 1, at + len(piece)
         del kept
-        for piece in self._pieces:
+        for piece in self._taken():
             self._hashes.append(hashlib.sha256(piece).digest())
             self._kept.append(piece)
             self._size += len(piece)
             yield number, at, piece
             number, at = number + 1, at + len(piece)
+
+    def _taken(self) -> Iterator[bytes]:
+        """The rest of the pieces, which are left as they are when nobody takes more just now."""
+        while True:
+            try:
+                piece = next(self._pieces)
+            except StopIteration:
+                return
+            except BaseException as error:
+                self.failed = error
+                raise
+            yield piece
 
     def _give_up(self, session: StoreSession, upload: int, error: BaseException) -> None:
         """Let the other end forget what came where that is wrong, and else leave it to a later writer."""

@@ -56,10 +56,17 @@ class Upload:
                 raise StoreFault(f"not all of {self.key} came", fix="Repeat the command")
             os.ftruncate(self._file, size)
             os.fchmod(self._file, 0o444)
-            os.fsync(self._file)
+            self._sync()
             published = disk.publish(self._part, self._final, self._folder.lock)
             self._part.unlink(missing_ok=True)
             return published
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file)
+        except OSError:  # what is in memory is no longer what is on the disk: nobody may go on with it
+            self._part.unlink()
+            raise
 
     def drop(self) -> None:
         """Forget what came. The upload is over."""
@@ -94,8 +101,9 @@ def _locked(path: Path) -> int | None:
     """The open file, and nobody else's; None if somebody has it."""
     try:
         file = os.open(path, _OPEN, 0o600)
-    except PermissionError:  # it was made read-only, to be published, by a writer that was killed right then
-        path.unlink()
+    except PermissionError:
+        if os.stat(path, follow_symlinks=False).st_uid == os.geteuid():  # not another user's
+            path.unlink()  # made read-only, to be published, by a writer that was killed right then
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,6 +115,7 @@ def _locked(path: Path) -> int | None:
             path.unlink()
             raise FileNotFoundError
         os.fchmod(file, 0o600)
+        os.utime(file)  # no sweep takes it for an old one
     except (BlockingIOError, FileNotFoundError):
         os.close(file)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -16,13 +17,17 @@ from mlship.errors import BundleError, LockedError, RegistryError
 from mlship.host import ground_floor, store_session
 from mlship.host.child import ChildProcess
 from mlship.host.local import LocalHost
+from mlship.host.protocol import Lost
 from mlship.host.store import HostStore
 from mlship.store.asking import Patience
 from mlship.store.folder import FolderStore
 from mlship.target.ledger import Ledger
 from mlship.target.lock import break_lock, locked
-from mlship_runtime.store.folder import version_of
+from mlship_runtime.errors import StoreFault
+from mlship_runtime.store import upload
+from mlship_runtime.store.folder import Folder, version_of
 from mlship_runtime.store.frames import SIGN, Broken, Frames, packed
+from mlship_runtime.store.upload import Upload
 
 MIB = 1 << 20
 HURRIED = Patience(attempts=4, pause=0.01, longest=0.1)
@@ -221,7 +226,7 @@ def test_what_another_writer_of_the_key_sent_is_not_taken_for_ours(
     assert list((tmp_path / "store" / ".tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [BundleError("damaged"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [BundleError("damaged"), KeyboardInterrupt(), Lost("of another machine")])
 def test_a_source_that_fails(
     store_at: Callable[..., HostStore], tmp_path: Path, error: BaseException
 ) -> None:
@@ -236,8 +241,45 @@ def test_a_source_that_fails(
         store.write_if_absent("big", breaks())
     assert content(tmp_path) == {}
     left = list((tmp_path / "store" / ".tmp").iterdir())
-    assert len(left) == isinstance(error, KeyboardInterrupt)
+    assert len(left) == (not isinstance(error, BundleError))
     assert store.write_if_absent("big", long())
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_part_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: bool) -> None:
+    """One of ours was to be published when its writer was killed; another user's is his."""
+    folder = Folder(tmp_path / "store", "ssh://bare/store")
+    Upload(folder, "big").close()
+    (part,) = folder.temporary.iterdir()
+    part.write_bytes(b"theirs")
+    real = os.open
+
+    def refused(path: Path, *more: int) -> int:
+        if path == part and part.exists() and part.read_bytes():
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *more)
+
+    monkeypatch.setattr(os, "open", refused)
+    monkeypatch.setattr(upload, "_FREED", 0.0 if not ours else 60.0)
+    monkeypatch.setattr(os, "geteuid", lambda: part.stat().st_uid + (not ours))
+    Upload(folder, "big").close()
+    assert (part.read_bytes() == b"theirs") != ours
+    assert len(list(folder.temporary.iterdir())) == 2 - ours
+
+
+def test_what_could_not_be_brought_to_the_disk_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    folder = Folder(tmp_path / "store", "ssh://bare/store")
+    begun = Upload(folder, "big")
+    begun.put(0, b"data")
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(StoreFault, match="its disk reports an error"):
+        begun.commit(4)
+    assert list(folder.temporary.iterdir()) == []
 
 
 def test_a_value_that_is_changed_while_it_is_read(store_at: Callable[..., HostStore]) -> None:
