@@ -20,7 +20,11 @@ class Completed:
     err: bytes
 
 
-class Lost(TargetError):
+class Unreached(TargetError):
+    """Nobody gets to the machine, or not in."""
+
+
+class Lost(Unreached):
     """The connection to a machine broke, or there is none: the same may succeed in a while."""
 
 

@@ -113,9 +113,10 @@ class HostedAdapter:
     def plan(
         self, wanted: Wanted | None, observed: Deployment, number: int | None = None
     ) -> tuple[Action, ...]:
-        """See hosted_plan."""
-        settings = self.settings
-        external = settings.external.place if settings.external else None
+        """See hosted_plan. The external listener belongs to the release: going back to one brings back its
+        own, or none."""
+        settings, outside = self.settings, wanted.settings.get("external") if wanted else None
+        external = {"host": outside["host"], "port": outside["port"]} if outside else None
         units = str(observed.facts.get("units") or settings.units)
         return plan_hosted(
             wanted,

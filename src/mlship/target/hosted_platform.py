@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlship.bundle.open import OpenBundle
 from mlship.errors import TargetError
+from mlship.host.protocol import Unreached
 from mlship.host.site import Site
 from mlship_runtime.platforms import Platform, misfit, platform_of, read_platform
 
@@ -63,5 +64,7 @@ def _probe(site: Site, candidate: str) -> _Interpreter | None:
         done = site.host.run([candidate, "-I", "-S", "-c", _PROBE], timeout=20)
         executable, facts = json.loads(done.out)
         return _Interpreter(executable or candidate, platform_of(*facts))
-    except (TargetError, ValueError, TypeError):
+    except Unreached:
+        raise
+    except (TargetError, ValueError, TypeError):  # no Python there, or one that says something else
         return None

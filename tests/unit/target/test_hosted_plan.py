@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlship.config.external import External
+from mlship.host.local import LocalHost
 from mlship.target.deployment import Deployment, LayerRef, ReleaseState, Wanted
+from mlship.target.hosted import HostedAdapter
 from mlship.target.hosted_plan import plan_hosted
+from mlship.target.hosted_settings import HostedSettings
+from mlship.target.protocol import Place
 
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 MODEL, RUNTIME = ("sha256:" + letter * 64 for letter in "de")
@@ -194,3 +200,16 @@ def test_an_external_listener_that_is_not_where_it_should_be_is_opened():
             found = [action.arguments for action in actions if action.verb == "open"]
             assert bool(found) == opens
             assert not found or found[0].get("external") == external
+
+
+def test_going_back_brings_back_the_listener_of_the_release_before(tmp_path: Path) -> None:
+    """A new place for it, which cannot be had, is none of the way back."""
+    settings = HostedSettings(external=External(port=9443, tokens="/tokens"))
+    place = Place("far", "churn", {}, tmp_path)
+    adapter = HostedAdapter(place, settings, LocalHost(), base=str(tmp_path), python="python3")
+    seen = observed(release(1, A, "serving"), live=1)
+    seen.facts["external"] = None
+    assert adapter.plan(wanted(A), seen) == ()
+    forward = adapter.plan(wanted(B, settings=settings.of_release()), seen)
+    (opened,) = [action.arguments["external"] for action in forward if action.verb == "open"]
+    assert opened == {"host": "127.0.0.1", "port": 9443}

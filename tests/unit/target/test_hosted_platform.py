@@ -12,7 +12,7 @@ import pytest
 
 from mlship.errors import TargetError
 from mlship.host.local import LocalHost
-from mlship.host.protocol import Completed
+from mlship.host.protocol import Completed, Unreached
 from mlship.host.site import Site
 from mlship.target.hosted_platform import fitting_platform
 
@@ -63,3 +63,14 @@ def test_what_does_not_is_told_with_both_sides(tmp_path: Path, facts: list[Any],
         fitting(tmp_path, facts, platform)
     assert platform in refused.value.what
     assert "Python 3.11" in refused.value.cause
+
+
+def test_a_machine_that_nobody_gets_into_is_said_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(*_: Any, **__: Any) -> Completed:
+        raise Unreached("it lets nobody in")
+
+    monkeypatch.setattr(Saying, "run", nobody)
+    with pytest.raises(Unreached, match="lets nobody in"):
+        fitting(tmp_path, LINUX, "linux-amd64-cp311-gnu2.28")

@@ -6,24 +6,23 @@ import base64
 import re
 from pathlib import Path
 
-from mlship.errors import TargetError
-from mlship.host.protocol import Lost
+from mlship.host.protocol import Lost, Unreached
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.known_hosts import fingerprint, name_of
 
 
-def not_known(access: Access) -> TargetError:
-    return TargetError(
+def not_known(access: Access) -> Unreached:
+    return Unreached(
         f"the machine {access.address} is not known",
         cause="no key is pinned for it",
         fix=f"Run {_trust(access)}, compare the fingerprint, and pin it",
     )
 
 
-def changed_key(access: Access, shown: str = "") -> TargetError:
+def changed_key(access: Access, shown: str = "") -> Unreached:
     """`shown` is the fingerprint of the key that it showed."""
     counting = " or ".join(map(fingerprint, access.host_keys))
-    return TargetError(
+    return Unreached(
         f"the machine that answers at {access.address} is not the one that is known",
         cause=f"it shows the host key {shown or 'of another kind'}, not {counting}: it was set up anew, or "
         "somebody stands between",
@@ -38,14 +37,14 @@ def _trust(access: Access, anew: bool = False) -> str:
     return f"ssh-keygen -R '{name_of(access.address)}'" if anew else f"ssh ssh://{access.address}"
 
 
-def not_let_in(access: Access) -> TargetError:
+def not_let_in(access: Access) -> Unreached:
     if access.key and _has_passphrase(access.key):
-        return TargetError(
+        return Unreached(
             f"{access.address} lets nobody in with {access.key}",
             cause="it has a passphrase, which is not asked for here, and no agent opens it",
             fix=f"Load it: ssh-add {access.key}",
         )
-    return TargetError(
+    return Unreached(
         f"{access.address} lets nobody in with the keys at hand",
         cause="the key, the certificate or the user is not accepted there",
         fix="Add the key there, name the right one (`key`), or load it: ssh-add",
@@ -68,7 +67,7 @@ def lost(access: Access, cause: str = "") -> Lost:
     )
 
 
-def said_by_ssh(access: Access, text: str) -> TargetError:
+def said_by_ssh(access: Access, text: str) -> Unreached:
     """The error for what the OpenSSH client wrote when it could not open the connection."""
     if "Host key verification failed" in text:
         shown = re.search(r"SHA256:[A-Za-z0-9+/]+", text)
