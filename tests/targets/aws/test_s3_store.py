@@ -176,6 +176,25 @@ def test_a_value_that_changes_while_it_is_read(cloud: Any) -> None:
 
 
 @S3
+def test_a_value_that_changes_right_before_it_is_removed(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = cloud.fresh()
+    store, other = cloud.store(url), cloud.store(url)
+    version = store.write_if_match("tag", b"1", None)
+    look = store._head
+
+    def overtaken(key: str) -> Any:
+        found = look(key)
+        assert other.write_if_match(key, b"2", version)
+        return found
+
+    monkeypatch.setattr(store, "_head", overtaken)
+    assert not store.delete_if_match("tag", version)
+    assert other.get("tag")[0] == b"2"
+    (removal,) = cloud.proxy.of("DELETE", "/tag")
+    assert removal.headers["if-match"] == version
+
+
+@S3
 def test_one_request_for_a_thousand_keys(cloud: Any) -> None:
     url = cloud.fresh()
     bucket, prefix = names_of(cloud, url)
