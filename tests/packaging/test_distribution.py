@@ -103,7 +103,7 @@ def test_the_command_answers(environment: Path, tmp_path: Path) -> None:
 def test_templates_and_entry_points_are_found(environment: Path, tmp_path: Path) -> None:
     said = json.loads(run(environment / "bin" / "python", "-I", "-c", ASK, cwd=tmp_path))
     assert said["version"] == "0.1.0"
-    stores = dict.fromkeys(("dir", "s3", "azblob"), True)
+    stores = dict.fromkeys(("dir", "ssh", "s3", "azblob"), True)
     served = [f"{kind}{by}" for kind in ("oci", "mlflow") for by in ("", "+http", "+https")]
     registries = stores | dict.fromkeys(served, True)
     targets = {"local": True, "ssh": True}
