@@ -13,7 +13,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
 TESTBED_PACKAGES := openssh-server openssh-client mount e2fsprogs strace openssl curl docker-registry skopeo \
-  docker.io debootstrap
+  docker.io debootstrap iproute2
 # What a Debian host of the tests has, beside what every Debian has.
 HOST_PACKAGES := systemd-sysv,libpam-systemd,dbus,openssh-server,python3,sudo,iproute2,procps
 AZURITE := azurite@3.35.0

@@ -54,7 +54,7 @@ def image_file() -> Path:
 
 
 def can_run() -> bool:
-    tools = ("dockerd", "docker", "ssh-keygen")
+    tools = ("dockerd", "docker", "ssh-keygen", "ip")
     return os.geteuid() == 0 and image_file().is_file() and all(shutil.which(name) for name in tools)
 
 
@@ -88,10 +88,13 @@ class Engine:
         self.docker("import", str(image_file()), IMAGE)
 
     def _make_network(self) -> None:
-        """In the first of 200 ranges that nobody on this machine has taken."""
-        for number in range(200):
-            range_ = f"10.213.{(os.getpid() + number) % 200}.0/24"
-            self.docker("network", "create", "--subnet", range_, self.network, check=False)
+        """In the first of 200 ranges in which this machine has no address yet."""
+        known = subprocess.run(["ip", "-4", "address"], capture_output=True, text=True, check=True).stdout
+        for number in (os.getpid() + step for step in range(200)):
+            range_ = f"10.213.{number % 200}"
+            if f" {range_}." in known:
+                continue
+            self.docker("network", "create", "--subnet", f"{range_}.0/24", self.network, check=False)
             if self.network in self.docker("network", "ls", "--format", "{{.Name}}").split():
                 return
         raise AssertionError("no range of addresses is free")
