@@ -8,8 +8,10 @@ import os
 import sys
 
 OLDEST = (3, 9)
-_VERBS = ("launch", "work", "supervise", "halt", "host", "record", "serve", "score", "scorer", "store")
-_FROM_BUNDLES = ("work", "record", "serve", "score", "scorer")
+_VERBS = (
+    "launch", "work", "supervise", "halt", "host", "record", "serve", "container", "score", "scorer", "store",
+)  # fmt: skip
+_FROM_BUNDLES = ("work", "record", "serve", "container", "score", "scorer")
 
 
 def main(arguments):  # written so that Pythons too old for the rest can read it and say so
@@ -38,14 +40,8 @@ def _run(verb, arguments):
     if verb not in _VERBS:
         sys.stderr.write("boot.py knows " + ", ".join(_VERBS) + ", not " + repr(verb) + "\n")
         return 2
-    if verb == "host":
-        from mlship_runtime.onhost import command as onhost
-
-        return onhost.main(arguments[1] if len(arguments) > 1 else "")
-    if verb == "store":
-        from mlship_runtime.store import session
-
-        return session.main()
+    if verb in ("host", "store", "container"):
+        return _run_without_options(verb, arguments[1:])
     options = {name[2:]: value for name, value in zip(arguments[1::2], arguments[2::2])}
     if verb == "launch":
         from mlship_runtime.supervision import launch
@@ -84,6 +80,21 @@ def _keep(verb, options):
     if verb == "halt":
         return halt.main(options["service"], options["unit"], options["scope"])
     return supervisor.main(options["service"])
+
+
+def _run_without_options(verb, words):
+    # type: (str, list[str]) -> int
+    if verb == "host":
+        from mlship_runtime.onhost import command as onhost
+
+        return onhost.main(words[0] if words else "")
+    if verb == "store":
+        from mlship_runtime.store import session
+
+        return session.main()
+    from mlship_runtime.supervision import container
+
+    return container.main(words, os.environ)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ SECTIONS = (
             "key": "Make a key pair, or show whose a key file is.",
             "export": "Write a bundle to a file, or its parts for other tools.",
             "import": "Take a bundle from a file, or a project from another tool.",
+            "image": "Make, copy and check container images of bundles.",
         },
     ),
     Section(
@@ -95,6 +96,7 @@ MODULES = {verb: section.module for section in SECTIONS for verb in section.verb
     "target": "mlship.cli.machines",
     "export": "mlship.cli.exchange",
     "import": "mlship.cli.exchange",
+    "image": "mlship.cli.image",
     "policy": "mlship.cli.policy",
     "login": "mlship.cli.login",
     "logout": "mlship.cli.login",

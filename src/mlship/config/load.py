@@ -16,6 +16,7 @@ from mlship.config.sections import (
     BundleSection,
     ColumnSection,
     GoldenSection,
+    ImageSection,
     ModelSection,
     ProjectSection,
     QualitySection,
@@ -38,6 +39,7 @@ SINGLE: dict[str, type[Section]] = {
     "golden": GoldenSection,
     "runtime": RuntimeSection,
     "serve": ServeSection,
+    "image": ImageSection,
     "quality": QualitySection,
     "trust": TrustSection,
 }

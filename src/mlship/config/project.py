@@ -12,6 +12,7 @@ from mlship.config.sections import (
     BundleSection,
     ColumnSection,
     GoldenSection,
+    ImageSection,
     ModelSection,
     ProjectSection,
     QualitySection,
@@ -42,6 +43,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     schema: dict[str, ColumnSection] = {}
     runtime: RuntimeSection = RuntimeSection()
     serve: ServeSection = ServeSection()
+    image: ImageSection = ImageSection()
     quality: QualitySection | None = None
     trust: TrustSection = TrustSection()
     registries: dict[str, RegistrySection] = {}

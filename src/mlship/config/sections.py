@@ -140,6 +140,13 @@ class ServeSection(Answering, Section, frozen=True, kw_only=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
 
 
+class ImageSection(Section, frozen=True, kw_only=True):
+    """What `mlship image build` puts a bundle on, and labels of the image."""
+
+    base: Text | None = None
+    labels: dict[str, str] = {}
+
+
 class TrustSection(Section, frozen=True, kw_only=True):
     """`keys` are files of public keys by a name of one's own; `policy_by` are those that may sign policies
     (empty: all)."""

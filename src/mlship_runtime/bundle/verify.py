@@ -17,23 +17,28 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def verify_tree(tree: BundleTree) -> None:
-    """Verify all layers that are unpacked; raises InvalidBundle that names the first file at fault."""
+    """Verify all layers that are unpacked; raises InvalidBundle that names the first file at fault.
+
+    The root of a file system (the bundle is in a container image) holds more than the bundle: there only the
+    bundle's own folders are looked at."""
     by_root: dict[str, list[FileEntry]] = {}
     for digest, root in tree.roots.items():
         by_root.setdefault(os.path.realpath(root), []).extend(tree.spec.files[digest])
     for root, entries in by_root.items():
-        verify_layer(root, entries)
+        verify_layer(root, entries, alone=root != os.sep)
 
 
-def verify_layer(root: str, entries: Iterable[FileEntry]) -> None:
+def verify_layer(root: str, entries: Iterable[FileEntry], *, alone: bool = True) -> None:
     """Compare the folder `root` with `entries`; raises InvalidBundle for a file that is missing, added or
-    changed, for links and what is no regular file, and for folders that nothing needs."""
+    changed, for links and what is no regular file, and for folders that nothing needs. Unless the layer is
+    `alone` there, what stands beside its topmost folders is not looked at."""
     expected = {entry.path: entry for entry in entries}
+    own = None if alone else {path.partition("/")[0] for path in expected}
     folders = {path[:end] for path in expected for end in _slashes(path)}
     try:
         fd = os.open(root, _FOLDER)
         try:
-            _verify_folder(fd, "", expected, folders)
+            _verify_folder(fd, "", expected, folders, own)
         finally:
             os.close(fd)
     except OSError as error:
@@ -46,10 +51,12 @@ def _slashes(path: str) -> Iterable[int]:
     return (index for index, char in enumerate(path) if char == "/")
 
 
-def _verify_folder(fd: int, place: str, expected: dict[str, FileEntry], folders: set[str]) -> None:
-    """Take what is right out of `expected`."""
+def _verify_folder(
+    fd: int, place: str, expected: dict[str, FileEntry], folders: set[str], own: set[str] | None = None
+) -> None:
+    """Take what is right out of `expected`; `own` are the only names to look at (None: all)."""
     with os.scandir(fd) as found:
-        names = sorted(entry.name for entry in found)
+        names = sorted(entry.name for entry in found if own is None or entry.name in own)
     for name in names:
         path = place + name
         status = os.stat(name, dir_fd=fd, follow_symlinks=False)

@@ -16,6 +16,7 @@ from typing import Any
 from mlship_runtime.errors import SiteError
 
 BACKLOG = 1024
+PORT_OF_CONTAINER = 8080  # where services that start containers look for them
 EXTERNAL = "MLSHIP_EXTERNAL_FD"  # names the descriptor of the external listener, where there is one
 INHERITED = 3  # the descriptor that a release finds it at (sd_listen_fds(3))
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  compared, not bound

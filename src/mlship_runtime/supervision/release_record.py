@@ -8,6 +8,8 @@ from typing import Any
 from mlship_runtime.errors import SiteError
 from mlship_runtime.files import read_numbered
 
+IN_IMAGE = "/mlship/release.json"  # where it stands in a container image
+
 
 def read_record(path: Path) -> dict[str, Any]:
     """A release record; raises SiteError if there is none or a newer mlship wrote it."""
