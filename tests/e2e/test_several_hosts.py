@@ -205,7 +205,7 @@ def _answers(bundle: OpenBundle) -> dict[tuple[tuple[str, float], ...], float]:
 
 
 @pytest.mark.kinds("fault")
-@pytest.mark.parametrize("fault", ["full", "python", "killed"])
+@pytest.mark.parametrize("fault", ["full", "killed"])
 def test_what_is_broken_on_the_second_host_changes_neither(pair: Pair, fault: str) -> None:
     first, home = pair.bundles.first.digest, pair.homes[1]
     a, b = pair.names
@@ -216,8 +216,6 @@ def test_what_is_broken_on_the_second_host_changes_neither(pair: Pair, fault: st
         incoming.write_bytes(b"")
         code, said = pair.run("deploy", "prod", "conform:second")
         incoming.unlink()
-    elif fault == "python":  # it gets another one that cannot run releases, while one is on its way
-        code, said = pair.deploy_and_stop_at("stage", b, lambda _: _break_python(home))
     else:  # its processes, live and candidate, when the other host has switched already
         code, said = pair.deploy_and_stop_at("settle", a, lambda _: _kill(home))
     assert (code, b in said["error"]["what"]) == (6 if fault == "full" else 8, True), said
@@ -267,14 +265,6 @@ def _link_python(home: Path) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "new").symlink_to(PYTHON)
     (folder / "new").replace(folder / "python-of-host")
-
-
-def _break_python(home: Path) -> None:
-    program = Path(f"{home}-bin") / "python-of-host"
-    new = program.with_name("new")
-    new.write_text(f'#!/bin/sh\ncase "$*" in *pycache_prefix*) exit 1;; esac\nexec {PYTHON} "$@"\n')
-    new.chmod(0o755)
-    new.replace(program)
 
 
 def _kill(home: Path) -> None:
