@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from mlship.config.folders import cache_dir
-from mlship.digest import checked, hex_of, sha256
+from mlship.digest import hex_of, sha256
 from mlship.errors import RegistryError, UsageError
 from mlship.image.base_files import BaseFiles, Finder
 from mlship.image.documents import ImageManifest, Listed, read_config, read_document
@@ -91,8 +91,7 @@ def _opened(name: ImageName, place: ImagePlace, data: bytes, system: str, proces
     for layer in document.layers:
         is_gzip(layer.media_type)  # raises for what cannot be read
     config_blob = document.config
-    stored = checked(place.blob(config_blob.digest, config_blob.size), config_blob.digest, config_blob.size)
-    content = b"".join(stored)
+    content = b"".join(place.blob(config_blob.digest, config_blob.size))
     if sha256(content) != config_blob.digest:
         raise damaged(config_blob.digest, place)
     config = read_config(content, f"the config of {name}")
