@@ -169,7 +169,7 @@ class Folder:
 
     def prepare(self, path: Path) -> None:
         """Make sure that `path` can be written beside and then named."""
-        if self.temporary not in self._lasting:
+        if self.temporary not in self._lasting or not self.temporary.is_dir():  # a purge takes it
             self._make(self.temporary)
             disk.sweep(self.temporary)
         self._make(path.parent)
