@@ -63,6 +63,7 @@ class StoreSession:
         self._asked: dict[int, _Asked] = {}
         self._waiting: SimpleQueue[bytes] = SimpleQueue()
         self._number, self._heard = 0, time.monotonic()
+        self._reason: Exception | None = None
         self.stalled = False
         try:
             self._meet(python)
@@ -78,10 +79,10 @@ class StoreSession:
         return self.send(request, body).result()
 
     def send(self, request: dict[str, Any], body: bytes = b"") -> Future[Answer]:
-        """Ask, and come for the answer later. Raises Lost."""
+        """Ask, and come for the answer later. Raises Lost, or why the far end broke before."""
         with self._lock:
             if self._ended.is_set():
-                raise self._lost()
+                raise self._reason or self._lost()
             self._number += 1
             asked = self._asked[self._number] = _Asked()
             self._waiting.put(packed({"id": self._number, **request}, body))
@@ -161,6 +162,8 @@ class StoreSession:
 
     def _end(self, why: Exception | None = None) -> None:
         with self._lock:
+            if not self._ended.is_set():
+                self._reason = why
             self._ended.set()
             waiting = list(self._asked.values())
             self._asked.clear()

@@ -136,7 +136,8 @@ CHANGES: dict[str, tuple[Callable[[HostStore], object], object, dict[str, bytes]
 
 def opening(folder: Path) -> int:
     """Bytes that a session takes before its first request."""
-    asked = {"id": 1, "do": "open", "root": f"{folder}/store", "url": "ssh://bare/store", "host": "bare"}
+    asked: dict[str, object] = {"id": 1, "do": "open", "root": f"{folder}/store", "url": "ssh://bare/store"}
+    asked |= {"host": "bare", "private": None}
     return len(ground_floor.archive("store")) + len(packed(asked))
 
 
