@@ -154,6 +154,8 @@ class RunningRelease:
             self._events.note(
                 "worker ended", release=self.number, pid=handle.pid, exit=handle.exit_code, why=why
             )
+            if slot not in self._slots:  # before 3.12, wait_for may lose the cancelling of its task
+                return None
             if not self.proven:
                 return self._fail(fault or reason(self.layout, handle))
             self._count(why, handle)
