@@ -104,7 +104,10 @@ class Pair:
         return child.returncode, json.loads(out) if out else {}
 
     def _entries(self) -> list[Path]:
-        return [path for path in self.folder.rglob("entries/*") if path.name.isdigit()]
+        """os.walk: folders come and go meanwhile."""
+        walk = (Path(folder) for folder, _, _ in os.walk(self.folder))
+        found = (path for folder in walk if folder.name == "entries" for path in folder.glob("*"))
+        return [path for path in found if path.name.isdigit()]
 
 
 @pytest.fixture
