@@ -7,14 +7,15 @@ import threading
 from collections.abc import Callable
 
 _CHUNK = 256 << 10
-_MAX_SAID = 64 << 20  # bytes of output that one command may have
+MOST = 64 << 20  # bytes of output that one command may have
 
 
 class Drained:
-    """A thread reads it."""
+    """A thread reads it. Of more than MOST bytes only the first are kept, and `cut` says so."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._parts: list[bytes] = []
+        self.cut = False
         self._thread = threading.Thread(target=self._drain, args=(read,), daemon=True)
         self._thread.start()
 
@@ -35,7 +36,8 @@ class Drained:
         with contextlib.suppress(OSError, ValueError):  # given up
             while data := read(_CHUNK):
                 seen += len(data)
-                if seen <= _MAX_SAID:
+                self.cut = seen > MOST
+                if not self.cut:
                     self._parts.append(data)
 
 

@@ -16,6 +16,7 @@ import pytest
 from ssh_server import SshServer, make_key, public
 
 from mlship.errors import ConfigError, TargetError
+from mlship.host import drained
 from mlship.host.local import LocalHost
 from mlship.host.site import Site
 from mlship.host.ssh import Address, SshHost, by_openssh
@@ -39,6 +40,22 @@ def test_much_output_on_both_sides_while_input_is_sent(reach: Reach, sshd: SshSe
     code = "import sys; n = 6 << 20; sys.stderr.write('e' * n); sys.stdout.write('o' * n); sys.stdin.read()"
     done = reach(sshd).run(["python3", "-c", code], stdin=b"i" * (6 << 20), timeout=120)
     assert (done.code, len(done.out), len(done.err)) == (0, 6 << 20, 6 << 20)
+
+
+def test_output_that_is_not_kept_whole_is_no_answer(
+    reach: Reach, sshd: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drained, "MOST", 1 << 20)
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * (1 << 20))
+    host = reach(sshd)
+    host.get(str(source), tmp_path / "back")
+    assert (tmp_path / "back").stat().st_size == 1 << 20
+    with source.open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(TargetError, match="cat said more than"):
+        host.get(str(source), tmp_path / "more")
+    assert not (tmp_path / "more").exists()
 
 
 def test_a_command_that_takes_too_long_is_given_up(reach: Reach, sshd: SshServer) -> None:

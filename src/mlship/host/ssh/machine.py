@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlship.errors import TargetError
-from mlship.host.drained import Drained, last_line
+from mlship.host.drained import MOST, Drained, last_line
 from mlship.host.protocol import Completed, Process
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.far import RECEIVE, RELAY
@@ -43,6 +43,8 @@ class SshHost:
         code = process.wait()
         if code is None:
             raise lost(self._access, err.last_line)
+        if out.cut:
+            raise TargetError(f"{argv[0]} said more than {MOST >> 20} MiB on {self.name}")
         return Completed(code, out.data, err.data)
 
     def start(self, argv: Sequence[str]) -> Process:
