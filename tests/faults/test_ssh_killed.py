@@ -14,8 +14,7 @@ from far_target import FarTarget
 from sampling import Some
 
 from mlship.errors import MlshipError
-from mlship.target.conformance import deploy, open_ledger
-from mlship.target.ledger import Entry, Kind, Ledger
+from mlship.target.conformance import EndingLedger, deploy, open_ledger
 from mlship.target.lock import break_lock
 from mlship.target.plan import Action
 from mlship.target.protocol import Given
@@ -62,21 +61,6 @@ def _killing(adapter: Any, step: int, what: str) -> list[int]:
     return killed
 
 
-class _Stopping(Ledger):
-    """A ledger whose process stops when the n-th entry has been written."""
-
-    def __init__(self, step: int, ledger: Ledger) -> None:
-        super().__init__(ledger.store, ledger.prefix)
-        self._left = step
-
-    def append(self, kind: Kind, data: dict[str, Any], *, fence: int, rollout: int | None = None) -> Entry:
-        entry = super().append(kind, data, fence=fence, rollout=rollout)
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return entry
-
-
 def test_a_deployer_who_slept_is_fenced(far: FarTarget, some: Some) -> None:
     """It stops after its n-th entry, somebody breaks its lock and deploys; it wakes and changes nothing."""
     for step in some.among(range(1, 16), cost=12):
@@ -102,7 +86,7 @@ def _deploy_and_exit(far: FarTarget, step: int, wanted: Any) -> None:
     code = 1
     try:
         adapter = far.adapter()
-        deploy(adapter, _Stopping(step, open_ledger(adapter)), wanted)
+        deploy(adapter, EndingLedger(step, open_ledger(adapter), signal.SIGSTOP), wanted)
         code = 0
     except MlshipError as error:
         code = error.exit_code

@@ -267,7 +267,7 @@ def killed_after(step: int, make_adapter: MakeAdapter, bundle: OpenBundle) -> bo
         status = 1
         try:
             adapter = make_adapter()
-            deploy(adapter, _Dying(step, open_ledger(adapter)), bundle)
+            deploy(adapter, EndingLedger(step, open_ledger(adapter), signal.SIGKILL), bundle)
             status = 0
         finally:
             os._exit(status)
@@ -279,24 +279,25 @@ def killed_after(step: int, make_adapter: MakeAdapter, bundle: OpenBundle) -> bo
     return False
 
 
-class _Dying(Ledger):
-    """A ledger whose process dies when the n-th entry has been written."""
+class EndingLedger(Ledger):
+    """A ledger whose process gets a signal (SIGKILL, SIGSTOP) when the n-th entry has been written."""
 
-    def __init__(self, step: int, ledger: Ledger) -> None:
+    def __init__(self, step: int, ledger: Ledger, number: signal.Signals) -> None:
         super().__init__(ledger.store, ledger.prefix)
-        self._left = step
+        self._left, self._number = step, number
 
     def append(self, kind: Kind, data: dict[str, Any], *, fence: int, rollout: int | None = None) -> Entry:
         entry = super().append(kind, data, fence=fence, rollout=rollout)
         self._left -= 1
         if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._number)
         return entry
 
 
 __all__ = [
     "AdapterConformance",
     "Bundles",
+    "EndingLedger",
     "deploy",
     "killed_after",
     "open_ledger",
