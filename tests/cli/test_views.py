@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+import msgspec
 import pytest
 
 from mlship.cli import render_any, render_plain, target_views, views
@@ -81,6 +82,8 @@ def deployed(**given: Any) -> DeployReport:
     return DeployReport(**{**defaults, **given})
 
 
+BEFORE = msgspec.structs.replace(LIVE, number=1, reference="churn:1.3")
+PARITY = Passed(gate="parity", found="64 golden rows")
 ROLLOUT = RolloutRecord(
     rollout=1, why="deploy", release=2, reference="churn:1.4", digest=DIGEST, settings_digest=DIGEST,
     settings={}, by="ann@desk", began="2026-01-02T03:04:05.678+00:00", ended="2026-01-02T03:05:00.1+00:00",
@@ -134,8 +137,18 @@ CASES = {
         proved there: 64 golden rows came back equal, largest error 2.5e-08
         """,
     ),
+    "deploy over another release, through gates": (
+        target_views.deployed(deployed(before=BEFORE, gates=(PARITY,), endpoints=(INSIDE,))),
+        """
+        prod runs release 2: churn:1.4 (sha256:abababababab)
+        proved there: 64 golden rows came back equal, largest error 2.5e-08
+        before      release 1: churn:1.3 (sha256:abababababab)
+        parity      64 golden rows
+        answers at  http://127.0.0.1:8080 (internal, only from h1)
+        """,
+    ),
     "deploy of nothing new": (
-        target_views.deployed(deployed(changed=False, proof=None)),
+        target_views.deployed(deployed(changed=False, proof=None, before=BEFORE)),
         """
         nothing to do: prod runs release 2: churn:1.4 (sha256:abababababab)
         """,

@@ -75,12 +75,15 @@ def lock(run: Run, upgrade: _Upgrade = False, allow_pickle: _AllowPickle = False
     return op.lock(run.context, upgrade=upgrade, allow_pickle=allow_pickle)
 
 
-@verb("""
+@verb(
+    """
     mlship build
     mlship build --locked                             in CI: fail if mlship.lock would change
     mlship build --allow-pickle                       a model that ONNX has no form for, as it is
     mlship build --from models:/churn@champion        a model that an MLflow server has
-""")
+""",
+    summary=True,
+)
 def build(
     run: Run,
     locked: Annotated[bool, typer.Option("--locked", help="Refuse to change mlship.lock.")] = False,
@@ -127,11 +130,14 @@ def inspect(
     return op.inspect(run.context, bundle, files=files)
 
 
-@verb("""
+@verb(
+    """
     mlship diff churn:1.3                             what this project's last build changes
     mlship diff team/churn:1.3 churn:1.4
     mlship diff churn:1.3 churn:1.4 --detailed-exitcode
-""")
+""",
+    summary=True,
+)
 def diff(
     run: Run,
     before: Annotated[
@@ -164,12 +170,15 @@ def diff(
     return found
 
 
-@verb("""
+@verb(
+    """
     mlship verify
     mlship verify team/churn@sha256:1f0c...
     mlship verify churn:1.4 --key keys/release.pub
     mlship verify churn:1.4 --scan
-""")
+""",
+    summary=True,
+)
 def verify(
     run: Run,
     bundle: Bundle = None,

@@ -38,12 +38,15 @@ Base = Annotated[
 ]
 
 
-@verb("""
+@verb(
+    """
     mlship image build churn:1.4 --base python:3.11-slim
     mlship image build --push registry.example.com/team/churn:1.4
     mlship image build --profile docker --platform linux/amd64    for SageMaker
     mlship image build --base ./base --output ./image
-""")
+""",
+    summary=True,
+)
 def build(
     run: Run,
     *,
@@ -92,10 +95,13 @@ def build(
     )
 
 
-@verb("""
+@verb(
+    """
     mlship image push churn-1.4.oci registry.example.com/team/churn:1.4
     mlship image push registry.example.com/team/churn:1.4 other.example.com/churn:1.4
-""")
+""",
+    summary=True,
+)
 def push(
     run: Run,
     image: Image,
@@ -139,10 +145,13 @@ def inspect(run: Run, image: Image) -> Result:
     return op.inspect_image(run.context, image)
 
 
-@verb("""
+@verb(
+    """
     mlship image verify registry.example.com/team/churn:1.4
     mlship image verify churn-1.4.oci --key release.pub --base python:3.11-slim
-""")
+""",
+    summary=True,
+)
 def verify(
     run: Run,
     image: Image,

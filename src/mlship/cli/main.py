@@ -53,8 +53,9 @@ def _work(run: Run) -> int:
     with limited(run):
         result = call()
     run.close()
-    from mlship.cli.render import show
+    from mlship.cli.render import show, summarize
 
+    summarize(run, result)
     show(run, result)
     return run.exit_code
 
@@ -106,6 +107,10 @@ def _report(run: Run, error: MlshipError) -> int:
     run.close()
     from mlship.cli.complain import complain
 
+    if run.summary is not None:
+        from mlship.cli.summary import tell_failure
+
+        tell_failure(run, error)
     complain(run, error)
     return error.exit_code
 

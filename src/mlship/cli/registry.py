@@ -56,19 +56,32 @@ def list(  # noqa: A001 - a function is named like its verb
     return op.tag_history(run.context, str(place)) if history else op.list_bundles(run.context, place)
 
 
-@verb("""
+@verb(
+    """
     mlship push
     mlship push churn:1.4 team
     mlship push churn:1.4 dir:///srv/models
-""")
-def push(run: Run, bundle: Bundle = None, registry: Registry = None, rate: LimitRate = None) -> Result:
+    mlship push --tag pr-17                           a build to be looked at; no other tag moves
+""",
+    summary=True,
+)
+def push(
+    run: Run,
+    bundle: Bundle = None,
+    registry: Registry = None,
+    tag: Annotated[
+        str | None,
+        typer.Option("--tag", metavar="TAG", help="Under this tag, not its own.", show_default=False),
+    ] = None,
+    rate: LimitRate = None,
+) -> Result:
     """Copy a bundle to a registry.
 
     Only what is missing there is sent, and the tag is set last: a broken push leaves nothing half there.
     """
     from mlship.ops import push as op
 
-    return op.push(run.context, bundle, registry, rate=rate)
+    return op.push(run.context, bundle, registry, tag=tag, rate=rate)
 
 
 @verb("""
@@ -124,11 +137,14 @@ def copy(
     return op.copy(run.context, what, registry, rate=rate)
 
 
-@verb("""
+@verb(
+    """
     mlship promote churn:candidate prod --require signature,parity,scan
     mlship promote churn:candidate prod --require quality --key release.key
     mlship promote team/churn:1.4 prod --require signature --signed-by release
-""")
+""",
+    summary=True,
+)
 def promote(
     run: Run,
     bundle: NamedBundle,

@@ -83,6 +83,14 @@ def show(run: Run, result: Result | None) -> None:
         sys.stdout.write(render_plain.draw(_blocks(result)))
 
 
+def summarize(run: Run, result: Result | None) -> None:
+    """Add `result` to the summary, if there is to be one."""
+    if run.summary is not None and result is not None:
+        from mlship.cli.summary import tell
+
+        tell(run, _blocks(result))
+
+
 def show_at_once(run: Run, result: Result) -> None:
     """Print what a command that goes on has to say first: with --json as an object of its own; the envelope
     comes when it ends."""

@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlship.cli.catalogue import MODULES
@@ -25,6 +26,7 @@ class Run:
     quiet: bool = False
     debug: bool = False
     timeout: float | None = None
+    summary: Path | None = None
     exit_code: int = 0
     warnings: list[str] = field(default_factory=list)
 

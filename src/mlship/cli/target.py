@@ -14,11 +14,14 @@ from mlship.errors import EXIT_CHANGES_PENDING
 from mlship.result import Result
 
 
-@verb("""
+@verb(
+    """
     mlship plan prod
     mlship plan prod churn:1.4 --out churn.plan
     mlship plan prod --detailed-exitcode              in CI: 3 if something would change
-""")
+""",
+    summary=True,
+)
 def plan(
     run: Run,
     target: Target = None,
@@ -43,11 +46,14 @@ def plan(
     return report
 
 
-@verb("""
+@verb(
+    """
     mlship deploy
     mlship deploy prod churn:1.4
     mlship deploy --plan churn.plan
-""")
+""",
+    summary=True,
+)
 def deploy(
     run: Run,
     target: Target = None,
@@ -158,11 +164,14 @@ def logs(
     return op.logs(run.context, target, release, lines)
 
 
-@verb("""
+@verb(
+    """
     mlship rollback prod                              to the release before
     mlship rollback prod --to 3
     mlship rollback prod --to churn:1.3
-""")
+""",
+    summary=True,
+)
 def rollback(
     run: Run,
     target: Target = None,

@@ -62,8 +62,11 @@ def deployed(result: DeployReport) -> Iterator[Block]:
         yield Line(
             f"proved {where}: {proof.rows} golden rows came back equal, largest error {proof.max_abs:.2g}"
         )
-    if result.endpoints:
-        yield Facts(_places(result.endpoints))
+    facts = [("before", _release(result.before))] if result.changed and result.before else []
+    facts += [(passed.gate, passed.found) for passed in result.gates]
+    facts += _places(result.endpoints)
+    if facts:
+        yield Facts(facts)
 
 
 def state(result: Status) -> Iterator[Block]:

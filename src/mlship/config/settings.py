@@ -20,6 +20,7 @@ VARIABLES = {
     "MLSHIP_OCI_PROFILES": "what registries take, HOST=PROFILE between commas (found out)",
     "MLSHIP_CA_FILE": "certificates that registries may show, too: a PEM file (those of the system)",
     "MLSHIP_TIMEOUT": "seconds, like --timeout",
+    "MLSHIP_SUMMARY": "a file, like --summary of the commands that have it",
     "MLSHIP_JSON": "1 is --json",
     "MLSHIP_QUIET": "1 is --quiet",
     "MLSHIP_DEBUG": "1 is --debug",

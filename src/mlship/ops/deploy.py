@@ -10,7 +10,7 @@ from mlship.errors import TargetError, UsageError
 from mlship.ops.context import Context
 from mlship.ops.crossing import passage_of
 from mlship.ops.forbidden import refuse_forbidden
-from mlship.ops.gates import check_gates
+from mlship.ops.gates import LetIn, Passed, check_gates
 from mlship.ops.service import Service, find_target, open_service
 from mlship.result import Result
 from mlship.target.deployment import Endpoint, Problem, Proof, ReleaseState
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 
 class DeployReport(Result, frozen=True, kw_only=True):
-    """What changed, and what the target was seen to serve afterwards. `proofs`: of each host, where a target
-    has several; `proof` is the one with the largest error then."""
+    """What changed, and what the target was seen to serve afterwards; `before` is what was live until then.
+    `proofs`: of each host, where a target has several; `proof` is the one with the largest error then.
+    `gates` are those of the target that let the bundle through."""
 
     target: str
     service: str
@@ -33,6 +34,8 @@ class DeployReport(Result, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...]
     proof: Proof | None = None
     proofs: dict[str, Proof] = {}
+    before: ReleaseState | None = None
+    gates: tuple[Passed, ...] = ()
 
 
 def deploy(
@@ -54,22 +57,25 @@ def deploy(
     find_target(ctx, target)
     bundle = ctx.open_bundle(_planned(saved, ref) or ref)
     service = open_service(ctx, target, bundle_name=bundle.reference.name)
-    rolled = roll_to(ctx, service, bundle, saved=saved, lock_wait=lock_wait)
-    return report(service, rolled)
+    rolled, gates = roll_to(ctx, service, bundle, saved=saved, lock_wait=lock_wait)
+    return report(service, rolled, gates)
 
 
 def roll_to(
     ctx: Context, service: Service, bundle: OpenBundle, *, saved: Plan | None = None, lock_wait: float = 0.0
-) -> Rolled:
-    """Rules, pre-flight and rollout of one bundle."""
+) -> tuple[Rolled, tuple[Passed, ...]]:
+    """Rules, pre-flight and rollout of one bundle; and what its gates found."""
     wanted = service.adapter.wanted(bundle)
     if saved and saved.wanted:  # opened by its digest, but called as it was when it was planned
         wanted = wanted.called(saved.wanted.reference)
     passage = passage_of(ctx, "deploy", bundle, lambda places: places.target(service))
+    passed: list[Passed] = []
 
     def gate() -> Demand | None:
         passage.check()
-        return _let_in(ctx, service.target, bundle)
+        let_in = _let_in(ctx, service.target, bundle)
+        passed[:] = let_in.passed
+        return let_in.demand
 
     rollout = Rollout(
         service.adapter,
@@ -84,16 +90,16 @@ def roll_to(
         lock_wait=lock_wait,
         timeout=ctx.timeout,
     )
-    return rollout.run(saved)
+    return rollout.run(saved), tuple(passed)
 
 
-def _let_in(ctx: Context, target: str, bundle: OpenBundle) -> Demand | None:
+def _let_in(ctx: Context, target: str, bundle: OpenBundle) -> LetIn:
     _, section = find_target(ctx, target)
     refuse_forbidden(section, bundle)
     let_in = check_gates(ctx, section, bundle)
     for passed in let_in.passed:
         ctx.progress.say(f"{passed.gate}: {passed.found}")
-    return let_in.demand
+    return let_in
 
 
 def refuse(ctx: Context, found: list[Problem]) -> None:
@@ -106,7 +112,7 @@ def refuse(ctx: Context, found: list[Problem]) -> None:
         raise TargetError(problems[0].what + more, fix=problems[0].fix)
 
 
-def report(service: Service, rolled: Rolled) -> DeployReport:
+def report(service: Service, rolled: Rolled, gates: tuple[Passed, ...] = ()) -> DeployReport:
     """A rollout's end as the user sees it."""
     return DeployReport(
         target=service.target,
@@ -117,6 +123,8 @@ def report(service: Service, rolled: Rolled) -> DeployReport:
         endpoints=rolled.observed.endpoints,
         proof=rolled.proof,
         proofs=rolled.proofs,
+        before=rolled.before,
+        gates=gates,
     )
 
 

@@ -46,13 +46,15 @@ _LAST_LINES = 200  # of what a refused release wrote, kept in the ledger
 
 
 class Rolled(Result, frozen=True, kw_only=True):
-    """How a rollout ended. `release` is what the target was seen to serve afterwards. `proofs`: of each host,
-    where there are several; `proof` is the one with the largest error then.
+    """How a rollout ended. `release` is what the target was seen to serve afterwards, `before` what was live
+    until then. `proofs`: of each host, where there are several; `proof` is the one with the largest error
+    then.
     """
 
     changed: bool
     actions: tuple[Action, ...]
     release: ReleaseState | None
+    before: ReleaseState | None
     observed: Deployment
     proof: Proof | None = None
     proofs: dict[str, Proof] = {}
@@ -102,7 +104,7 @@ class Rollout:
         if self.check:
             self.check()
         if not plan.actions and not self.purge and not unfinished(self.ledger):
-            return self._ended(plan, observed)
+            return self._ended(plan, observed, observed)
         with locked(self.ledger, self.why, wait=self.lock_wait, above=observed.fence) as lock:
             before = observe(self.adapter, self.ledger)
             plan = self._plan(before)
@@ -112,7 +114,7 @@ class Rollout:
                 with self.passing():
                     done = self._act(plan, before, lock)
             else:
-                done = self._ended(plan, before)
+                done = self._ended(plan, before, before)
             if self.purge:
                 lock.check()
                 self.ledger.erase()  # under the lock, so that it is nobody else's new history
@@ -139,7 +141,7 @@ class Rollout:
             self._undo(before, journal, error, plan.release)
             raise
         journal.end("succeeded", after)
-        return self._ended(plan, after)
+        return self._ended(plan, before, after)
 
     def _run_all(self, plan: Plan, journal: Journal) -> None:
         results: dict[str, dict[str, Any]] = {}
@@ -282,11 +284,12 @@ class Rollout:
         except MlshipError:  # it never came so far as to write any
             return []
 
-    def _ended(self, plan: Plan, observed: Deployment) -> Rolled:
+    def _ended(self, plan: Plan, before: Deployment, observed: Deployment) -> Rolled:
         return Rolled(
             changed=bool(plan.actions),
             actions=plan.actions,
             release=observed.live if self.wanted else None,
+            before=before.live,
             observed=observed,
             proof=max(self.proofs.values(), key=lambda proof: proof.max_abs, default=None),
             proofs=self.proofs if hosts_of(self.adapter) else {},
