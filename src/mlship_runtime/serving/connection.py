@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import fcntl
 import socket
 import struct
-import termios
 from collections.abc import Mapping
 from typing import Any
 
 from mlship_runtime.serving.accesslog import Asked
 from mlship_runtime.serving.answer import CLOSE, KEEP, Answer
 from mlship_runtime.serving.host import Host, State
+from mlship_runtime.serving.kernel_queues import unread, untaken
 from mlship_runtime.serving.line import Request
 from mlship_runtime.serving.outgoing import Outgoing
-from mlship_runtime.serving.pace import Doing, Pace
+from mlship_runtime.serving.pace import Doing, Pace, Taking
 from mlship_runtime.serving.requests import Admit, Refusal, RequestReader
 
 _NOTHING: collections.deque[Any] = collections.deque()
@@ -56,7 +55,8 @@ class Connection(asyncio.Protocol):
         self._rest = b""  # read from the socket, not yet parsed: too much waits already
         self._held = 0  # bytes of an incomplete body
         self._choked = self._at_end = self._paused = self._special = False
-        self._pace = Pace()
+        self._pace, self._taking = Pace(), Taking()
+        self._written = self._taken = 0  # bytes so far; those that had left when it was looked last
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -94,7 +94,6 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not take its answers: read no more of its requests, and answer none."""
         self._choked = True
-        self._pace.restart()
         if self.state is State.OPEN:
             self._pause()
 
@@ -143,7 +142,9 @@ class Connection(asyncio.Protocol):
         ):
             self._lined = False  # one request, its answer, and all as before: nearly always
             names = self._names(request[2])
-            self._transport.write(self._render(answer, request[0] == b"HEAD", KEEP, names))
+            data = self._render(answer, request[0] == b"HEAD", KEEP, names)
+            self._written += len(data)
+            self._transport.write(data)
             if self._log is not None:
                 self._note(answer, names)
             return None
@@ -266,6 +267,7 @@ class Connection(asyncio.Protocol):
         """Write what is put, except that in a drain the last answer says that it is the last."""
         if self._out:
             data, ends = self._out.take(last=self._host.draining and self._must_end())
+            self._written += len(data)
             self._transport.write(data)
             if ends:
                 self.finish()
@@ -273,12 +275,7 @@ class Connection(asyncio.Protocol):
     def _must_end(self) -> bool:
         """In a drain: whether this answer is the last request in hand, with none half read behind it."""
         waits = self._lined or self._backlog or self._rest or self._reader.busy
-        return not waits and not self._host.hands_over(self) and not self._unread()
-
-    def _unread(self) -> int:
-        """Bytes that the kernel has for us."""
-        waiting = fcntl.ioctl(self.fileno(), termios.FIONREAD, b"\0\0\0\0")
-        return int(struct.unpack("i", waiting)[0])
+        return not waits and not self._host.hands_over(self) and not unread(self.fileno())
 
     # Ending and leaving.
 
@@ -291,9 +288,14 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Called a few times a second: end what takes too long. `now` is the loop's time."""
-        doing = self._doing()
-        late = self._pace.late(now, doing, self._reader, self._host.limits, self._buffered())
-        if not late:
+        if self.state not in (State.OPEN, State.LINGERING):
+            return
+        limits, waiting = self._host.limits, self._waiting()
+        if self._taking.late(now, self._written, waiting, limits):
+            self._reset()
+            return
+        doing = self._doing(waiting)
+        if not self._pace.late(now, doing, self._reader, limits):
             return
         if doing is Doing.SENDING_HEAD or doing is Doing.SENDING_BODY:
             what = "header" if doing is Doing.SENDING_HEAD else "body"
@@ -311,19 +313,27 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
-    def _doing(self) -> Doing:
+    def _doing(self, waiting: int) -> Doing:
         if self.state is State.LINGERING:
-            return Doing.TAKING if self._buffered() else Doing.ENDING
-        if self.state is not State.OPEN or (self._lined and not self._choked):
+            return Doing.TAKING if waiting else Doing.ENDING
+        if self._lined and not self._choked:
             return Doing.WAITING
-        if self._choked or (self._buffered() and not self._reader.busy):
+        if self._choked:
             return Doing.TAKING
         if self._reader.busy:
             return Doing.SENDING_HEAD if self._reader.in_head else Doing.SENDING_BODY
-        return Doing.NOTHING
+        return Doing.TAKING if waiting else Doing.NOTHING
 
-    def _buffered(self) -> int:
-        return int(self._transport.get_write_buffer_size())
+    def _waiting(self) -> int:
+        """Bytes that were written and that the client's machine does not have yet, wherever they are."""
+        if self._written == self._taken:
+            return 0
+        waiting = int(self._transport.get_write_buffer_size())
+        if not self._transport.is_closing():
+            waiting += untaken(self.fileno())
+        if not waiting:
+            self._taken = self._written
+        return waiting
 
     def begin_drain(self) -> None:
         """From now on be told when the last byte is written, and leave as soon as nothing is under way."""

@@ -26,7 +26,7 @@ class Limits:
     body_time: float = 15.0  # for the body, and longer by what `rate` allows for the bytes that have come
     rate: int = 1024  # bytes a second: the slowest sender and the slowest reader that are waited for
     request_time: float = 60.0  # from a request's first byte to its turn at the model
-    write_time: float = 30.0  # for an answer to be taken, and as long again by what `rate` allows its bytes
+    write_time: float = 30.0  # in it a client takes what waits for it, or as much of that as `rate` asks for
     idle: float = 75.0  # longer than the 60 s after which load balancers let go: the client goes first
     linger: float = 2.0  # how long late bytes are read and thrown away after the last answer
     pipeline: int = 128  # requests of one connection that wait for their answers

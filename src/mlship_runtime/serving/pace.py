@@ -1,4 +1,5 @@
-"""How long a connection has been at what it does. Looked at in sweeps: no request pays for a timer."""
+"""How long a connection has been at what it does, and whether it takes its answers. Looked at in sweeps: no
+request pays for a timer."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ class Doing(enum.Enum):
     NOTHING = 1  # idle between two messages
     SENDING_HEAD = 2
     SENDING_BODY = 3
-    TAKING = 4  # reading its answers
+    TAKING = 4  # reading its answers: see `Taking`
     WAITING = 5  # for us
     ENDING = 6  # it has its last answer, and has not closed
 
@@ -20,26 +21,21 @@ class Doing(enum.Enum):
 class Pace:
     """`late` is exact to one interval between sweeps, in the client's favour."""
 
-    __slots__ = ("_began", "_doing", "_message", "_most", "_since")
+    __slots__ = ("_began", "_doing", "_message", "_since")
 
     def __init__(self) -> None:
         self._doing: Doing | None = None
         self._message: object = None
         self._began = self._since = 0.0  # of the message, of what is being done
-        self._most = 0
 
-    def restart(self) -> None:
-        """What the client does, it does anew."""
-        self._doing = None
-
-    def late(self, now: float, doing: Doing, reader: Any, limits: Limits, buffered: int) -> bool:
-        """Whether what the client does has taken longer than it may. `buffered` bytes wait for it."""
+    def late(self, now: float, doing: Doing, reader: Any, limits: Limits) -> bool:
+        """Whether what the client does has taken longer than it may."""
         message = reader.message
         other = message is not self._message
         if other:
             self._message, self._began = message, now
-        if doing is not self._doing or (other and doing is not Doing.TAKING):
-            self._doing, self._since, self._most = doing, now, buffered
+        if other or doing is not self._doing:
+            self._doing, self._since = doing, now
             return False
         taken = now - self._since
         if doing is Doing.NOTHING:
@@ -49,7 +45,27 @@ class Pace:
         if doing is Doing.SENDING_BODY:
             slow = taken > limits.body_time + reader.body_size / limits.rate
             return slow or now - self._began > limits.request_time
-        if doing is Doing.TAKING:
-            self._most = max(self._most, buffered)
-            return taken > limits.write_time + min(self._most / limits.rate, limits.write_time)
         return doing is Doing.ENDING and taken > limits.linger
+
+
+class Taking:
+    """Whether a client takes what was written for it: in each `write_time` as much as `rate` asks for, or all
+    that there was. What it asks for meanwhile does not count, and what comes after is the next portion's."""
+
+    __slots__ = ("_since", "_wanted")
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._wanted: int | None = None  # of all bytes ever, those that it should have when the time is over
+
+    def late(self, now: float, written: int, waiting: int, limits: Limits) -> bool:
+        """`written` are the bytes so far, `waiting` those of them that the client's machine does not have."""
+        if not waiting:
+            self._wanted = None
+            return False
+        taken = written - waiting
+        if self._wanted is None or taken >= self._wanted:
+            portion = int(limits.rate * limits.write_time)
+            self._since, self._wanted = now, min(written, taken + portion)
+            return False
+        return now - self._since > limits.write_time

@@ -103,6 +103,49 @@ def test_who_does_not_take_his_answers_is_cut_off(start):
             time.sleep(0.02)
 
 
+def small(running):
+    """A client with a small window."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20)
+    client.connect(("127.0.0.1", running.port))
+    return client
+
+
+@pytest.mark.parametrize("more", [b"", b"GET /late HTTP/1.1\r\nHo"], ids=["idle", "asks"])
+def test_who_does_not_take_what_the_kernel_holds_for_him_is_cut_off(start, more):
+    """The answer has left the server; its client looks idle, or as if it asked for more."""
+    limits = Limits(write_time=0.3, rate=1 << 28, idle=1000, header_time=1000)
+    running = start(Slow(size=100_000), limits)
+    with small(running) as client:
+        client.sendall(GET + more)
+        settled(running, 1)
+        (connection,) = running.server._connections
+        assert connection._transport.get_write_buffer_size() == 0
+        settled(running, 0)
+
+
+def test_who_takes_his_answers_slowly_is_waited_for(start):
+    """Neither idle nor at its end, though all has left the server: longer than either may take."""
+    limits = Limits(write_time=10.0, rate=1000, idle=0.1, linger=0.1)
+    with small(start(Slow(size=50_000), limits)) as client:
+        client.sendall(GET * 6 + GET.replace(b"Host", b"Connection: close\r\nHost"))
+        data, reads = b"", 0
+        while part := client.recv(100_000):
+            data, reads = data + part, reads + 1
+            if reads % 40 == 0:
+                time.sleep(0.4)
+    assert statuses(data) == [200] * 7
+    assert len(data) > 7 * 50_000
+
+
+def settled(running, count):
+    end = time.monotonic() + 20
+    while running.server.application.connections != count:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_answers_are_not_gathered_for_who_does_not_take_them(start):
     application = Slow(size=1 << 20)
     with start(application).connect() as client:
