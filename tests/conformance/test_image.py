@@ -126,3 +126,16 @@ def test_another_word_is_refused(engine: Any) -> None:
     engine.docker("run", "--name", name, "--network", "none", "conform:test", "bash", check=False)
     assert engine.docker("inspect", "--format", "{{.State.ExitCode}}", name).strip() == "2"
     engine.docker("rm", name)
+
+
+def test_a_base_out_of_the_engine(
+    engine: Any, kit: tuple[str, Bundles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine gives the layers of its own Debian as the layout has them: the same image comes of it."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.folder}/socket")
+    monkeypatch.setenv("MLSHIP_CACHE", str(tmp_path / "cache"))
+    bundle, image = f"{kit[0]}/conform@{kit[1].first.digest}", f"{tmp_path}/image:test"
+    words = ["image", "build", bundle, "--base", "docker-daemon:debian-host", "--output", image]
+    assert main(words) == 0
+    assert main(["image", "verify", image, "--base", str(debian_base(tmp_path / "base").folder)]) == 0
+    assert main(["image", "verify", "docker-daemon:conform:test", "--base", "docker-daemon:debian-host"]) == 0

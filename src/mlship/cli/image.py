@@ -32,7 +32,8 @@ Base = Annotated[
     typer.Option(
         "--base",
         metavar="IMAGE",
-        help="What it is put on: an image with the bundle's Python. Without it: base of [image].",
+        help="What it is put on: an image with the bundle's Python, docker-daemon:NAME for one in an engine. "
+        "Without it: base of [image].",
         show_default=False,
     ),
 ]
@@ -44,6 +45,7 @@ Base = Annotated[
     mlship image build --push registry.example.com/team/churn:1.4
     mlship image build --profile docker --platform linux/amd64    for SageMaker
     mlship image build --base ./base --output ./image
+    mlship image build --base docker-daemon:python:3.11-slim    from the local Docker engine
 """,
     summary=True,
 )

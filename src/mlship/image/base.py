@@ -13,6 +13,7 @@ from mlship.digest import hex_of, sha256
 from mlship.errors import RegistryError, UsageError
 from mlship.image.base_files import BaseFiles, Finder
 from mlship.image.documents import ImageManifest, Listed, read_config, read_document
+from mlship.image.engine_image import EngineImage
 from mlship.image.forms import is_gzip
 from mlship.image.layers import OpenLayer
 from mlship.image.places import ImageName, ImagePlace, damaged, read_digest, read_named
@@ -24,7 +25,8 @@ _KEPT = "bases-1"  # the number rises when more is looked for
 
 @dataclass(frozen=True)
 class Base:
-    """`pinned` is the digest of what the name stands for: this manifest, or the index that lists it."""
+    """`pinned` is the digest of what the name stands for: this manifest, or the index that lists it; of an
+    image in an engine its id there."""
 
     name: ImageName
     pinned: str
@@ -52,12 +54,13 @@ class Base:
         return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def find_bases(name: ImageName, platforms: list[tuple[str, str]]) -> list[Base]:
+def find_bases(name: ImageName, platforms: list[tuple[str, str]], progress: Progress = SILENT) -> list[Base]:
     """The base for each (system, processor), in order. Raises RegistryError if it is not there or damaged,
     UsageError if it has no image for one."""
-    place = name.open()
+    place = name.open(progress)
     data = read_named(place, name)
-    return [_opened(name, place, data, *platform) for platform in platforms]
+    pinned = place.id if isinstance(place, EngineImage) else sha256(data)
+    return [_opened(name, place, data, pinned, *platform) for platform in platforms]
 
 
 def look_through(base: Base, progress: Progress = SILENT) -> BaseFiles:
@@ -81,7 +84,9 @@ def look_through(base: Base, progress: Progress = SILENT) -> BaseFiles:
     return found
 
 
-def _opened(name: ImageName, place: ImagePlace, data: bytes, system: str, processor: str) -> Base:
+def _opened(
+    name: ImageName, place: ImagePlace, data: bytes, pinned: str, system: str, processor: str
+) -> Base:
     document = read_document(data, f"the image {name}")
     if isinstance(document, tuple):
         digest = _listed(name, document, system, processor)
@@ -99,7 +104,7 @@ def _opened(name: ImageName, place: ImagePlace, data: bytes, system: str, proces
         raise _other_platform(name, system, processor, f"{config['os']}/{config['architecture']}")
     if len(config["rootfs"]["diff_ids"]) != len(document.layers):
         raise RegistryError(f"the config of {name} lists other layers than its manifest")
-    return Base(name, sha256(data), place, document, config)
+    return Base(name, pinned, place, document, config)
 
 
 def _listed(name: ImageName, images: tuple[Listed, ...], system: str, processor: str) -> str:

@@ -115,7 +115,7 @@ def make_image(
     check_labels(labels or {})
     platforms = _platforms(bundle, words, form)
     _refuse_old(bundle)
-    bases = find_bases(base, [(x.system, x.processor) for x in platforms])
+    bases = find_bases(base, [(x.system, x.processor) for x in platforms], progress)
     carried = Carried(
         bundle.manifest_bytes,
         b"".join(bundle.blob(bundle.manifest.spec_layer.digest)),

@@ -79,7 +79,7 @@ def build_image(
         )
     bundle = ctx.open_bundle(ref)
     to = _destination(output, push, bundle.spec.name, bundle.spec.version)
-    place = to.open()
+    place = to.open_to_write()
     if isinstance(place, LayoutFolder):
         place.refuse_other()
     made = make_image(

@@ -49,10 +49,11 @@ def push_image(ctx: Context, image: str, to: str) -> PushedImage:
     there = parse_image(to, name.tag or bundle.spec.version)
     if there.digest:
         raise UsageError(f"{to} names a digest, which only content has", fix="Name a tag")
+    place = there.open_to_write()
     with image_passage(
         ctx, bundle, place_of_image(ctx, name), place_of_image(ctx, there)
     ).open() as still_may:
-        sent = send(parts_of(data, images), there.open(), there.tag, ctx.progress, still_may)
+        sent = send(parts_of(data, images), place, there.tag, ctx.progress, still_may)
     return PushedImage(
         source=str(name),
         image=str(there),

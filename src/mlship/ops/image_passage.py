@@ -29,12 +29,13 @@ def image_passage(ctx: Context, bundle: OpenBundle, source: Place, to: Place) ->
 
 def place_of_image(ctx: Context, name: ImageName) -> Place:
     """Where an image lies: a folder is a file to policies, a repository belongs to the registry of bundles
-    that it is in."""
+    that it is in. Raises UsageError for one in an engine."""
     from pathlib import Path
 
     from mlship.registry import open_registry
 
     places = Places(ctx)
+    name.refuse_engine()
     if name.is_folder:
         return places.file(Path(name.place))
     parent, _, _ = name.place.rpartition("/")
