@@ -24,10 +24,11 @@ class CsvWriter:
         self._outputs, self._delimiter = tuple(outputs), delimiter
 
     def rows(self, kept: Sequence[Sequence[Any]], results: Mapping[str, Array]) -> bytes:
-        """One line for each row."""
+        """One line for each row; never an empty one, which readers of CSV take for no row at all."""
         columns = [self._quoted([plain(value) for value in listed(cells)]) for cells in kept]
         columns += [self._fields(results[spec.name]) for spec in self._outputs]
-        return "".join(line + "\n" for line in map(self._delimiter.join, zip(*columns))).encode("utf-8")
+        lines = map(self._delimiter.join, zip(*columns))
+        return "".join((line or '""') + "\n" for line in lines).encode("utf-8")
 
     def header(self, names: Sequence[str]) -> bytes:
         return (self._delimiter.join(self._quoted(list(names))) + "\n").encode("utf-8")

@@ -59,6 +59,11 @@ def test_numbers_come_back(datatype: str, width: int, delimiter: str, data: st.D
     assert all(value is None for value in values[~finite])
 
 
+def test_a_row_of_one_empty_field_is_a_row() -> None:
+    nothing = np.array([NAN, 1.5], np.float32)
+    assert CsvWriter([tensor("y", "FP32")], ",").rows([], {"y": nothing}) == b'""\n1.5\n'
+
+
 @given(
     cells=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=4),
     delimiter=st.sampled_from(",;\t"),
