@@ -73,18 +73,25 @@ class Tunnel:
 
     def _carry(self, near: socket.socket) -> None:
         try:
-            with near, self._open() as far:
-                far.settimeout(None)
-                self._ends |= {near, far}
-                upwards = threading.Thread(target=_pass_on, args=(near, far), daemon=True)
-                upwards.start()
-                _pass_on(far, near)
-                upwards.join()
-                self._ends -= {near, far}
-        except MlshipError as error:
-            self._say(str(error))
+            with near:
+                self._join(near)
         finally:
             self._free.release()
+
+    def _join(self, near: socket.socket) -> None:
+        try:
+            far = self._open()
+        except MlshipError as error:
+            self._say(str(error))
+            return
+        with far:
+            far.settimeout(None)
+            self._ends |= {near, far}
+            upwards = threading.Thread(target=_pass_on, args=(near, far), daemon=True)
+            upwards.start()
+            _pass_on(far, near)
+            upwards.join()
+            self._ends -= {near, far}
 
     def _open(self) -> socket.socket:
         """A connection to the live release; where the service has moved meanwhile, to its new place."""
