@@ -47,11 +47,14 @@ class Release:
         self.order(do="look")
         return self.read()
 
-    def state_with(self, received, seconds=30.0):
-        """Its state once it has received so many connections: the last ones are still in the channel when
-        the sender is done."""
+    def state_with(self, seconds=30.0, **counts):
+        """Its state once it has counted so many: the last connections are still in the channel when the
+        sender is done, and are opened a moment after they came."""
         end = time.monotonic() + seconds
-        while (state := self.state())["received"] < received and time.monotonic() < end:
+        while time.monotonic() < end:
+            state = self.state()
+            if all(state[name] >= count for name, count in counts.items()):
+                break
             time.sleep(0.02)
         return state
 
@@ -244,7 +247,7 @@ def test_more_connections_than_the_channel_holds_are_sent_exactly_once(listener,
         new.process.send_signal(signal.SIGCONT)
         time.sleep(0.01)
     report, _ = old.read(), old.read()
-    state = new.state_with(received=1500)
+    state = new.state_with(received=1500, connections=1500)
     assert report["handed"] == state["received"] == state["connections"] == 1500
     assert all(b"200 OK" in ask(client) for client in clients)
     for client in clients:

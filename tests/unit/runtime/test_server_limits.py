@@ -258,17 +258,38 @@ def test_a_short_line_may_wait(start):
         client.close()
 
 
+class Held(Slow):
+    """Its model runs as long as it is held."""
+
+    def __init__(self):
+        super().__init__()
+        self.ends = threading.Semaphore(0)
+
+    def answer(self, method, target, headers, body):
+        answer = super().answer(method, target, headers, body)
+        assert method != b"POST" or self.ends.acquire(timeout=30)
+        return answer
+
+    def has_begun(self, count):
+        end = time.monotonic() + 30
+        while self.begun < count:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
 def test_the_model_does_not_run_for_who_has_left(start):
-    application = Slow(0.3)
+    application = Held()
     running = start(application)
     first, second, gone, last = (running.connect() for _ in range(4))
-    for client in (first, second, gone, last):
+    for number, client in enumerate((first, second, gone, last)):
         client.sendall(POST % (1, b"a"))
-        time.sleep(0.05)
-    assert first.recv(1 << 16)  # the others have been read when the second one's turn comes
-    time.sleep(0.1)
+        application.has_begun(min(number + 1, 1))
+    application.ends.release()
+    application.has_begun(2)  # the others have been read when the second one's turn comes
     gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     gone.close()  # with a reset; a mere end could be that of a client that waits for its answer
+    assert first.recv(1 << 16)
+    application.ends.release(2)
     assert all(client.recv(1 << 16).startswith(b"HTTP/1.1 200 ") for client in (second, last))
     assert application.begun == 3
     assert running.server.line.held == 0
