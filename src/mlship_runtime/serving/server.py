@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import ctypes
-import gc
 import resource
 import socket
 import sys
@@ -30,6 +28,7 @@ from mlship_runtime.serving.handover import Receiver, Sender, open_channel
 from mlship_runtime.serving.host import State
 from mlship_runtime.serving.limits import Limits
 from mlship_runtime.serving.line import Line
+from mlship_runtime.serving.residence import give_back
 from mlship_runtime.serving.tracing import RequestNames
 
 T = TypeVar("T")
@@ -283,25 +282,17 @@ class Server:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run `coroutine` on uvloop where there is one. Call it when everything is loaded: what is in memory now
-    is left out of garbage collection, and the process may open as many files as the system allows it."""
-    gc.collect()
-    gc.freeze()
-    _give_back_memory()
+    """Run `coroutine` on uvloop where there is one. Call it when everything is loaded: what that took and is
+    not needed is given back. The process may open as many files as the system allows it."""
     _raise_open_files()
     try:
         import uvloop
     except ImportError:
+        give_back()
         return asyncio.run(coroutine)
+    give_back()
     result: T = uvloop.run(coroutine)
     return result
-
-
-def _give_back_memory() -> None:
-    """What loading took and does not need any more goes back to the system, where the C library can do that
-    (malloc_trim(3))."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _end_turned(sock: socket.socket) -> None:
