@@ -7,6 +7,8 @@ import os
 import subprocess
 from collections.abc import Sequence
 
+from mlship_runtime.pipes import widen
+
 
 class ChildProcess:
     """See Process. It has a session of its own: Ctrl-C here is not for it. Raises OSError if it cannot be
@@ -20,6 +22,7 @@ class ChildProcess:
         assert self._child.stdin is not None  # noqa: S101  each stream is a pipe
         assert self._child.stdout is not None  # noqa: S101
         assert self._child.stderr is not None  # noqa: S101
+        widen(self._child.stdin.fileno())
         self._in, self._out, self._err = self._child.stdin, self._child.stdout, self._child.stderr
 
     def write(self, data: bytes) -> None:

@@ -19,7 +19,7 @@ from mlship.errors import RegistryError
 from mlship.host import ground_floor
 from mlship.host.drained import Drained
 from mlship.host.protocol import Host, Lost, Process
-from mlship_runtime.store.frames import Broken, Frames, packed
+from mlship_runtime.store.frames import Broken, Frames, head_of
 
 STALL = 60.0  # seconds without a sign of life, which comes every 5 s, after which nobody is there
 _BEGIN = 60.0  # seconds until the other end speaks
@@ -57,7 +57,7 @@ class StoreSession:
     def __init__(self, host: Host, python: str, root: str, url: str, private: str | None = None) -> None:
         self._name = host.name
         self._process = _started(host, python)
-        self._frames = Frames(self._process.read)
+        self._frames = Frames(self._into)
         self._said = Drained(self._process.read_error)
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._asked: dict[int, _Asked] = {}
@@ -85,7 +85,8 @@ class StoreSession:
                 raise self._reason or self._lost()
             self._number += 1
             asked = self._asked[self._number] = _Asked()
-            self._waiting.put(packed({"id": self._number, **request}, body))
+            for data in filter(None, (head_of({"id": self._number, **request}, body), body)):
+                self._waiting.put(data)
         return asked.future
 
     @property
@@ -131,7 +132,12 @@ class StoreSession:
                 self.stalled = True
                 self.close()
 
-    def _take(self, header: dict[str, Any], body: bytes) -> None:
+    def _into(self, room: memoryview) -> int:
+        data = self._process.read(len(room))
+        room[: len(data)] = data
+        return len(data)
+
+    def _take(self, header: dict[str, Any], body: memoryview) -> None:
         number, more = header.get("id"), header.get("more")
         if not isinstance(number, int):
             raise Broken("an answer has no number")
@@ -140,7 +146,7 @@ class StoreSession:
         if asked is None:  # a sign of life
             return
         if more:
-            asked.chunks.append(body)
+            asked.chunks.append(bytes(body))
             asked.size += len(body)
             if asked.size > _MOST:
                 raise Broken("an answer has no end")

@@ -13,7 +13,7 @@ from mlship.host.protocol import Lost
 from mlship.host.store_session import Answer, StoreSession
 from mlship.store.parts import LengthError
 
-AHEAD = 4  # pieces of 1 MiB that are under way at a time: what a cut takes is sent again
+AHEAD = 8  # pieces of 1 MiB that are under way at a time: what a cut takes is sent again
 _HASH = 32
 
 

@@ -36,6 +36,10 @@ def cut(chunks: Iterable[bytes], part: int) -> Iterator[bytes]:
     held: list[bytes] = []
     length, any_yet = 0, False
     for chunk in chunks:
+        if not held and len(chunk) == part:
+            yield chunk
+            any_yet = True
+            continue
         view = memoryview(chunk)
         while length + len(view) >= part:
             held.append(bytes(view[: part - length]))

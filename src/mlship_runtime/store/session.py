@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Callable
 
 from mlship_runtime.errors import RuntimeFault, StoreFault
+from mlship_runtime.pipes import widen
 from mlship_runtime.store.folder import Folder
-from mlship_runtime.store.frames import MAX_BODY, SIGN, Broken, Frame, Frames, packed
+from mlship_runtime.store.frames import MAX_BODY, SIGN, Broken, Frames, packed
 from mlship_runtime.store.upload import Upload
 
 ALIVE = 5.0  # seconds between two frames that say that this end is there, however long a request takes
@@ -25,10 +26,11 @@ Done = tuple[dict[str, Any], Iterable[bytes]]  # evaluated at run time, also by 
 
 def main() -> int:
     """Answer until the input ends. Returns 0."""
+    widen(0)
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever prints does not get between the frames
     with contextlib.suppress(BrokenPipeError, Broken):  # nobody is there any more
-        _serve(Frames(lambda most: os.read(0, most)), _Line(answers))
+        _serve(Frames(lambda room: os.readv(0, [room])), _Line(answers))
     return 0
 
 
@@ -73,7 +75,7 @@ class Session:
     def __init__(self) -> None:
         self._opened: Folder | None = None
         self._uploads: dict[int, Upload] = {}
-        self._verbs: dict[str, Callable[[dict[str, Any], bytes], Done]] = {
+        self._verbs: dict[str, Callable[[dict[str, Any], memoryview], Done]] = {
             "open": self._open,
             "stat": self._stat,
             "get": self._get,
@@ -90,7 +92,7 @@ class Session:
             "drop": self._drop,
         }
 
-    def answer(self, header: dict[str, Any], body: bytes) -> Iterator[Frame]:
+    def answer(self, header: dict[str, Any], body: memoryview) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Frames with `more` for the bytes of the answer, and one with `ok`."""
         number = header.get("id")
         try:
@@ -116,7 +118,7 @@ class Session:
             raise StoreFault("no store was opened")
         return self._opened
 
-    def _open(self, given: dict[str, Any], _: bytes) -> Done:
+    def _open(self, given: dict[str, Any], _: memoryview) -> Done:
         root = os.path.expanduser(given["root"])
         if not root.startswith("/") or "\0" in root:
             raise StoreFault(f"{root[:100]!r} is not an absolute path")
@@ -126,15 +128,15 @@ class Session:
         self._opened = Folder(Path(root), given["url"], private, on=f" on {given['host']}")
         return {}, ()
 
-    def _stat(self, given: dict[str, Any], _: bytes) -> Done:
+    def _stat(self, given: dict[str, Any], _: memoryview) -> Done:
         found = self._folder.stat(given["key"])
         return ({"size": found[0], "version": found[1]} if found else {}), ()
 
-    def _get(self, given: dict[str, Any], _: bytes) -> Done:
+    def _get(self, given: dict[str, Any], _: memoryview) -> Done:
         found = self._folder.get(given["key"])
         return ({}, ()) if found is None else ({"version": found[1]}, _cut(found[0]))
 
-    def _read(self, given: dict[str, Any], _: bytes) -> Done:
+    def _read(self, given: dict[str, Any], _: memoryview) -> Done:
         """A piece of a value; `of` is the value that it must be of, if an earlier piece was read."""
         folder, key = self._folder, given["key"]
         with folder.reading(), folder.opened(key) as file:
@@ -149,23 +151,23 @@ class Session:
             data = os.pread(file, min(given["length"], MAX_BODY), given["start"])
             return {"of": value, "size": found.st_size}, (data,)
 
-    def _put(self, given: dict[str, Any], body: bytes) -> Done:
-        return {"written": self._folder.write_if_absent(given["key"], [body])}, ()
+    def _put(self, given: dict[str, Any], body: memoryview) -> Done:
+        return {"written": self._folder.write_if_absent(given["key"], [bytes(body)])}, ()
 
-    def _swap(self, given: dict[str, Any], body: bytes) -> Done:
-        return {"version": self._folder.write_if_match(given["key"], body, given["version"])}, ()
+    def _swap(self, given: dict[str, Any], body: memoryview) -> Done:
+        return {"version": self._folder.write_if_match(given["key"], bytes(body), given["version"])}, ()
 
-    def _delete(self, given: dict[str, Any], _: bytes) -> Done:
+    def _delete(self, given: dict[str, Any], _: memoryview) -> Done:
         return {"removed": self._folder.delete_if_match(given["key"], given["version"])}, ()
 
-    def _settle(self, _: dict[str, Any], body: bytes) -> Done:
-        self._folder.settle(body.decode().split("\n"))
+    def _settle(self, _: dict[str, Any], body: memoryview) -> Done:
+        self._folder.settle(bytes(body).decode().split("\n"))
         return {}, ()
 
-    def _list(self, given: dict[str, Any], _: bytes) -> Done:
+    def _list(self, given: dict[str, Any], _: memoryview) -> Done:
         return {}, _cut("\n".join(self._folder.list(given["prefix"])).encode())
 
-    def _begin(self, given: dict[str, Any], _: bytes) -> Done:
+    def _begin(self, given: dict[str, Any], _: memoryview) -> Done:
         """The number of an upload, and the sha256 of each piece that is here; none if the key is."""
         folder, key = self._folder, given["key"]
         with folder.writing():
@@ -177,18 +179,18 @@ class Session:
         self._uploads[number] = upload
         return {"upload": number}, upload.there()
 
-    def _piece(self, given: dict[str, Any], body: bytes) -> Done:
+    def _piece(self, given: dict[str, Any], body: memoryview) -> Done:
         self._uploads[given["upload"]].put(given["at"], body)
         return {}, ()
 
-    def _commit(self, given: dict[str, Any], _: bytes) -> Done:
+    def _commit(self, given: dict[str, Any], _: memoryview) -> Done:
         return {"written": self._uploads.pop(given["upload"]).commit(given["size"])}, ()
 
-    def _leave(self, given: dict[str, Any], _: bytes) -> Done:
+    def _leave(self, given: dict[str, Any], _: memoryview) -> Done:
         self._uploads.pop(given["upload"]).close()
         return {}, ()
 
-    def _drop(self, given: dict[str, Any], _: bytes) -> Done:
+    def _drop(self, given: dict[str, Any], _: memoryview) -> Done:
         self._uploads.pop(given["upload"]).drop()
         return {}, ()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from mlship_runtime.errors import StoreFault
 from mlship_runtime.store import disk
 from mlship_runtime.store.folder import CHUNK, Folder
+from mlship_runtime.store.write_back import WriteBack
 
 PIECE = CHUNK  # bytes of each piece but the last
 _WRITERS = 64  # of one key at a time
@@ -34,6 +35,7 @@ class Upload:
         with folder.writing():
             folder.prepare(self._final)
             self._part, self._file = _claimed(folder.temporary, key, others)
+        self._written_back = WriteBack(self._file)
 
     def there(self) -> Iterator[bytes]:
         """The sha256 of each piece that an earlier writer has left."""
@@ -41,13 +43,13 @@ class Upload:
             for at in range(0, os.fstat(self._file).st_size, PIECE):
                 yield hashlib.sha256(os.pread(self._file, PIECE, at)).digest()
 
-    def put(self, at: int, data: bytes) -> None:
+    def put(self, at: int, data: memoryview) -> None:
         """Write one piece."""
         with self._folder.writing():
-            view = memoryview(data)
-            while view:
-                written = os.pwrite(self._file, view, at)
-                view, at = view[written:], at + written
+            self._written_back.more(len(data))
+            while data:
+                written = os.pwrite(self._file, data, at)
+                data, at = data[written:], at + written
 
     def commit(self, size: int) -> bool:
         """Give what came its name, on the disk; False if somebody was faster. The upload is over."""
@@ -64,9 +66,14 @@ class Upload:
     def _sync(self) -> None:
         try:
             os.fsync(self._file)
-        except OSError:  # what is in memory is no longer what is on the disk: nobody may go on with it
-            self._part.unlink()
+            self._written_back.end()
+        except OSError:
+            self._lost()
             raise
+
+    def _lost(self) -> None:
+        """What is in memory is no longer what is on the disk: nobody may go on with it."""
+        self._part.unlink(missing_ok=True)
 
     def drop(self) -> None:
         """Forget what came. The upload is over."""
@@ -76,6 +83,10 @@ class Upload:
     def close(self) -> None:
         """Leave what came to a later writer."""
         if self._file >= 0:
+            try:
+                self._written_back.end()
+            except OSError:
+                self._lost()
             os.close(self._file)
             self._file = -1
 

@@ -136,6 +136,7 @@ class ParamikoWire:
                 banner_timeout=access.connect_timeout,
                 auth_timeout=access.connect_timeout,
                 channel_timeout=access.connect_timeout,
+                transport_factory=_quick,
             )
         except TargetError:
             client.close()
@@ -188,6 +189,16 @@ def _pin(client: paramiko.SSHClient, access: Access) -> None:
         if entry is None or entry.key is None:
             raise ConfigError(f"{line[:40]!r} is no host key", fix=f"Run mlship target trust {access.target}")
         client.get_host_keys().add(entry.hostnames[0], entry.key.get_name(), entry.key)
+
+
+def _quick(line: Any, **given: Any) -> paramiko.Transport:
+    """Ciphers that need no hash beside them go first: they take half the time."""
+    import paramiko
+
+    transport = paramiko.Transport(line, **given)
+    options = transport.get_security_options()
+    options.ciphers = sorted(options.ciphers, key=lambda name: "gcm" not in name)
+    return transport
 
 
 class _Full(Exception):

@@ -1,7 +1,7 @@
 """Small programs that run on the machine before anything of mlship is there. Python 3.9, stdlib only."""
 
 RECEIVE = """
-import os, sys
+import fcntl, os, sys, threading
 target, size = sys.argv[1], int(sys.argv[2])
 os.umask(0o077)
 def folder(path):
@@ -16,6 +16,32 @@ def sync(path):
     descriptor = os.open(path, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
+def widen():
+    try:
+        fcntl.fcntl(0, 1031, 1 << 20)
+    except OSError:
+        pass
+failed = []
+def write_back():
+    try:
+        os.fdatasync(file)
+    except OSError as error:
+        failed.append(error)
+def take(have):
+    room, written, writer = memoryview(bytearray(1 << 20)), have, None
+    while have < size:
+        count = os.readv(0, [room[:min(size - have, len(room))]])
+        if not count:
+            sys.exit("the transfer was cut; what came stays")
+        data = room[:count]
+        while data:
+            data = data[os.write(file, data):]
+        have += count
+        if have - written > 32 << 20 and not (writer and writer.is_alive()):
+            written, writer = have, threading.Thread(target=write_back)
+            writer.start()
+    if writer:
+        writer.join()
 try:
     folder(os.path.dirname(target))
     part = target + ".part"
@@ -27,15 +53,16 @@ try:
     space = os.statvfs(part)
     if space.f_bavail * space.f_frsize < size - have:
         sys.exit("No space left: %d bytes are needed" % (size - have))
+    widen()
     os.write(1, b"%d\\n" % have)
-    while have < size:
-        data = os.read(0, min(size - have, 1 << 20))
-        if not data:
-            sys.exit("the transfer was cut; what came stays")
-        have += len(data)
-        while data:
-            data = data[os.write(file, data):]
-    os.fsync(file)
+    take(have)
+    try:
+        if failed:
+            raise failed[0]
+        os.fsync(file)
+    except OSError:
+        os.unlink(part)
+        raise
     os.close(file)
     os.rename(part, target)
     sync(os.path.dirname(target))
@@ -44,7 +71,9 @@ except OSError as error:
 """
 """`-c RECEIVE TARGET SIZE`: says how many bytes are here already, then takes the rest from standard input.
 
-The file is whole and on the disk when it has its name; a part that a cut has left lies beside it."""
+The file is whole and on the disk when it has its name; a part that a cut has left lies beside it. The pipe
+from sshd is made wider (F_SETPIPE_SZ, which Python names from 3.10 on), for 64 KiB are two packets; the disk
+writes while more comes, and an error that it tells then is not told again by the last fsync."""
 
 RELAY = """
 import os, socket, sys, threading

@@ -17,6 +17,7 @@ from mlship.host.ssh.trouble import lost
 from mlship.host.ssh.wire import KINDS, Wire, command_line
 
 _CHUNK = 256 << 10
+_SENT = 1 << 20  # bytes of a file that are written at a time
 _BEGIN = 30.0  # seconds until a receiver or relay says that it is there
 
 
@@ -58,7 +59,7 @@ class SshHost:
         err = Drained(process.read_error)
         with source.open("rb") as reader, contextlib.suppress(OSError, ValueError):  # its exit code says why
             reader.seek(int(_first_line(process)[0]))
-            while chunk := reader.read(_CHUNK):
+            while chunk := reader.read(_SENT):
                 process.write(chunk)
             process.end_input()
         rest = Drained(process.read)
