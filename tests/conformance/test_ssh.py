@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sampling import some_steps
 
 from mlship.target.conformance import AdapterConformance
 from mlship.target.loader import load_adapter
@@ -39,6 +40,10 @@ class TestSsh(AdapterConformance):
     def _keep_runtime(self, warm: Any, _nothing_is_left: None) -> Iterator[None]:
         yield
         warm.keep()
+
+    @pytest.fixture
+    def steps(self, some: Any) -> Sequence[int]:
+        return some_steps(some, 18)
 
     @pytest.fixture(params=["openssh", "paramiko"])
     def make_adapter(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -32,37 +33,43 @@ def bundles_of_run(folder: Path) -> tuple[str, Bundles]:
 
 
 class WarmHome:
-    """An MLSHIP_HOME at one path for many tests, one after the other. What the first of them unpacked and
-    compiled of the runtime (byte code has its path inside) is there for the next: as after an upgrade."""
+    """An MLSHIP_HOME at one path for many tests, one after the other, with a base folder of a target for each
+    of `names`. What the first test unpacked and compiled of the runtime (byte code has its path inside) is
+    there for the next: as after an upgrade."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path, self._kept = folder / "home", folder / "kept"
+    def __init__(self, folder: Path, names: Sequence[str] = ("local",)) -> None:
+        self.path, self._kept, self._names = folder / "home", folder / "kept", names
+
+    def base(self, name: str) -> Path:
+        return self.path / "targets" / name
 
     @property
     def site(self) -> Path:
         """The base folder of the target `local`; for other targets, a base folder that they are given."""
-        return self.path / "targets" / "local"
+        return self.base(self._names[0])
 
     def open(self) -> Path:
         remove(self.path)
         self.path.mkdir()
-        if self._kept.exists():
-            shutil.copytree(self._kept, self.site)
-            self.site.chmod(0o700)
+        for name in self._names if self._kept.exists() else ():
+            shutil.copytree(self._kept / name, self.base(name))
+            self.base(name).chmod(0o700)
         return self.path
 
     def cool(self) -> None:
         """Take away what is kept, for a test to which it matters that nothing is there."""
-        remove(self.site)
+        for name in self._names:
+            remove(self.base(name))
 
     def keep(self) -> None:
         """Keep the layers of the runtime that are unpacked now, if nothing is kept yet."""
-        layers, part = self.site / "layers", self._kept.with_suffix(".part")
-        if self._kept.exists() or not layers.is_dir():
+        found = {name: list(self.base(name).glob("layers/*/runtime")) for name in self._names}
+        if self._kept.exists() or not all(found.values()):
             return
-        for layer in [layer for layer in layers.iterdir() if (layer / "runtime").is_dir()]:
-            cache = Path("pycache") / layer.relative_to("/")
-            shutil.copytree(layer, part / "layers" / layer.name)
-            shutil.copytree(self.site / cache, part / cache)
-        if part.exists():
-            part.rename(self._kept)
+        part = self._kept.with_suffix(".part")
+        for name, runtimes in found.items():
+            for layer in [runtime.parent for runtime in runtimes]:
+                cache = Path("pycache") / layer.relative_to("/")
+                shutil.copytree(layer, part / name / "layers" / layer.name)
+                shutil.copytree(self.base(name) / cache, part / name / cache)
+        part.rename(self._kept)

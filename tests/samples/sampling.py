@@ -33,6 +33,11 @@ class Some:
         return [points[number] for number in sorted(numbers)]
 
 
+def some_steps(some: Some, most: int) -> Sequence[int]:
+    """Where a deploy of the conformance kit is killed: everywhere, or at a few of its `most` steps."""
+    return some.among(range(1, most + 1), cost=4) if some.most else range(1, 400)
+
+
 def one_of_each(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
     """Of every test function one item; of one that is marked `kinds(NAME, ...)` one for all values of these
     parameters."""

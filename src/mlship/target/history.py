@@ -58,7 +58,9 @@ def live_at(history: list[RolloutRecord], moment: datetime) -> dict[str, Any] | 
 
 
 def _record(entries: list[Entry]) -> RolloutRecord:
-    begin, last = entries[0], entries[-1]
+    begin = entries[0]
+    # Who slept through the loss of the lock may still write a line behind the end.
+    last = next((entry for entry in reversed(entries) if entry.kind == "end"), entries[-1])
     ended = last.kind == "end"
     data = begin.data
     return RolloutRecord(

@@ -6,6 +6,7 @@ is a `begin`, an `action` and a `result` per action, and an `end`; one without a
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from mlship.store.protocol import Store
 from mlship.store.records import read_record, whoami
 
 LEDGER_SCHEMA = 1
+_AT_ONCE = 8  # entries that are asked for at a time: a store may be far away
 Kind = Literal["begin", "action", "result", "end", "unlock"]
 
 
@@ -37,6 +39,7 @@ class Ledger:
     def __init__(self, store: Store, prefix: str) -> None:
         self.store, self.prefix = store, prefix
         self._last: int | None = None
+        self._known: dict[str, Entry] = {}
 
     def append(self, kind: Kind, data: dict[str, Any], *, fence: int, rollout: int | None = None) -> Entry:
         """Add an entry durably; `rollout` None makes it the first of its own."""
@@ -57,8 +60,16 @@ class Ledger:
                 return entry
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first."""
-        return [self._read(key) for key in self.store.list(f"{self.prefix}/entries/")]
+        """All entries, oldest first. One is read once, for it never changes; that it still is the same
+        history, the first one tells."""
+        keys = list(self.store.list(f"{self.prefix}/entries/"))
+        first = {key: self._read(key) for key in keys[:1]}
+        if any(self._known.get(key) != entry for key, entry in first.items()):
+            self._known = first
+        missing = [key for key in keys if key not in self._known]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlship-ledger") as pool:
+            self._known.update(zip(missing, pool.map(self._read, missing), strict=True))
+        return [self._known[key] for key in keys]
 
     def last_sequence(self) -> int:
         last = 0

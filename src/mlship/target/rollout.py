@@ -20,6 +20,7 @@ from mlship.errors import (
     MlshipError,
     NotRestoredError,
     PolicyError,
+    RegistryError,
     TargetError,
     UnhealthyError,
     UsageError,
@@ -231,7 +232,10 @@ class Rollout:
             )
 
     def _undo(self, before: Deployment, journal: Journal, error: BaseException, release: int | None) -> None:
-        """Plan back to what was live before; raises what the user is to see, where `error` is not that."""
+        """Plan back to what was live before; raises what the user is to see, where `error` is not that. Who has
+        lost the lock changes nothing more, whatever went wrong: somebody else is at work."""
+        with suppress(RegistryError, TargetError):  # where the ledger is out of reach, it is said below
+            journal.lock.check()
         log = self._last_words(release)
         unhealthy = isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase)
         self.progress.say("going back to the release before" if before.live else "removing what was begun")
@@ -239,6 +243,8 @@ class Rollout:
             self._go_back(before, journal)
             after = observe(self.adapter, self.ledger)
             restored = is_back(before, after)
+        except LockedError:
+            raise
         except MlshipError as failed:
             with suppress(MlshipError):  # a ledger that cannot be reached shows a rollout without an end
                 journal.end("not-restored", None, str(error), log)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,16 @@ def test_a_broken_connection_is_told_and_opened_anew(reach: Reach, own_sshd: Ssh
             time.sleep(0.2)
         else:
             return
+
+
+def test_a_connection_that_breaks_while_something_is_sent(reach: Reach, own_sshd: SshServer) -> None:
+    process = reach(own_sshd).start(["cat"])
+    own_sshd.fall()
+    with pytest.raises(OSError):
+        process.write(b"x" * (100 << 20))
+    with suppress(OSError):
+        process.end_input()
+    process.close()
 
 
 def test_looking_around_leaves_nothing_and_tools_are_sent_once(

@@ -20,8 +20,9 @@ from mlship.errors import (
     UnhealthyError,
 )
 from mlship.target.history import read_history
-from mlship.target.journal import unfinished
+from mlship.target.journal import close_unfinished, unfinished
 from mlship.target.ledger import Ledger
+from mlship.target.lock import break_lock, locked
 from mlship.target.plan import Plan
 from mlship.target.rollout import Rolled, Rollout, make_plan, observe
 from mlship.trust.demand import Demand
@@ -131,6 +132,31 @@ def test_a_deployer_that_was_overtaken_stops_at_once(tmp_path: Path, ledger: Led
     with pytest.raises(LockedError):
         roll(adapter, ledger, "b")
     assert adapter.did == ["send", "stage"]
+
+
+@pytest.mark.parametrize("verb", ["start", "prove", "settle"])
+def test_who_was_overtaken_undoes_nothing_whatever_fails(tmp_path: Path, ledger: Ledger, verb: str) -> None:
+    """Somebody broke the lock meanwhile and removed the candidate, so that what is tried fails of itself."""
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+
+    class Overtaken(TargetError):
+        def __init__(self) -> None:
+            super().__init__("no such release")
+            break_lock(ledger)
+            with locked(Ledger(ledger.store, ledger.prefix), "deploy") as lock:
+                close_unfinished(ledger, lock, adapter.observe())
+
+    class Late(dict[str, MlshipError]):
+        def pop(self, key: str, *_: object) -> MlshipError:  # type: ignore[override]
+            adapter.did.clear()
+            return Overtaken()
+
+    adapter.fail = Late({verb: TargetError("see Overtaken")})
+    with pytest.raises(LockedError, match="taken by somebody else"):
+        roll(adapter, ledger, "b")
+    assert adapter.did == []
+    assert [r.outcome for r in read_history(ledger)] == ["succeeded", "interrupted"]
 
 
 def test_a_killed_rollout_is_finished_by_the_next(tmp_path: Path, ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ class _Process:
         self._channel = channel
 
     def write(self, data: bytes) -> None:
-        self._channel.sendall(data)
+        with _as_broken():
+            self._channel.sendall(data)
 
     def read(self, most: int) -> bytes:
         return self._channel.recv(most)
@@ -37,15 +38,28 @@ class _Process:
         return self._channel.recv_stderr(most)
 
     def end_input(self) -> None:
-        self._channel.shutdown_write()
+        with _as_broken():
+            self._channel.shutdown_write()
 
     def wait(self) -> int | None:
         code = self._channel.recv_exit_status()
-        self._channel.close()
+        self.close()
         return code if code >= 0 else None
 
     def close(self) -> None:
-        self._channel.close()
+        with contextlib.suppress(OSError), _as_broken():
+            self._channel.close()
+
+
+@contextlib.contextmanager
+def _as_broken() -> Iterator[None]:
+    """What paramiko says of a connection that broke while something was sent, as a pipe says it."""
+    import paramiko
+
+    try:
+        yield
+    except (EOFError, paramiko.SSHException) as error:
+        raise BrokenPipeError(str(error) or "the connection broke") from error
 
 
 class ParamikoWire:
