@@ -232,8 +232,8 @@ class Rollout:
             )
 
     def _undo(self, before: Deployment, journal: Journal, error: BaseException, release: int | None) -> None:
-        """Plan back to what was live before; raises what the user is to see, where `error` is not that. Who has
-        lost the lock changes nothing more, whatever went wrong: somebody else is at work."""
+        """Plan back to what was live before; raises what the user is to see, where `error` is not that. Who
+        has lost the lock changes nothing more, whatever went wrong: somebody else is at work."""
         with suppress(RegistryError, TargetError):  # where the ledger is out of reach, it is said below
             journal.lock.check()
         log = self._last_words(release)
