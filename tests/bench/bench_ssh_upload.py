@@ -4,8 +4,8 @@
 
 Each connects anew, and sends to an sshd on the loopback. `put` is how a layer goes to a host, `push` how it
 goes into a registry on one. Both are done when the value is whole under its name and on the disk, sftp when
-the last byte was written, and `sftp -f` when it is on the disk. Five rounds of all, one after the other, in turn;
-the ratios are medians of the rounds' ratios of rates, with the least and the largest.
+the last byte was written, and `sftp -f` when it is on the disk. Five rounds of all, in turn; the ratios
+are medians of the rounds' ratios of rates, with the least and the largest.
 """
 
 from __future__ import annotations
