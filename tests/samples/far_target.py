@@ -43,7 +43,8 @@ class FarTarget:
         self.pin(self.server.port)
         settings = {
             "hosts": [str(self.server.address)], "key": str(self.server.key), "client": "openssh",
-            "base": str(self.base), "workers": 1, "ready_timeout": 60.0, "drain_timeout": 5.0, **changed,
+            "base": str(self.base), "workers": 1, "ready_timeout": 60.0, "drain_timeout": 5.0,
+            "limits": {"queue_time": 60.0}, **changed,  # others may have the processors
         }  # fmt: skip
         place = Place("far", SERVICE, settings, self.folder / "home", project=self.folder)
         place = Place(**{**vars(place), "ledger": f"dir://{self.folder}/ledger"})
