@@ -13,11 +13,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
 TESTBED_PACKAGES := openssh-server openssh-client mount e2fsprogs strace openssl curl docker-registry skopeo \
-  docker.io debootstrap iproute2
+  docker.io debootstrap iproute2 gnucobol3
 # What a Debian host of the tests has, beside what every Debian has.
 HOST_PACKAGES := systemd-sysv,libpam-systemd,dbus,openssh-server,python3,sudo,iproute2,procps
 AZURITE := azurite@3.35.0
 MLFLOW := mlflow>=3,<3.18
+ZOWE := @zowe/cli@8.37.1
 # Other servers that `make bench` compares with, each in an environment of its own.
 PEERS := fastapi mlserver mlflow bentoml
 PEER_fastapi := fastapi==0.165.0 pydantic==2.14.3 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0 onnxruntime==1.31.1
@@ -95,7 +96,7 @@ evidence: $(READY) ## run the faults and the bench in full and keep what they sa
 packaging: $(READY) ## wheel, sdist and editable install, each in an environment of its own
 	$(BIN)/pytest -m packaging $(ARGS)
 
-testbed: ## the real servers and tools that tests drive (Debian packages, Azurite from npm, MLflow; needs root)
+testbed: ## the real servers and tools that tests drive (Debian packages, Azurite and zowe from npm, MLflow; needs root)
 	@[ "$$(id -u)" = 0 ] || { echo "make testbed installs Debian packages ($(TESTBED_PACKAGES)): run it as root" >&2; exit 1; }
 	@missing=(); command -v node >/dev/null || missing+=(nodejs); command -v npm >/dev/null || missing+=(npm); \
 	for name in $(TESTBED_PACKAGES); do dpkg -s "$$name" >/dev/null 2>&1 || missing+=("$$name"); done; \
@@ -104,11 +105,13 @@ testbed: ## the real servers and tools that tests drive (Debian packages, Azurit
 	fi
 	@[ -x "$(TEST_CACHE)/azurite/node_modules/.bin/azurite-blob" ] || \
 	  npm install --silent --no-audit --no-fund --no-update-notifier --prefix "$(TEST_CACHE)/azurite" $(AZURITE)
+	@[ -x "$(TEST_CACHE)/zowe/node_modules/.bin/zowe" ] || \
+	  npm install --silent --no-audit --no-fund --no-update-notifier --prefix "$(TEST_CACHE)/zowe" $(ZOWE)
 	@[ -e "$(TEST_CACHE)/mlflow/.ready" ] || { \
 	  $(PY) -m venv --clear "$(TEST_CACHE)/mlflow" && "$(TEST_CACHE)/mlflow/bin/pip" install --quiet '$(MLFLOW)' && \
 	  touch "$(TEST_CACHE)/mlflow/.ready"; }
 	@$(MAKE) --no-print-directory "$(TEST_CACHE)/debian-host.tar"
-	@echo "testbed: $(TESTBED_PACKAGES) $(AZURITE) $(MLFLOW) ready"
+	@echo "testbed: $(TESTBED_PACKAGES) $(AZURITE) $(ZOWE) $(MLFLOW) ready"
 
 # dpkg need not wait for the disk here: what is cut short is made again.
 $(TEST_CACHE)/debian-host.tar:

@@ -24,7 +24,7 @@ import msgspec
 from mlship import errors
 from mlship.bundle.spec_form import json_schema
 from mlship.cli.catalogue import SECTIONS
-from mlship.cli.group import application, load, parts_of
+from mlship.cli.group import adapters_with_verbs, application, load, parts_of
 from mlship.config.external import External
 from mlship.config.limits import RequestLimits, ServingLimits
 from mlship.config.load import NAMED, SINGLE
@@ -60,9 +60,10 @@ def cli_page() -> str:
 
     top = typer_main.get_command(application())
     parts = ["# Command line\n", _help(top, "mlship")]
-    for section in SECTIONS:
-        parts.append(f"## {section.title}\n")
-        for verb in section.verbs:
+    sections = {section.title: list(section.verbs) for section in SECTIONS}
+    for title, verbs in {**sections, "Adapters": adapters_with_verbs()}.items():
+        parts.append(f"## {title}\n")
+        for verb in verbs:
             parts += [f"### mlship {verb}\n", _help(load(verb), f"mlship {verb}")]
             for name in parts_of(verb):
                 inner = load(verb).commands[name]

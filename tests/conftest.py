@@ -172,6 +172,12 @@ def _mlflow() -> bool:
     return mlflow_python() is not None
 
 
+def _zowe() -> bool:
+    from zos import zowe
+
+    return zowe() is not None
+
+
 def _debian_hosts() -> bool:
     from debian_hosts import can_run
 
@@ -191,6 +197,8 @@ TESTBED: dict[str, tuple[Callable[[], bool], str]] = {
     "azurite": (_azurite, "make testbed (npm installs it into the tests' cache)"),
     "mlflow": (_mlflow, "make testbed (pip installs it into an environment in the tests' cache)"),
     "debian-hosts": (_debian_hosts, "make testbed, and run the tests as root (docker.io, debootstrap)"),
+    "cobc": (lambda: shutil.which("cobc") is not None, "make testbed (gnucobol3)"),
+    "zowe": (_zowe, "make testbed (npm installs @zowe/cli into the tests' cache)"),
     "sshd": (_sshd, "make testbed (openssh-server)"),
     "curl": (lambda: shutil.which("curl") is not None, "make testbed, or install curl"),
     "openssl": (lambda: shutil.which("openssl") is not None, "make testbed, or install openssl"),

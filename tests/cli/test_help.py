@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from mlship.cli.catalogue import MODULES, SECTIONS, function_of
-from mlship.cli.group import load, parts_of
+from mlship.cli.group import adapter_line, adapters_with_verbs, load, parts_of
 
-GROUPS = {verb: parts_of(verb) for verb in MODULES if parts_of(verb)}
+VERBS = [*MODULES, *adapters_with_verbs()]
+GROUPS = {verb: parts_of(verb) for verb in VERBS if parts_of(verb)}
 PARTS = [f"{verb} {name}" for verb, parts in GROUPS.items() for name in parts]
 EXPECTED = Path(__file__).parent / "expected"
 LINES = {verb: line for section in SECTIONS for verb, line in section.verbs.items()}
 
 
-@pytest.mark.parametrize("verb", ["", *MODULES, *PARTS])
+@pytest.mark.parametrize("verb", ["", *VERBS, *PARTS])
 def test_help(verb: str, run) -> None:
     ended = run(*verb.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
@@ -32,7 +33,7 @@ def test_help(verb: str, run) -> None:
 
 def test_every_expected_file_is_of_a_verb() -> None:
     parts = {part.replace(" ", "-") for part in PARTS}
-    assert {path.stem for path in EXPECTED.iterdir()} == {"mlship", *MODULES, *parts}
+    assert {path.stem for path in EXPECTED.iterdir()} == {"mlship", *VERBS, *parts}
 
 
 def test_no_words_show_the_help(run) -> None:
@@ -46,7 +47,7 @@ def test_the_line_in_the_overview_begins_the_help_of_the_verb(verb: str) -> None
     assert inspect.getdoc(function).splitlines()[0] == LINES[verb]
 
 
-@pytest.mark.parametrize("verb", [*MODULES, *PARTS])
+@pytest.mark.parametrize("verb", [*VERBS, *PARTS])
 def test_examples_are_right(verb: str, run) -> None:
     """Each example names its verb, and the command line understands its words."""
     name, *part = verb.split()
@@ -64,6 +65,12 @@ def test_examples_are_right(verb: str, run) -> None:
 
 
 def test_every_verb_has_the_common_switches() -> None:
-    for verb in {*MODULES, *PARTS} - {*GROUPS}:
+    for verb in {*VERBS, *PARTS} - {*GROUPS}:
         text = (EXPECTED / f"{verb.replace(' ', '-')}.txt").read_text()
         assert all(switch in text for switch in ("--json", "--quiet", "--debug", "--timeout SECONDS")), verb
+
+
+@pytest.mark.parametrize("adapter", adapters_with_verbs())
+def test_adapters_stand_in_the_overview(adapter: str) -> None:
+    overview = " ".join((EXPECTED / "mlship.txt").read_text().split())
+    assert f"{adapter} {adapter_line(adapter)}" in overview

@@ -1,4 +1,5 @@
-"""The top-level command: knows all verbs by name and one line, and imports the one that is used."""
+"""The top-level command: knows all verbs by name and one line, and imports the one that is used. Adapters
+bring verbs of their own."""
 
 from __future__ import annotations
 
@@ -20,14 +21,15 @@ class Verbs(TyperGroup):
     """typer would build every verb's parameters for the top-level help; this group builds none for it."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(MODULES)
+        return [*MODULES, *adapters_with_verbs()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return load(cmd_name) if cmd_name in MODULES else None
+        return load(cmd_name) if cmd_name in MODULES or cmd_name in adapters_with_verbs() else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] not in MODULES and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(args[0], MODULES, n=1, cutoff=_ALIKE)
+        if args[0] not in MODULES and not ctx.resilient_parsing and args[0] not in adapters_with_verbs():
+            known = self.list_commands(ctx)
+            near = difflib.get_close_matches(args[0], known, n=1, cutoff=_ALIKE)
             fix = f"Did you mean {near[0]}?" if near else "mlship --help lists the commands"
             raise UsageError(f"there is no command {args[0]!r}", fix=fix)
         return super().resolve_command(ctx, args)
@@ -36,6 +38,9 @@ class Verbs(TyperGroup):
         for section in SECTIONS:
             with formatter.section(section.title):
                 formatter.write_dl([(verb.ljust(WIDTH), line) for verb, line in section.verbs.items()])
+        if adapters := adapters_with_verbs():
+            with formatter.section("Adapters"):
+                formatter.write_dl([(name.ljust(WIDTH), adapter_line(name)) for name in adapters])
 
 
 def load(verb: str) -> Any:
@@ -54,7 +59,23 @@ def parts_of(verb: str) -> dict[str, Any]:
     return getattr(_function(verb), "verbs", {})
 
 
+def adapters_with_verbs() -> list[str]:
+    """The adapters that bring verbs (mlship.target.verbs); a verb of our own goes before one of that name."""
+    from importlib.metadata import entry_points
+
+    return sorted(entry.name for entry in entry_points(group="mlship.verbs") if entry.name not in MODULES)
+
+
+def adapter_line(name: str) -> str:
+    """What the overview says of an adapter that brings verbs; it is not imported for that."""
+    return f"What targets of type {name} have besides."
+
+
 def _function(verb: str) -> Any:
+    if verb not in MODULES:
+        from mlship.cli.adapter import group_of
+
+        return group_of(verb)
     return getattr(importlib.import_module(MODULES[verb]), function_of(verb))
 
 

@@ -1,0 +1,1 @@
+"""JCL as JES and the converter read it: cards, statements, operands, conditions."""

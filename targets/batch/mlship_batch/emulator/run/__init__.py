@@ -1,0 +1,1 @@
+"""Jobs: queued, run step by step, and kept with what they wrote."""
