@@ -34,6 +34,7 @@ print(json.dumps({
     "version": distribution("mlship-toolchain").version,
     "found": {group: loaded(group) for group in ("targets", "stores", "registries")},
     "template": [name for name, _ in templates.files("quickstart")],
+    "pipelines": [name for kind in ("github", "gitlab", "make") for name, _ in templates.files(kind)],
     "heavy": sorted({"numpy", "onnx", "onnxruntime", "sklearn"} & set(sys.modules)),
 }))
 """
@@ -109,6 +110,7 @@ def test_templates_and_entry_points_are_found(environment: Path, tmp_path: Path)
     targets = {"local": True, "ssh": True}
     assert said["found"] == {"targets": targets, "stores": stores, "registries": registries}
     assert {"mlship.toml", "train.py", "reduction.py"} <= set(said["template"])
+    assert said["pipelines"] == [".github/workflows/mlship.yml", ".gitlab-ci.yml", "Makefile"]
     assert said["heavy"] == []
 
 

@@ -31,6 +31,8 @@ _AllowPickle = Annotated[
     mlship init churn                                 a working example in ./churn
     mlship init --model model.joblib --examples rows.csv
     mlship init --model model.ubj --examples rows.csv   XGBoost; LightGBM, ONNX and MLflow folders likewise
+    mlship init --ci github                           a pipeline for the project that is here
+    mlship init --make --target prod
 """)
 def init(
     run: Run,
@@ -45,13 +47,46 @@ def init(
         Path | None,
         typer.Option("--examples", metavar="FILE", help="Rows for it: a CSV file.", show_default=False),
     ] = None,
+    ci: Annotated[
+        str | None,
+        typer.Option(
+            "--ci",
+            metavar="NAME",
+            help="A pipeline for a built project: github or gitlab.",
+            show_default=False,
+        ),
+    ] = None,
+    make: Annotated[bool, typer.Option("--make", help="A Makefile for a built project.")] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="TARGET",
+            help="Where the pipeline deploys. Without it: the only target.",
+            autocompletion=complete.targets,
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the pipeline that is there.")] = False,
 ) -> Result:
     """Start a project: a working example, or your own model.
 
-    With --model and --examples, mlship.toml is written for what they contain. Nothing is overwritten.
+    With --model and --examples, mlship.toml is written for what they contain. With --ci or --make, a project
+    that is there gets a pipeline: build, verify, push, plan, and a deploy of that plan. Nothing is
+    overwritten.
     """
     from mlship.ops import init as op
 
+    if ci is not None or make:
+        if model is not None or examples is not None:
+            raise UsageError(
+                "a pipeline is for a project that is built", fix="Leave out --model and --examples"
+            )
+        from mlship.ops.init_pipeline import add_pipeline
+
+        return add_pipeline(folder, ci=ci, make=make, target=target, replace=force)
+    if target is not None or force:
+        raise UsageError("--target and --force are about a pipeline", fix="Add --ci NAME or --make")
     if (model is None) != (examples is None):
         raise UsageError(
             "--model and --examples go together", fix="Give both, or neither for a working example"

@@ -16,6 +16,7 @@ View = Callable[[Any], Iterable[Block]]
 # Results that look better than their fields say: class name -> where in this package.
 VIEWS: dict[str, str] = {
     "Started": "views:started",
+    "PipelineMade": "views:pipeline",
     "LockReport": "views:locked",
     "BuildReport": "views:built",
     "Inspected": "views:inspected",

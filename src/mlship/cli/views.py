@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlship.ops.build import BuildReport
     from mlship.ops.copy import Copied
     from mlship.ops.init import Started
+    from mlship.ops.init_pipeline import PipelineMade
     from mlship.ops.inspect import Inspected, Seen, Tensor
     from mlship.ops.key import KeyMade, KeyShown
     from mlship.ops.list import Listing
@@ -58,6 +59,19 @@ def started(result: Started) -> Iterator[Block]:
             f"{seen.rows} rows"
             + (f"; left out, the model does not read it: {', '.join(seen.left_out)}" if seen.left_out else "")
         )
+    yield Line("next:")
+    yield from (Line(f"  {step}") for step in result.next)
+
+
+def pipeline(result: PipelineMade) -> Iterator[Block]:
+    if result.files:
+        yield Line(f"made in {result.folder}: {', '.join(result.files)}")
+    if result.same:
+        yield Line(f"as it must be: {', '.join(result.same)}")
+    yield from (Line(f"! {note}") for note in result.notes)
+    if result.settings:
+        rows = [(setting.kind, setting.name, setting.meaning) for setting in result.settings]
+        yield Table("to set there", ("kind", "name", "what"), rows)
     yield Line("next:")
     yield from (Line(f"  {step}") for step in result.next)
 

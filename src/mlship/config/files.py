@@ -31,6 +31,14 @@ def check_files(project: Project) -> None:
                 raise project.error("reduction", "include", what=f"names {pattern!r}, which matches no file")
 
 
+def named_files(project: Project) -> tuple[str, ...]:
+    """The files that a build reads, as mlship.toml names them; neither modules nor what a step includes."""
+    names = [project.model.file, project.bundle.card]
+    names.append(project.reduction.graph if project.reduction else None)
+    names.append(None if project.golden.synthetic else project.golden.source)
+    return tuple(name for name in names if name)
+
+
 def interpreter(project: Project | None) -> Path:
     """The interpreter in which the project's code and model are loaded.
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mlship import templates
 from mlship.config.project import FILE_NAME, STATE_NAME
-from mlship.errors import ConfigError, UsageError
 from mlship.ops.init_config import FIRST_VERSION, config_text
+from mlship.ops.init_files import in_the_way, write_files
 from mlship.ops.init_model import Seen, look
 from mlship.progress import SILENT, Progress
 from mlship.reference import MAX_NAME, NAME, TAG
@@ -35,7 +35,7 @@ def init(folder: Path, *, template: str = QUICKSTART) -> Started:
     files[FILE_NAME] = re.sub(
         r'^name = ".*"', f'name = "{name}"', config, count=1, flags=re.MULTILINE
     ).encode()
-    _write(folder, files)
+    write_files(folder, {folder / inner: content for inner, content in files.items()})
     steps = ("python train.py", "mlship build", "mlship deploy local", "mlship invoke local --csv rows.csv")
     return Started(folder=str(folder), files=tuple(files), next=(*_enter(folder), *steps))
 
@@ -55,8 +55,8 @@ def init_for_model(
     The model is loaded by the project's interpreter, in a process of its own. Raises UsageError or
     BuildError if one of the two cannot be read or they do not fit together.
     """
-    if (folder / FILE_NAME).exists():
-        raise _in_the_way(folder, [FILE_NAME])
+    if os.path.lexists(folder / FILE_NAME):
+        raise in_the_way(folder, [folder / FILE_NAME])
     progress.say(f"looking at {model.name} and {examples.name}")
     seen = look(folder, model=model, examples=examples)
     called = as_name(name) or project_name(folder, otherwise=model.stem)
@@ -65,7 +65,7 @@ def init_for_model(
     files = {FILE_NAME: text.encode()}
     if not (folder / ".gitignore").exists():
         files[".gitignore"] = f"{STATE_NAME}/\n".encode()
-    _write(folder, files)
+    write_files(folder, {folder / inner: content for inner, content in files.items()})
     steps = ["mlship build", "mlship deploy local"]
     if examples.suffix == ".csv":
         steps.append(f"mlship invoke local --csv {os.path.relpath(examples, folder)}")
@@ -81,29 +81,6 @@ def as_name(text: str) -> str:
     """`text` as a bundle's name; empty if nothing of it can be one."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-")
     return name if NAME.fullmatch(name) else ""
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> None:
-    there = [name for name in files if (folder / name).exists()]
-    if there:
-        raise _in_the_way(folder, there)
-    try:
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
-                file.write(content)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written", cause=error.strerror or str(error)) from error
-
-
-def _in_the_way(folder: Path, names: list[str]) -> UsageError:
-    return UsageError(
-        f"{', '.join(names)} is already in {folder}"
-        if len(names) == 1
-        else f"{folder} already has {', '.join(names)}",
-        fix="Nothing was written; take another folder: mlship init DIR",
-    )
 
 
 def _enter(folder: Path) -> tuple[str, ...]:

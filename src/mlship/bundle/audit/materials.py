@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlship.config import Project
+from mlship.config.files import named_files
 from mlship.config.project import FILE_NAME, LOCK_NAME
 from mlship.digest import CHUNK
 
@@ -19,10 +20,7 @@ def materials_of(project: Project) -> list[dict[str, Any]]:
     files that mlship.toml names. Each is an in-toto resource descriptor."""
     commit = clean_commit(project.root)
     found: list[dict[str, Any]] = [{"name": "source", "digest": {"gitCommit": commit}}] if commit else []
-    names = [FILE_NAME, LOCK_NAME, project.model.file, project.bundle.card]
-    names.append(project.reduction.graph if project.reduction else None)
-    names.append(None if project.golden.synthetic else project.golden.source)
-    files = {name: project.root / name for name in names if name}
+    files = {name: project.root / name for name in (FILE_NAME, LOCK_NAME, *named_files(project))}
     return found + [
         {"name": name, "digest": {"sha256": _sha256(file)}} for name, file in files.items() if file.is_file()
     ]
