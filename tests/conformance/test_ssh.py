@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sampling import some_steps
 
-from mlship.target.conformance import AdapterConformance
+from mlship.target.conformance import AdapterConformance, Bundles, deploy, open_ledger, plan_of, serves
 from mlship.target.loader import load_adapter
 from mlship.target.protocol import Adapter, Place
+from mlship.target.rollout import Rollout
 
 
 def made_for(place: Place) -> Iterator[Callable[[], Adapter]]:
@@ -86,3 +87,57 @@ class TestKeptBySystemd(AdapterConformance):
         }
         place = Place(name="far", service="conform", settings=settings, data=own_home, project=tmp_path)
         yield from made_for(place)
+
+
+class Counting:
+    """A process on a machine, and how many bytes it was told."""
+
+    def __init__(self, process: Any, told: list[int]) -> None:
+        self._process, self._told = process, told
+
+    def write(self, data: bytes) -> None:
+        self._told.append(len(data))
+        self._process.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._process, name)
+
+
+@pytest.mark.server
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_another_model_moves_only_what_changed(
+    bundles: Bundles, warm: Any, sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted where it leaves this machine, with the ledger and all orders; as a service of another name than
+    the bundle's, under which it answers."""
+    monkeypatch.setenv("MLSHIP_HOME", str(warm.open()))
+    (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
+    settings = {
+        "hosts": [str(sshd.address)],
+        "key": str(sshd.key),
+        "base": str(warm.site),
+        "ready_timeout": 30.0,
+        "drain_timeout": 5.0,
+        "units": "none",
+    }
+    adapter: Any = load_adapter("ssh", Place("far", "elsewhere", settings, warm.path, project=tmp_path))
+    ledger, told, start = open_ledger(adapter), list[int](), adapter.host.start
+    try:
+        deploy(adapter, ledger, bundles.first)
+        monkeypatch.setattr(adapter.host, "start", lambda argv: Counting(start(argv), told))
+        actions = plan_of(adapter, ledger, bundles.second).actions
+        told.clear()
+        deploy(adapter, ledger, bundles.second)
+        assert serves(adapter) == bundles.second.digest
+        before = {layer.digest for layer in bundles.first.manifest.layers}
+        new = [layer for layer in adapter.wanted(bundles.second).layers if layer.digest not in before]
+        assert 0 < len(new) < len(bundles.second.manifest.layers)
+        assert not [layer for layer in new if "runtime" in layer.title]
+        documents = sum(document.size for document in adapter.wanted(bundles.second).documents)
+        sent = sum(layer.size for layer in new) + documents
+        assert sum(action.bytes for action in actions) == sent
+        assert sent <= sum(told) < sent + (256 << 10)
+    finally:
+        Rollout(adapter, ledger, None, why="destroy", purge=True).run()
+        adapter.host.close()

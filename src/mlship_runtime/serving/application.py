@@ -49,7 +49,7 @@ class Application:
     """Answers for one release, which is number `release` of its service. `ready` is what the health routes
     say; set it to False before a drain so that a load balancer goes elsewhere. `counters` is the folder in
     which the release's workers count together; without one this worker counts alone. Of `limits`, rows and
-    depth are kept here."""
+    depth are kept here. `service` is a name for the model besides its own."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Application:
         ready: bool = True,
         counters: str = "",
         limits: Limits | None = None,
+        service: str = "",
     ) -> None:
         spec, digest = pipeline.spec, pipeline.digest
         self.ready = ready
@@ -81,7 +82,7 @@ class Application:
             if row
             else None
         )
-        self._routes = self._all_routes(spec.name, digest)
+        self._routes = self._all_routes(spec.name, digest, service or spec.name)
 
     def tell_restarts(self, restarts: Callable[[], Mapping[str, int]]) -> None:
         """Show in the metrics how many workers of the release were replaced, by reason."""
@@ -158,7 +159,7 @@ class Application:
         self._refused.observe(status, 0.0)
         return error_answer(status, message)
 
-    def _all_routes(self, name: str, digest: str) -> dict[bytes, _Route]:
+    def _all_routes(self, name: str, digest: str, service: str) -> dict[bytes, _Route]:
         infer, invoke = {b"POST": self._infer}, {b"POST": self._invoke}
         metadata, ready = _fixed(self._pipeline.metadata), self._model_ready
         about = _fixed({"name": "mlship", "version": __version__, "extensions": ["binary_tensor_data"]})
@@ -181,7 +182,9 @@ class Application:
             ("/metrics", "metrics", {b"GET": self._show_metrics}),
             ("/openapi.json", "openapi", {b"GET": self._describe}),
         ):
-            routes[path.encode()] = _Route(self._metrics.route(label), handlers)
+            route = routes[path.encode()] = _Route(self._metrics.route(label), handlers)
+            if path.startswith(model):
+                routes[f"/v2/models/{quote(service, safe='')}{path[len(model) :]}".encode()] = route
         return routes
 
     def _find(self, target: bytes) -> _Route | None:

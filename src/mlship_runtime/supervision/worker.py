@@ -95,7 +95,13 @@ class _Worker:
         number = int(self._record["number"])
         settings = self._record["settings"]
         limits = read_limits(pipeline.spec.runtime.get("limits", {}), settings.get("limits", {}))
-        self._application = Application(pipeline, number, counters=str(self._counters), limits=limits)
+        self._application = Application(
+            pipeline,
+            number,
+            counters=str(self._counters),
+            limits=limits,
+            service=str(self._record["service"]),
+        )
         self._application.tell_restarts(self._restarts)
         share = limits.share(worker_count(int(settings.get("workers", 1))))
         log = AccessLog(_STDERR) if settings.get("accessLog") else None

@@ -69,6 +69,17 @@ class TestRoutes:
         assert answer["outputs"][1] == {"name": "sum", "datatype": "FP32", "shape": [-1, 1]}
         assert table.get(f"/v2/models/tiny/versions/{table.application._pipeline.digest}") == (status, answer)
 
+    def test_a_service_of_another_name(self, make_tree):
+        application = Application(Pipeline(make_tree()), service="tiny eu")
+        ask = {
+            path: application.answer(b"GET", path, {}, b"")
+            for path in (b"/v2/models/tiny%20eu", b"/v2/models/tiny")
+        }
+        one, other = ask.values()
+        assert (one.status, one.body) == (200, other.body)
+        assert application.answer(b"GET", b"/v2/models/tiny%20eu/ready", {}, b"").status == 200
+        assert application.answer(b"GET", b"/v2/models/eu", {}, b"").status == 404
+
     READY = ("/v2/health/ready", "/v2/models/tiny/ready", "/readyz", "/ping")
 
     def test_ready_or_not(self, matrix):
