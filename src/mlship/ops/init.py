@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from mlship import templates
@@ -68,7 +69,7 @@ def init_for_model(
     write_files(folder, {folder / inner: content for inner, content in files.items()})
     steps = ["mlship build", "mlship deploy local"]
     if examples.suffix == ".csv":
-        steps.append(f"mlship invoke local --csv {os.path.relpath(examples, folder)}")
+        steps.append(f"mlship invoke local --csv {shlex.quote(os.path.relpath(examples, folder))}")
     return Started(folder=str(folder), files=tuple(files), seen=seen, next=(*_enter(folder), *steps))
 
 
@@ -84,4 +85,7 @@ def as_name(text: str) -> str:
 
 
 def _enter(folder: Path) -> tuple[str, ...]:
-    return () if folder.absolute().resolve() == Path.cwd().resolve() else (f"cd {folder}",)
+    if folder.absolute().resolve() == Path.cwd().resolve():
+        return ()
+    inside = f"./{folder}" if str(folder).startswith("-") else str(folder)
+    return (f"cd {shlex.quote(inside)}",)

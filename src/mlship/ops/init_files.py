@@ -13,21 +13,20 @@ from mlship_runtime.files import write_atomic
 _MODE = 0o644
 
 
-def write_files(
-    folder: Path, files: Mapping[Path, bytes], *, replace: bool = False, fix: str = ""
-) -> tuple[Path, ...]:
-    """Write what is not there yet, or with `replace`, is there with other content; which these were.
+def write_files(folder: Path, files: Mapping[Path, bytes], *, replace: bool = False, fix: str = "") -> None:
+    """Write `files`, with `replace` also over those that are there.
 
     Raises UsageError, before anything is written, for what is in the way in `folder`, and ConfigError if it
     cannot be written: then what this has made is gone again.
     """
-    wanted = {path: content for path, content in files.items() if not _is(path, content)}
-    there = [path for path in wanted if os.path.lexists(path) and not (replace and _is_file(path))]
-    if there or (there := [_blocked(path) for path in wanted if _blocked(path) != path]):
+    if there := [path for path in files if os.path.lexists(path) and not (replace and _is_file(path))]:
         raise in_the_way(folder, there, fix)
+    for place in (_blocked(path) for path in files):
+        if place is not None:
+            raise UsageError(f"{place} is not a folder", fix="Nothing was written")
     made: list[Path] = []
     try:
-        for path, content in wanted.items():
+        for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_file():
                 write_atomic(path, content, _MODE)
@@ -40,7 +39,6 @@ def write_files(
             with suppress(OSError):
                 path.unlink()
         raise ConfigError(f"{folder} cannot be written", cause=error.strerror or str(error)) from error
-    return tuple(wanted)
 
 
 def in_the_way(folder: Path, paths: list[Path], fix: str = "") -> UsageError:
@@ -50,7 +48,8 @@ def in_the_way(folder: Path, paths: list[Path], fix: str = "") -> UsageError:
     return UsageError(what, fix=f"Nothing was written; {fix or 'take another folder: mlship init DIR'}")
 
 
-def _is(path: Path, content: bytes) -> bool:
+def holds(path: Path, content: bytes) -> bool:
+    """Whether `path` is a file with that content."""
     with suppress(OSError):
         return _is_file(path) and path.read_bytes() == content
     return False
@@ -60,7 +59,7 @@ def _is_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _blocked(path: Path) -> Path:
-    """The first of the folders above `path` that is something else; `path` itself if there is none."""
+def _blocked(path: Path) -> Path | None:
+    """The first of the folders above `path` that is something else."""
     above = [parent for parent in reversed(path.parents) if os.path.lexists(parent)]
-    return next((parent for parent in above if not parent.is_dir()), path)
+    return next((parent for parent in above if not parent.is_dir()), None)

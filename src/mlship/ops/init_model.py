@@ -54,6 +54,7 @@ class _Found(msgspec.Struct, frozen=True, rename="camel"):
     classes: list[str]
     predicts: bool
     shape: list[int] | None = None
+    unreadable: str = ""
 
 
 def look(folder: Path, *, model: Path, examples: Path) -> Seen:
@@ -69,6 +70,10 @@ def look(folder: Path, *, model: Path, examples: Path) -> Seen:
     if not found.predicts:
         raise UsageError(
             f"{model} holds a {found.class_}, which cannot predict", fix="Save the fitted model itself"
+        )
+    if found.unreadable:
+        raise UsageError(
+            f"{examples} is no array of numbers", cause=found.unreadable, fix="Write it with numpy.save"
         )
     if found.shape is not None:
         _check_shape(found, found.shape, model=model, examples=examples)
@@ -137,6 +142,8 @@ def _label(table: Table, classes: list[str]) -> str:
 
 def _check_shape(found: _Found, shape: list[int], *, model: Path, examples: Path) -> None:
     if len(shape) == 2 and found.features in (None, shape[1]):
+        if not shape[0]:
+            raise UsageError(f"{examples} has no rows", fix="Save some raw inputs as examples")
         return
     raise UsageError(
         f"{examples} is an array of {' x '.join(map(str, shape))}",

@@ -12,7 +12,7 @@ from mlship.config import load_project
 from mlship.config.project import FILE_NAME, LOCK_NAME
 from mlship.errors import ConfigError, UsageError
 from mlship.ops.context import Context
-from mlship.ops.init_files import write_files
+from mlship.ops.init_files import holds, write_files
 from mlship.ops.pipeline_words import Pipeline, check_interpreter
 from mlship.ops.service import find_target
 from mlship.result import Result
@@ -100,12 +100,9 @@ def add_pipeline(
     texts = _of_vendor(folder, pipeline, ci) if ci else {}
     if make:
         texts |= _of_make(folder, pipeline)
-    written = write_files(
-        folder,
-        {path: text.encode() for path, text in texts.items()},
-        replace=replace,
-        fix="add --force to overwrite",
-    )
+    contents = {path: text.encode() for path, text in texts.items()}
+    written = {path: content for path, content in contents.items() if not holds(path, content)}
+    write_files(folder, written, replace=replace, fix="add --force to overwrite")
     return PipelineMade(
         folder=str(folder),
         files=tuple(_named(path, folder) for path in written),
@@ -178,6 +175,9 @@ def _notes(folder: Path, pipeline: Pipeline, ci: str | None) -> list[str]:
         notes.append(
             f"GitLab reads the repository's own .gitlab-ci.yml: include {inner} there (local: {inner})"
         )
+    outside = [name for name in pipeline.files if ".." in Path(name).parts or Path(name).is_absolute()]
+    if ci and outside:
+        notes.append(f"{', '.join(outside)} is outside of the project, and no clone has it: move it there")
     if ci and _repository(folder) == folder.absolute() and not (folder / ".git").exists():
         notes.append("there is no git repository here yet: git init")
     return notes

@@ -9,10 +9,11 @@ import tomllib
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mlship.config import check_files, load_project
-from mlship.errors import MlshipError, UsageError
+from mlship.errors import ConfigError, MlshipError, UsageError
 from mlship.ops.init import init, init_for_model, project_name
 from mlship.ops.init_config import config_text
 from mlship.ops.init_model import Column, Seen
@@ -62,7 +63,7 @@ ROWS = """
 def test_the_quickstart_is_copied_under_the_folders_name(here: Path) -> None:
     started = init(Path("My Churn"))
     assert load_project(here / "My Churn").project.name == "my-churn"
-    assert started.next[0] == "cd My Churn"
+    assert started.next[0] == "cd 'My Churn'"
     assert (here / "My Churn" / "train.py").is_file()
 
 
@@ -72,6 +73,40 @@ def test_nothing_is_overwritten(here: Path) -> None:
         init(Path())
     assert [path.name for path in here.iterdir()] == ["train.py"]
     assert (here / "train.py").read_text() == "mine"
+
+
+def test_a_project_that_is_there_stays(here: Path) -> None:
+    init(Path("p"))
+    for folder in (Path("p"), Path("p") / "mlship.toml", Path("p/train.py/inner")):
+        with pytest.raises(UsageError, match=r"already has|is not a folder"):
+            init(folder)
+    (here / "q").mkdir()
+    (here / "q" / "train.py").symlink_to(here / "nowhere")
+    with pytest.raises(UsageError, match=r"train\.py is already in q"):
+        init(Path("q"))
+    assert [path.name for path in (here / "q").iterdir()] == ["train.py"]
+
+
+def test_what_could_not_be_written_whole_is_not_there(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "mine").write_text("mine")
+    opened = Path.open
+
+    def full(path: Path, mode: str = "r", *words: object) -> object:
+        if path.name == "train.py" and mode == "xb":
+            raise OSError(28, "No space left on device")
+        return opened(path, mode, *words)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(ConfigError, match="cannot be written: No space left"):
+        init(Path())
+    assert [path.name for path in here.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "step"), [("a b'c", """cd 'a b'"'"'c'"""), ("-x", "cd ./-x"), ("ok", "cd ok")]
+)
+def test_the_next_step_can_be_pasted(folder: str, step: str, here: Path) -> None:
+    assert init(Path(folder)).next[0] == step
 
 
 def test_a_model_with_names_chooses_its_columns(here: Path) -> None:
@@ -174,6 +209,18 @@ def test_what_is_no_model_is_refused(here: Path) -> None:
     assert "holds a builtins.list, which cannot predict" in refused(here / "list.pkl", rows)
     assert "nope.pkl is not there" in refused(Path("nope.pkl"), rows)
     assert "is not a file" in refused(here / "list.pkl", here)
+
+
+def test_arrays_that_are_none_are_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLSHIP_PYTHON", sys.executable)  # which has numpy
+    model = write_model(here, n_features_in_=3)
+    np.save(here / "none.npy", np.zeros((0, 3)))
+    np.save(here / "object.npy", np.array([{}], dtype=object))
+    (here / "text.npy").write_text("1,2,3")
+    (here / "nothing.npy").write_bytes(b"")
+    assert refused(model, Path("none.npy")).startswith("none.npy has no rows")
+    for name in ("object.npy", "text.npy", "nothing.npy"):
+        assert refused(model, Path(name)).startswith(f"{name} is no array of numbers: ")
 
 
 def test_the_model_is_loaded_in_a_process_of_its_own(here: Path) -> None:

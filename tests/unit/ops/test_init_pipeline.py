@@ -239,7 +239,7 @@ def test_links_and_files_in_the_way_are_never_followed(tmp_path: Path) -> None:
             add_pipeline(root, make=True, replace=replace)
     assert (tmp_path / "outside").read_text() == "mine"
     (root / ".github").write_text("a file")
-    with pytest.raises(UsageError, match=r"\.github is already in"):
+    with pytest.raises(UsageError, match=r"\.github is not a folder"):
         add_pipeline(root, ci="github", replace=True)
     assert not (root / "requirements-ci.txt").exists()
 
@@ -269,7 +269,10 @@ def test_what_must_be_there_before(tmp_path: Path) -> None:
 def test_what_will_not_work_as_it_is_is_said(tmp_path: Path) -> None:
     git("init", "--quiet", cwd=tmp_path)
     root = write_project(tmp_path / "models", '[targets.here]\ntype = "local"\n')
+    toml = (root / "mlship.toml").read_text().replace("model.joblib", "../model.joblib")
+    (root / "mlship.toml").write_text(toml)
     notes = " ".join(add_pipeline(root, ci="gitlab").notes)
+    assert "../model.joblib is outside of the project" in notes
     assert "here is the machine that runs the pipeline" in notes
     assert "include models/.gitlab-ci.yml there" in notes
     alone = write_project(tmp_path.parent / f"{tmp_path.name}-alone")

@@ -24,14 +24,22 @@ def main(job: dict[str, Any]) -> None:
     try:
         answer = look(Path(job["model"]))
         if job["examples"].endswith(".npy"):
-            import numpy as np
-
-            answer["shape"] = list(np.load(job["examples"], mmap_mode="r", allow_pickle=False).shape)
+            answer |= measured(job["examples"])
     except Failure as failure:
         answer = {"error": failure.cause or failure.what}
     except Exception as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     Path(job["result"]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def measured(examples: str) -> dict[str, Any]:
+    """The shape of an array in a file, or why it cannot be read."""
+    import numpy as np
+
+    try:
+        return {"shape": list(np.load(examples, mmap_mode="r", allow_pickle=False).shape)}
+    except (ValueError, EOFError, OSError) as error:
+        return {"unreadable": str(error)}
 
 
 def look(path: Path) -> dict[str, Any]:
