@@ -37,7 +37,12 @@ def test_code_and_constants_of_a_library_are() -> None:
     assert found == [1, 2]
 
 
-@pytest.mark.parametrize("changed", ["dirty", "own", "swapped"])
+def test_also_of_a_file_that_the_disk_does_not_have_yet() -> None:
+    """Its pages are dirty, and those of the file nevertheless."""
+    assert given_back(area(1, "r--p", LIBRARY, dirty=4), area(2, "r-xp", LIBRARY)) == [1, 2]
+
+
+@pytest.mark.parametrize("changed", ["own", "swapped"])
 def test_nothing_is_that_was_changed_in_memory(changed: str) -> None:
     """As where a library was relocated: the file does not have that."""
     changes = {changed: 4}
