@@ -49,14 +49,17 @@ class Renderer:
     def __init__(self, headers: bytes) -> None:
         self._headers = headers
         self._heads: dict[tuple[int, bytes, bytes], bytes] = {}
+        self._usual = self._head(200, JSON, KEEP)
 
     def render(self, answer: Answer, headless: bool, connection: bytes, names: bytes = b"") -> bytes:
         """`headless` leaves out the body (HEAD); `connection` is KEEP, CLOSE or KEEP_1_0; `names` are whole
         lines about the request."""
         status, body, content_type, headers = answer
-        head = self._heads.get((status, content_type, connection))
-        if head is None:
-            head = self._head(status, content_type, connection)
+        if status == 200 and content_type is JSON and connection is KEEP:
+            head = self._usual
+        else:
+            found = self._heads.get((status, content_type, connection))
+            head = self._head(status, content_type, connection) if found is None else found
         if headless or headers:
             shown = b"" if headless else body
             return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (head, headers, names, len(body), shown)

@@ -26,6 +26,7 @@ from mlship_runtime.serving.requests import Admit, Refusal, RequestReader
 _NOTHING: collections.deque[Any] = collections.deque()
 _INTERIM = b"-"  # in the place of a connection line: what is said is no answer yet
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_OPEN = State.OPEN  # members of an Enum are slow to look up
 _GATHERED = 64 << 10  # bytes of answers after which they are written, and further requests wait for it
 _HEAD_PIECE, _BODY_PIECE = 4 << 10, 64 << 10  # bytes parsed between two looks at how much waits
 
@@ -67,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._host.lost(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             return
         if len(data) > _HEAD_PIECE or self._backlog:
             self._rest += data

@@ -21,20 +21,25 @@ class Histogram:
 
     def __init__(self, counters: Counters) -> None:
         self._places = counters.places
-        self._at = counters.take(len(_BOUNDS) + 2)
-        self._sum_at = self._at + len(_BOUNDS) + 1
+        self.at = counters.take(len(_BOUNDS) + 2)
+        self.sum_at = self.at + len(_BOUNDS) + 1
+        self.observe = self._observer()
 
-    def observe(self, seconds: float) -> None:
-        places = self._places
-        places[self._at + bisect_left(_BOUNDS, seconds)] += 1
-        places[self._sum_at] += seconds
+    def _observer(self) -> Callable[[float], None]:
+        places, at, sum_at, bounds = self._places, self.at, self.sum_at, _BOUNDS
+
+        def observe(seconds: float) -> None:
+            places[at + bisect_left(bounds, seconds)] += 1
+            places[sum_at] += seconds
+
+        return observe
 
     def lines(self, name: str, labels: str, totals: Sequence[float]) -> Iterator[str]:
         count = 0
-        for place, bound in enumerate((*map(repr, _BOUNDS), "+Inf"), self._at):
+        for place, bound in enumerate((*map(repr, _BOUNDS), "+Inf"), self.at):
             count += int(totals[place])
             yield f'{name}_bucket{{{labels},le="{bound}"}} {count}'
-        yield f"{name}_sum{{{labels}}} {totals[self._sum_at]!r}"
+        yield f"{name}_sum{{{labels}}} {totals[self.sum_at]!r}"
         yield f"{name}_count{{{labels}}} {count}"
 
 
@@ -47,11 +52,18 @@ class RouteMetrics:
         self._at = {code: counters.take() for code in _CODES}
         self._other = counters.take()
         self.durations = Histogram(counters)
-        self._observe_duration = self.durations.observe
+        self.observe = self._observer()
 
-    def observe(self, code: int, seconds: float) -> None:
-        self._places[self._at.get(code, self._other)] += 1
-        self._observe_duration(seconds)
+    def _observer(self) -> Callable[[int, float], None]:
+        places, at, other = self._places, self._at, self._other
+        first, sum_at, bounds = self.durations.at, self.durations.sum_at, _BOUNDS
+
+        def observe(code: int, seconds: float) -> None:
+            places[at.get(code, other)] += 1
+            places[first + bisect_left(bounds, seconds)] += 1
+            places[sum_at] += seconds
+
+        return observe
 
     def codes(self, totals: Sequence[float]) -> dict[str, int]:
         """How many answers had each code that there was."""
