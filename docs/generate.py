@@ -7,8 +7,11 @@ python docs/generate.py --check    ends with 1, and names them, if pages are not
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
+import pkgutil
 import re
 import sys
 import types
@@ -21,7 +24,13 @@ from typing import Any
 import bundle_format
 import msgspec
 
-from mlship import errors
+import mlship
+from mlship import errors, ops
+from mlship.api.bundles import Bundles
+from mlship.api.images import Images
+from mlship.api.project import Project
+from mlship.api.registries import Registries
+from mlship.api.targets import Targets
 from mlship.bundle.spec_form import json_schema
 from mlship.cli.catalogue import SECTIONS
 from mlship.cli.group import adapters_with_verbs, application, load, parts_of
@@ -211,6 +220,52 @@ def _page(parts: list[str]) -> str:
     return NOTE + "\n".join(["", *parts])
 
 
+def python_page() -> str:
+    """What `import mlship` has: each verb's signature and what it says of itself, and what it returns."""
+    parts = [
+        "# Python\n",
+        "The verbs of the [command line](cli.md) as functions of `mlship`, about the project that the current"
+        " folder is in, and as methods of `mlship.Project`. [How to use them](../how-to/notebook.md).\n",
+        "## Project\n",
+        f"```python\nclass Project{_signature(Project)}\n```\n",
+        f"{inspect.getdoc(Project)}\n",
+    ]
+    for room in (Bundles, Registries, Targets, Images):
+        parts += [
+            f"## {(sys.modules[room.__module__].__doc__ or '').rstrip('.')}\n",
+            f"{inspect.getdoc(room)}\n",
+        ]
+        for name, method in vars(room).items():
+            if name in mlship.__all__:
+                parts += [
+                    f"### mlship.{name}\n",
+                    f"```python\n{name}{_signature(method)}\n```\n",
+                    f"{inspect.getdoc(method)}\n",
+                    _returned(method),
+                ]
+    return _page(parts)
+
+
+def _signature(function: Any) -> str:
+    """One parameter a line if one line is too long."""
+    text = re.sub(r"""(: |-> )(["'])(.+?)\2(?=,| =|\)|$)""", r"\1\3", str(inspect.signature(function)))
+    text = text.replace("(self, ", "(").replace("(self)", "()")
+    if len(text) <= 100:
+        return text
+    inside, _, after = text.removeprefix("(").rpartition(")")
+    return "(\n" + "".join(f"    {part},\n" for part in re.split(r", (?![^\[]*\])", inside)) + f"){after}"
+
+
+def _returned(method: Any) -> str:
+    """The fields of what a verb gives."""
+    given = inspect.signature(method).return_annotation
+    names = [found.name for found in pkgutil.iter_modules(ops.__path__)]
+    modules = [importlib.import_module(f"mlship.ops.{name}") for name in names]
+    shape = next(vars(module)[given] for module in modules if given in vars(module))
+    fields = ", ".join(f"`{field.name}`" for field in msgspec.structs.fields(shape))
+    return f"Returns `{given}`: {fields}. {inspect.getdoc(shape)}\n"
+
+
 def bundle_format_page() -> str:
     """Manifest, layers, mlship.json and the file of an export."""
     return _page(bundle_format.parts(_table))
@@ -228,6 +283,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "exit-codes.md": exit_codes_page,
     "mlship.schema.json": bundle_schema,
     "policy.md": policy_page,
+    "python.md": python_page,
 }
 
 

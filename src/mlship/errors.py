@@ -20,6 +20,11 @@ A message is one line: what happened, the probable cause, the next step.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlship_runtime.errors import RuntimeFault
+
 
 class MlshipError(Exception):
     """What happened (`what`), its probable `cause` and the next step (`fix`), shown as one line."""
@@ -95,6 +100,18 @@ class NotRestoredError(MlshipError):
 
 EXIT_CHANGES_PENDING = 3
 EXIT_INTERRUPTED = 130
+
+
+class MlshipWarning(UserWarning):
+    """What the Python API warns of, and the command line says after its result."""
+
+
+def of_fault(fault: RuntimeFault) -> MlshipError:
+    """What the ground floor raised, with its own kind and exit code."""
+    kinds = {kind.exit_code: kind for kind in MlshipError.__subclasses__()}
+    known = kinds.get(fault.exit_code, MlshipError)(fault.what, cause=fault.cause, fix=fault.fix)
+    known.kind, known.exit_code = fault.kind, fault.exit_code
+    return known
 
 
 def _one_line(text: str) -> str:

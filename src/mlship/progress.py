@@ -24,7 +24,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Reports nothing: the default of the Python API."""
+    """Reports nothing."""
 
     def say(self, text: str) -> None:
         """Nothing."""

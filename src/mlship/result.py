@@ -6,6 +6,7 @@ raises SCHEMA_VERSION.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,6 +16,17 @@ SCHEMA_VERSION = 1
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of every operation's result."""
+
+    def __repr__(self) -> str:
+        return _drawn[-1](self) if _drawn else super().__repr__()
+
+
+_drawn: list[Callable[[Result], str]] = []
+
+
+def draw_with(draw: Callable[[Result], str]) -> None:
+    """From now on, results show themselves in notebooks and at the prompt as `draw` says."""
+    _drawn[:] = [draw]
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mlship.cli.run import Run
-from mlship.errors import EXIT_INTERRUPTED, MlshipError, UsageError
+from mlship.errors import EXIT_INTERRUPTED, MlshipError, UsageError, of_fault
 
 EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell says it
 
@@ -94,8 +94,7 @@ def _surprise(run: Run, error: Exception) -> MlshipError:
     from mlship_runtime.errors import RuntimeFault
 
     if isinstance(error, RuntimeFault):
-        known = MlshipError(error.what, cause=error.cause, fix=error.fix)
-        known.kind, known.exit_code = error.kind, error.exit_code
+        known = of_fault(error)
     else:
         again = "" if run.debug else "Run it again with --debug to see where"
         known = MlshipError(f"unexpected {type(error).__name__}", cause=str(error), fix=again)

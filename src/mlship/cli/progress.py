@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from mlship.cli.terminal import fancy
+from mlship.cli.terminal import fancy, in_notebook
 from mlship.progress import Progress, Silent, Unit
 
 if TYPE_CHECKING:
@@ -133,4 +133,4 @@ def choose(*, silent: bool) -> Shown:
     """The right one for this run."""
     if silent:
         return Nothing()
-    return Bars() if fancy(sys.stderr) else Lines()
+    return Bars() if fancy(sys.stderr) or in_notebook() else Lines()

@@ -84,6 +84,13 @@ def show(run: Run, result: Result | None) -> None:
         sys.stdout.write(render_plain.draw(_blocks(result)))
 
 
+def as_text(result: Result) -> str:
+    """What a command prints of `result` where nothing can be drawn."""
+    from mlship.cli import render_plain
+
+    return render_plain.draw(_blocks(result)).rstrip("\n")
+
+
 def summarize(run: Run, result: Result | None) -> None:
     """Add `result` to the summary, if there is to be one."""
     if run.summary is not None and result is not None:

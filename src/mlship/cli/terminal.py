@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -12,6 +14,13 @@ if TYPE_CHECKING:
 def fancy(stream: TextIO) -> bool:
     """Whether tables may be drawn and lines overwritten on `stream`."""
     return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+
+
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel shows what is written, and has the widgets that bars are drawn with there."""
+    python = sys.modules.get("IPython")
+    shell = python.get_ipython() if python else None
+    return type(shell).__name__ == "ZMQInteractiveShell" and find_spec("ipywidgets") is not None
 
 
 def coloured() -> bool:

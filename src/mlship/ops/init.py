@@ -49,17 +49,18 @@ def init_for_model(
     name: str = "",
     version: str = "",
     progress: Progress = SILENT,
+    python: Path | None = None,
 ) -> Started:
     """Look at a model and its rows, and write the mlship.toml for them, with this `name` and `version` if a
     bundle can have such.
 
-    The model is loaded by the project's interpreter, in a process of its own. Raises UsageError or
-    BuildError if one of the two cannot be read or they do not fit together.
+    The model is loaded by `python` (None: the project's interpreter), in a process of its own. Raises
+    UsageError or BuildError if one of the two cannot be read or they do not fit together.
     """
     if os.path.lexists(folder / FILE_NAME):
         raise in_the_way(folder, [folder / FILE_NAME])
     progress.say(f"looking at {model.name} and {examples.name}")
-    seen = look(folder, model=model, examples=examples)
+    seen = look(folder, model=model, examples=examples, python=python)
     called = as_name(name) or project_name(folder, otherwise=model.stem)
     version = version if TAG.fullmatch(version) else FIRST_VERSION
     text = config_text(folder, called, version=version, model=model, examples=examples, seen=seen)

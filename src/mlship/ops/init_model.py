@@ -57,14 +57,15 @@ class _Found(msgspec.Struct, frozen=True, rename="camel"):
     unreadable: str = ""
 
 
-def look(folder: Path, *, model: Path, examples: Path) -> Seen:
-    """Read both. Raises UsageError or BuildError that says what is wrong, or why they do not fit."""
+def look(folder: Path, *, model: Path, examples: Path, python: Path | None = None) -> Seen:
+    """Read both, the model with `python` (None: the project's own). Raises UsageError or BuildError that says
+    what is wrong, or why they do not fit."""
     logged = read_folder(model) if is_model_folder(model) else None
     file = logged.file if logged else model
     for path in (file, examples):
         if not path.is_file():
             raise UsageError(f"{path} is {'not a file' if path.exists() else 'not there'}")
-    found = _ask(folder, file, examples, logged.code if logged else None)
+    found = _ask(python or _interpreter(folder), folder, file, examples, logged.code if logged else None)
     if logged and logged.columns:
         found = msgspec.structs.replace(found, names=list(logged.columns))
     if not found.predicts:
@@ -175,8 +176,7 @@ def _holds(values: list[Any]) -> str:
     return (", ".join(distinct) if len(distinct) <= 6 else f"{len(distinct)} different texts") + missing
 
 
-def _ask(folder: Path, model: Path, examples: Path, code: Path | None) -> _Found:
-    python = _interpreter(folder)
+def _ask(python: Path, folder: Path, model: Path, examples: Path, code: Path | None) -> _Found:
     with tempfile.TemporaryDirectory(prefix="mlship-init-") as scratch:
         result, job = Path(scratch) / "model.json", Path(scratch) / "job.json"
         paths = {"model": model, "examples": examples, "result": result, "groundFloor": GROUND_FLOOR}
