@@ -191,6 +191,9 @@ def test_cancelled_held_and_released(zos: Zos) -> None:
     path = f"{JOBS}/J/{running['jobid']}"
     assert zos.call("PUT", path, {"request": "cancel", "version": "2.0"}).status == 200
     assert zos.ended(running)["retcode"] == "CANCELED"
+    purged = zos.submit(HEAD + "//A EXEC PGM=BPXBATCH,PARM='SH sleep 600'\n")
+    assert zos.call("DELETE", f"{JOBS}/J/{purged['jobid']}").status == 202
+    assert zos.call("GET", f"{JOBS}/J/{purged['jobid']}").status == 400
     held = zos.submit("//H JOB (A),TYPRUN=HOLD\n" + exits("A", 0))
     assert (held["status"], held["phase"]) == ("INPUT", 130)
     assert zos.call("PUT", f"{JOBS}/H/{held['jobid']}", {"request": "release"}).status == 202

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -37,11 +38,13 @@ _JOB = frozenset(
         "PAGES",
         "MEMLIMIT",
         "JOBRC",
+        "UJOBCORR",
     ]
 )
 _EXEC = frozenset(
     ["PGM", "PARM", "COND", "REGION", "TIME", "ACCT", "RD", "ADDRSPC", "DYNAMNBR", "PERFORM", "MEMLIMIT"]
 )
+_CORRELATOR = re.compile(r"[A-Z@#$][A-Z0-9@#$]{0,31}")
 _LONGEST_PARM = 100
 _STEPS = 255
 
@@ -81,6 +84,7 @@ class Job:
     typrun: str
     restart: str
     user: str
+    correlator: str
     cond: Cond
     card: int = 1
     steps: list[Step] = field(default_factory=list)
@@ -196,6 +200,15 @@ def _job(statement: Statement, given: Operands) -> Job:
         typrun=typrun,
         restart=given.text("RESTART"),
         user=given.text("USER"),
+        correlator=_correlator(given, card),
         cond=read_cond(given.keyword.get("COND", ""), card),
         card=card,
     )
+
+
+def _correlator(given: Operands, card: int) -> str:
+    """What the submitter calls the job."""
+    value = given.text("UJOBCORR")
+    if value and not _CORRELATOR.fullmatch(value):
+        raise JclError(f"IEFC642I INVALID VALUE {value} IN THE UJOBCORR FIELD", card)
+    return value

@@ -106,6 +106,7 @@ class Jes:
             record.note("JESMSGLG", f"IEF452I {record.jobname} - JOB NOT RUN - JCL ERROR")
             _end(record, "JCL ERROR")
             return False
+        record.correlator += job.correlator
         if fault is not None or (job.user and job.user != record.owner):
             what = fault.do.upper() if fault is not None else "SEC ERROR"
             record.note("JESMSGLG", f"IEF452I {record.jobname} - JOB NOT RUN - {what}")
@@ -148,6 +149,8 @@ class Jes:
         if self._parts.faults.job(("vanish",), record.jobname) is not None:
             self.jobs.purge(record)
         _end(record, retcode)
+        if record.purged:
+            self.jobs.purge(record)
 
 
 def _end(record: JobRecord, retcode: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlship_runtime.files import read_json, write_atomic, write_json
+from mlship_runtime.files import read_json, remove, write_atomic, write_json
 
 _JOB, _JCL, _NUMBER = "job.json", "jcl", "next.json"
 HIGHEST = 99999  # then job numbers begin again
@@ -96,7 +96,8 @@ class Jobs:
     def __init__(self, root: Path) -> None:
         self._root, self.lock = root, threading.RLock()
         root.mkdir(parents=True, exist_ok=True)
-        self._all = {record.jobid: record for folder in sorted(root.glob("JOB*")) for record in _kept(folder)}
+        folders = sorted(root.glob("JOB*"))
+        self._all = {record.jobid: record for folder in folders for record in _kept(folder)}
 
     def add(self, jobname: str, owner: str, jcl: str, symbols: dict[str, str]) -> JobRecord:
         with self.lock:
@@ -123,17 +124,18 @@ class Jobs:
             return list(self._all.values())
 
     def purge(self, record: JobRecord) -> None:
+        """Nobody finds it any more; one that runs keeps its folder until it has ended."""
         with self.lock:
             record.purged = True
             self._all.pop(record.jobid, None)
-            for path in record.folder.iterdir():
-                path.unlink()
-            record.folder.rmdir()
+            (record.folder / _JOB).unlink(missing_ok=True)
+        if record.status != "ACTIVE":
+            remove(record.folder)
 
     def _next(self) -> int:
         last: int = (read_json(self._root / _NUMBER) or {"last": 0})["last"]
         number = last % HIGHEST + 1
-        while f"JOB{number:05d}" in self._all:
+        while (self._root / f"JOB{number:05d}").exists():
             number = number % HIGHEST + 1
         write_json(self._root / _NUMBER, {"last": number})
         return number

@@ -92,6 +92,7 @@ class RestJobs:
     def _list(self, request: Request) -> Answer:
         query = request.query
         owner, prefix = query.get("owner", request.user).upper(), query.get("prefix", "*").upper()
+        correlator = query.get("user-correlator")
         jobid, status = query.get("jobid"), query.get("status", "*").upper()
         found = [
             self._document(record)
@@ -99,6 +100,7 @@ class RestJobs:
             if fnmatch.fnmatchcase(record.owner, owner)
             and fnmatch.fnmatchcase(record.jobname, prefix)
             and jobid in (None, record.jobid)
+            and correlator in (None, record.correlator.partition(":")[2])
             and status in ("*", record.status)
         ]
         return as_json(found[: int(query.get("max-jobs", "1000"))])
