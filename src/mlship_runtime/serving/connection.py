@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._log = host.log
         self._asked: collections.deque[Asked] = collections.deque() if host.log else _NOTHING
         self._reader = RequestReader(host.limits, self._take, self._go_on, admit)
-        self._feed = self._reader.feed
+        self._feed, self._feed_known = self._reader.feed, self._reader.feed_known
         self._transport: Any = None
         self._out = Outgoing(host.renderer)
         self._lined = False  # one request stands in the line; what came behind it is in the backlog
@@ -70,22 +70,29 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.state is not _OPEN:
             return
-        if len(data) > _HEAD_PIECE or self._backlog:
+        if self._backlog or self._rest:
             self._rest += data
             self._feed_rest()
-        else:
-            try:
-                self._feed(data)
-                if self._reader.busy or self._held:
-                    self._account()
-            except Refusal as refusal:
-                self._end_with(refusal)
+        elif not self._feed_known(data):
+            self._receive(data)
         if self._out.newest is not None:
             self.flush()
         if self._backlog and not self._lined:
             self._line_up_again()
         if self._host.draining:
             self.settle()
+
+    def _receive(self, data: bytes) -> None:
+        if len(data) > _HEAD_PIECE:
+            self._rest = data
+            self._feed_rest()
+            return
+        try:
+            self._feed(data)
+            if self._reader.busy or self._held:
+                self._account()
+        except Refusal as refusal:
+            self._end_with(refusal)
 
     def eof_received(self) -> bool:
         """The client sends no more. What it has asked is answered first."""
@@ -195,8 +202,9 @@ class Connection(asyncio.Protocol):
 
     def _feed_rest(self) -> None:
         """Parse piece by piece, for as long as not too many requests of this connection wait."""
-        reader, data, start = self._reader, memoryview(self._rest), 0
-        most = self._host.limits.pipeline
+        reader, whole, start = self._reader, self._rest, 0
+        data, most = memoryview(whole), self._host.limits.pipeline
+        alone, taken = not reader.busy, reader.taken
         try:
             while start < len(data) and len(self._backlog or ()) < most:
                 piece = _BODY_PIECE if reader.busy and not reader.in_head else _HEAD_PIECE
@@ -204,6 +212,8 @@ class Connection(asyncio.Protocol):
                 start += piece
                 self.flush()
             self._account()
+            if alone and start >= len(data):
+                reader.remember(whole, taken)
         except Refusal as refusal:
             self._end_with(refusal)
             start = len(data)

@@ -49,7 +49,7 @@ class RequestReader:
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        self._taken = 0  # messages in this feed
+        self.taken = 0  # messages so far that came whole through the parser
         self._method = self._head = b""  # of the last request, if it came alone
         self._whole = 0  # the bytes of that request; 0 if there is none
 
@@ -78,22 +78,28 @@ class RequestReader:
         self._ended, self.busy, self._whole = True, False, 0
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take bytes as they come; raises Refusal, after which nothing more may be fed.
-
-        A client sends the same head again and again. One that is, byte for byte, that of the request before
-        means what it meant then, and need not be parsed."""
-        if len(data) == self._whole and isinstance(data, bytes) and data.startswith(self._head):
-            self._headers = self._headers.copy()
-            self._take(self._method, self._target, self._headers, data[len(self._head) :], KEEP)
+        """Take bytes as they come; raises Refusal, after which nothing more may be fed."""
+        if isinstance(data, bytes) and self.feed_known(data):
             return
-        alone, self._taken, self._whole = not self.busy, 0, 0
+        alone, taken, self._whole = not self.busy, self.taken, 0
         self._parse(data)
-        if alone and self._taken == 1 and not self.busy and isinstance(data, bytes):
-            self._remember(data)
+        if alone and isinstance(data, bytes):
+            self.remember(data, taken)
 
-    def _remember(self, data: bytes) -> None:
-        """What `data` was, if it was one request and nothing else, and another one with its head would be the
-        same but for its body."""
+    def feed_known(self, data: bytes) -> bool:
+        """Take a request that comes alone, with a head that is, byte for byte, that of the request before: it
+        means what it meant then, and need not be parsed. A client sends the same head again and again."""
+        if len(data) != self._whole or not data.startswith(self._head):
+            return False
+        self._headers = self._headers.copy()
+        self._take(self._method, self._target, self._headers, data[len(self._head) :], KEEP)
+        return True
+
+    def remember(self, data: bytes, taken: int) -> None:
+        """What `data` was, which was fed when no message had begun and so many were `taken`: if it was one
+        request and nothing else, and another one with its head would be the same but for its body."""
+        if self.taken != taken + 1 or self.busy:
+            return
         headers, at = self._headers, len(data) - self._body_size
         if self._admit is not None or self._ended or self._parser.get_http_version() != "1.1":
             return
@@ -245,7 +251,7 @@ class RequestReader:
         if self._ended or parser.should_upgrade():
             return
         self.busy = False
-        self._taken += 1
+        self.taken += 1
         if not parser.should_keep_alive():
             self._ended = True
             connection = CLOSE

@@ -116,6 +116,42 @@ def test_a_head_that_is_known_is_not_parsed_again():
     assert taken[0][2] is not taken[1][2], "one request's headers are not another's"
 
 
+LARGE = b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n"
+
+
+def fed_in_pieces(data):
+    """A reader that has read `data` piece by piece and was told so, and what it took."""
+    taken = []
+    reader = RequestReader(Limits(), lambda *request: taken.append(request), lambda: None)
+    for at in range(0, len(data), 4096):
+        reader.feed(memoryview(data)[at : at + 4096])
+    reader.remember(data, 0)
+    return reader, taken
+
+
+def test_the_head_of_a_large_request_is_known_too():
+    reader, taken = fed_in_pieces(LARGE + b"a" * 9000)
+    assert reader.feed_known(LARGE + b"b" * 9000)
+    assert [body for *_, body, _ in taken] == [b"a" * 9000, b"b" * 9000]
+    assert not reader.feed_known(LARGE + b"b" * 8999)
+    assert not reader.feed_known(LARGE.replace(b"/p", b"/q") + b"b" * 9000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LARGE + b"a" * 9000 + SAME_HEAD + b"12345",
+        LARGE + b"a" * 8999,
+        LARGE + b"a" * 9000 + SAME_HEAD[:9],
+    ],
+    ids=["two", "a part", "and a part"],
+)
+def test_what_was_not_one_large_request_is_not_known(data):
+    reader, _ = fed_in_pieces(data)
+    assert not reader.feed_known(data)
+    assert not reader.feed_known(LARGE + b"b" * 9000)
+
+
 @pytest.mark.parametrize("message", WHOLE[2:5], ids=["chunked", "1.0", "expect"])
 def test_what_depends_on_more_than_its_head_is_parsed_each_time(message):
     reader = RequestReader(LIMITS, lambda *request: None, lambda: None)

@@ -71,6 +71,19 @@ def test_a_request_that_comes_byte_by_byte(start):
         assert read_answer(stream)[2] == b"POST /slow abc"
 
 
+def test_large_requests_with_one_head_come_alone_together_and_in_parts(start):
+    head = b"POST /large HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\n"
+    bodies = [bytes([65 + number]) * 50_000 for number in range(9)]
+    whole = [head + body for body in bodies]
+    with start().connect() as client, client.makefile("rb") as stream:
+        for sent in (whole[:1], whole[1:2], whole[2:4], whole[4:5], whole[5:9]):
+            client.sendall(b"".join(sent)[:-10])
+            time.sleep(0.01)
+            client.sendall(sent[-1][-10:])
+            for each in sent:
+                assert read_answer(stream)[2] == b"POST /large " + each[len(head) :]
+
+
 def test_a_chunked_body(start):
     chunks = b"3\r\nabc\r\n2;x=1\r\nde\r\n0\r\nTrailer: 1\r\n\r\n"
     head = request("POST", headers=["Transfer-Encoding: chunked"])
