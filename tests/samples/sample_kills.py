@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from kill_points import arm
 
 from mlship.bundle.open import open_bundle, verify_bundle
 from mlship.bundle.source import Attachment
+from mlship.errors import MlshipError
 from mlship.reference import Reference
 from mlship.registry.check import check
 from mlship.registry.over_store import StoreRegistry, open_folder
@@ -43,6 +45,27 @@ def in_child(work: Callable[[], object]) -> int:
         finally:
             os._exit(code)
     return child
+
+
+def ended(work: Callable[[], object]) -> tuple[int, str]:
+    """How a command ends that does `work` in a process of its own: its exit code, and its error."""
+    read, write = os.pipe()
+
+    def say() -> None:
+        code, said = 0, ""
+        try:
+            work()
+        except MlshipError as error:
+            code, said = error.exit_code, str(error)
+        os.write(write, json.dumps([code, said]).encode())
+
+    child = in_child(say)
+    os.close(write)
+    with os.fdopen(read, "rb") as told:
+        answer = told.read()
+    os.waitpid(child, 0)
+    code, said = json.loads(answer)
+    return int(code), str(said)
 
 
 class Streaming:

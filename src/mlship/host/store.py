@@ -174,6 +174,7 @@ class HostStore:
         try:
             yield
         except TargetError as error:
+            self._link.given_up = isinstance(error, Lost)
             raise RegistryError(error.what, cause=error.cause, fix=error.fix) from error
 
 
@@ -185,6 +186,7 @@ class _Link:
         self._python, self._private = python, private
         self._session: StoreSession | None = None
         self._lock, self._met = threading.Lock(), False
+        self.given_up = False
 
     def session(self) -> StoreSession:
         """Raises TargetError or RegistryError."""
@@ -194,12 +196,12 @@ class _Link:
                     self._session.close()
                     self._hang_up(self._session.stalled)
                 self._session = StoreSession(self.host, self._python, self._root, self._url, self._private)
-                self._met = True
+                self._met, self.given_up = True, False
             return self._session
 
     def judge(self, error: Exception) -> Again | None:
-        """Who was reached once may be reached again."""
-        return Again() if self._met and isinstance(error, Lost) else None
+        """Who was reached once may be reached again; who was asked for in vain is tried once each time."""
+        return Again() if self._met and not self.given_up and isinstance(error, Lost) else None
 
     def _hang_up(self, stalled: bool) -> None:
         """A connection in which nothing moves would take the next session, too."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from threading import RLock
 from typing import Any, Literal
 
 import msgspec
 
-from mlship.errors import LockedError
+from mlship.errors import LockedError, RegistryError
 from mlship.target.deployment import Deployment
 from mlship.target.history import UNFINISHED, RolloutRecord, read_history
 from mlship.target.ledger import Ledger
@@ -63,7 +64,8 @@ class Step:
         if isinstance(error, LockedError):
             return
         said = {"ok": error is None, "error": str(error) if error else "", "result": self.result}
-        with self.journal.turn:
+        # Where both fail, as with a host that falls, it is the action that is told of.
+        with self.journal.turn, suppress(RegistryError) if error else nullcontext():
             if error and not self.journal.failed:
                 self.journal.phase, self.journal.failed = self.action.phase, True
             self._append("result", {"index": self.index, "name": self.action.name, **said})

@@ -107,8 +107,11 @@ def locked(ledger: Ledger, why: str, *, wait: float = 0.0, above: int = 0) -> It
     lock = _acquire(ledger.store, _key(ledger), why, wait, above)
     try:
         yield lock
-    finally:
-        lock.release()
+    except BaseException:
+        with contextlib.suppress(MlshipError):  # what went wrong is told; a lock that stays goes stale
+            lock.release()
+        raise
+    lock.release()
 
 
 def read_lock(ledger: Ledger) -> LockRecord | None:

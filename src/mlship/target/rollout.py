@@ -234,8 +234,10 @@ class Rollout:
     def _undo(self, before: Deployment, journal: Journal, error: BaseException, release: int | None) -> None:
         """Plan back to what was live before; raises what the user is to see, where `error` is not that. Who
         has lost the lock changes nothing more, whatever went wrong: somebody else is at work."""
-        with suppress(RegistryError, TargetError):  # where the ledger is out of reach, it is said below
+        try:
             journal.lock.check()
+        except (RegistryError, TargetError) as failed:
+            raise _not_restored(error, failed, before) from error
         log = self._last_words(release)
         unhealthy = isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase)
         self.progress.say("going back to the release before" if before.live else "removing what was begun")
@@ -248,9 +250,7 @@ class Rollout:
         except MlshipError as failed:
             with suppress(MlshipError):  # a ledger that cannot be reached shows a rollout without an end
                 journal.end("not-restored", None, str(error), log)
-            raise NotRestoredError(
-                f"{error}; going back failed too: {failed}", fix=_restore_fix(before)
-            ) from error
+            raise _not_restored(error, failed, before) from error
         if not restored:
             journal.end("not-restored", after, str(error), log)
             where = "".join(f"; {at.host} cannot be reached" for at in after.unreached)
@@ -384,6 +384,12 @@ def _look_at(release: int | None) -> str:
 
 def _kept(before: Deployment) -> str:
     return f"{before.live.reference} goes on serving. " if before.live else ""
+
+
+def _not_restored(error: BaseException, failed: MlshipError, before: Deployment) -> NotRestoredError:
+    """`failed` is why going back failed after `error`: a host that fell says the same of both."""
+    too = "" if str(failed) == str(error) else f": {failed}"
+    return NotRestoredError(f"{error}; going back failed too{too}", fix=_restore_fix(before))
 
 
 def _restore_fix(before: Deployment) -> str:

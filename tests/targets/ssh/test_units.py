@@ -2,130 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_connections import kept_connections
+from debian_service import PATIENCE, Service, traces
+from steady_clients import SteadyClients
 
-from mlship.errors import TargetError, UnhealthyError
-from mlship.target.conformance import Bundles, deploy, open_ledger, plan_of, serves
-from mlship.target.loader import load_adapter
-from mlship.target.protocol import Place
-from mlship.target.rollout import Rollout
-from mlship_runtime.onhost.units import Units
-from mlship_runtime.supervision.layout import Site
+from mlship.errors import UnhealthyError
+from mlship.target.conformance import Bundles, open_ledger, plan_of
 from mlship_runtime.trust.tokens import Token, digest_of, new_token, write_tokens
 
 pytestmark = [pytest.mark.hosts, pytest.mark.server]
 
-_PATIENCE = 60.0  # seconds
 _ASK_OUTSIDE = """
 import sys, urllib.request
 asked = urllib.request.Request("http://127.0.0.1:8444/v2/models/conform")
 asked.add_header("Authorization", "Bearer " + sys.argv[1])
 print(urllib.request.urlopen(asked).headers["Mlship-Bundle"])
 """
-
-
-@dataclass
-class Service:
-    """One service on one host, as one user there sees it."""
-
-    host: Any
-    user: str
-    folder: Path
-
-    def adapter(self, **changed: Any) -> Any:
-        (self.folder / "known_hosts").write_text(f"{self.host.ip} {self.host.host_key}\n")
-        settings = {
-            "hosts": [str(self.host.address_of(self.user))],
-            "key": str(self.host.key),
-            "host": "0.0.0.0",
-            "workers": 2,
-            "ready_timeout": _PATIENCE,
-            "drain_timeout": 5.0,
-            **changed,
-        }
-        return load_adapter(
-            "ssh", Place("there", "conform", settings=settings, data=self.folder, project=self.folder)
-        )
-
-    def deploy(self, bundle: Any, **changed: Any) -> Any:
-        adapter = self.adapter(**changed)
-        return deploy(adapter, open_ledger(adapter), bundle)
-
-    def purge(self) -> None:
-        adapter = self.adapter()
-        Rollout(adapter, open_ledger(adapter), None, why="destroy", purge=True).run()
-
-    def serves(self) -> str:
-        """The digest that is served, as soon as something is."""
-        end = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                return serves(self.adapter())
-            except TargetError:
-                assert time.monotonic() < end, self.adapter().observe()
-                time.sleep(0.2)
-
-    def clients(self, bundle: Any) -> Any:
-        adapter = self.adapter()
-        golden = json.loads(bundle_golden(adapter))
-        return kept_connections(
-            self.host.ip,
-            adapter.observe().facts["port"],
-            "/v2/models/conform/infer",
-            json.dumps({"inputs": golden["inputs"]}).encode(),
-        )
-
-    @property
-    def units(self) -> Units:
-        """As the host names them."""
-        scope = "system" if self.user == "root" else "user"
-        base = "/var/lib/mlship" if self.user == "root" else f"/home/{self.user}/.local/share/mlship"
-        return Units(Site(Path(base)).service("conform"), scope)
-
-    def systemctl(self, *words: str, check: bool = True) -> str:
-        as_user = ["runuser", "-u", self.user, "--", "env", "XDG_RUNTIME_DIR=/run/user/1001"]
-        own = ["--user"] if self.user != "root" else []
-        before = as_user if self.user != "root" else []
-        return str(self.host.run(*before, "systemctl", *own, *words, check=check))
-
-    def supervisor(self) -> str:
-        return self.systemctl("show", "--property=MainPID", "--value", self.units.service).strip()
-
-    def workers(self) -> set[int]:
-        seen = self.adapter().observe()
-        return {worker.pid for worker in seen.vitals.workers}
-
-    def settled(self) -> None:
-        """Wait until it is kept and well again."""
-        end = time.monotonic() + _PATIENCE
-        while not (seen := self.adapter().observe()).healthy:
-            assert time.monotonic() < end, seen.problems
-            time.sleep(0.2)
-
-
-def bundle_golden(adapter: Any) -> str:
-    golden: dict[str, Any] = dict(adapter.golden(adapter.observe().live.number))
-    return json.dumps(golden)
-
-
-def traces(host: Any) -> list[str]:
-    """Every file on the host that speaks of mlship by its name, every process, unit and user of it."""
-    outside = ["(", "-path", "/proc", "-o", "-path", "/sys", ")", "-prune", "-o"]
-    asked = [
-        ["find", "/", "-xdev", *outside, "-name", "*mlship*", "-print"],
-        ["find", "/run", "-name", "*mlship*"],
-        ["pgrep", "-f", "mlship_runtime/boot"],
-    ]
-    if host.kind == "systemd":
-        asked.append(["systemctl", "list-units", "--all", "--plain", "--no-legend", "*mlship*"])
-    return [line for words in asked for line in str(host.run(*words, check=False)).splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +87,7 @@ class TestSystem:
             kept.deploy(bundles.second)
             seen.more()
             kept.deploy(bundles.first)
-        assert not seen.failed
+        assert not seen.failures
         assert seen.connections == 6, "not one was closed"
         assert seen.digests == {bundles.first.digest, bundles.second.digest}
 
@@ -199,9 +95,9 @@ class TestSystem:
         """What was being answered is lost; who connects meanwhile waits in the socket's queue."""
         port = kept.adapter().observe().facts["port"]
         kept.systemctl("kill", "--signal=KILL", "--kill-whom=all", kept.units.service)
-        with kept_connections(kept.host.ip, port, "/ping", b"", count=4) as seen:
+        with SteadyClients([f"http://{kept.host.ip}:{port}"], "/ping", None, kept=4, once=0) as seen:
             kept.settled()
-        assert [why for why in seen.failed if "Refused" in why] == []
+        assert [why for why in seen.failures if "Refused" in why] == []
         assert kept.serves() == bundles.first.digest
 
     def test_a_supervisor_that_hangs_is_replaced(self, kept: Service, bundles: Bundles) -> None:
@@ -214,12 +110,12 @@ class TestSystem:
             before = kept.supervisor()
             with kept.clients(bundles.first) as seen:
                 kept.host.run("kill", "-STOP", before)
-                end = time.monotonic() + _PATIENCE
+                end = time.monotonic() + PATIENCE
                 while kept.supervisor() in (before, "0"):
                     assert time.monotonic() < end, "the watchdog does nothing"
                     time.sleep(0.2)
                 kept.settled()
-            assert not seen.failed
+            assert not seen.failures
         finally:
             kept.host.run("rm", "-r", drop)
             kept.systemctl("daemon-reload")
@@ -267,7 +163,7 @@ class TestSystem:
             asked = kept.host.run("python3", "-c", _ASK_OUTSIDE, token)
             assert asked.strip() == bundles.second.digest
             kept.deploy(bundles.first)
-        assert not seen.failed
+        assert not seen.failures
         assert ":8444" not in kept.host.run("ss", "-ltnH")
         assert limit() == "infinity"
 
@@ -323,7 +219,7 @@ class TestUser:
             own.settled()
             assert own.workers() == workers
             own.deploy(bundles.second)
-        assert not seen.failed
+        assert not seen.failures
         own.host.fall()
         own.host.start()
         assert own.serves() == bundles.second.digest
@@ -353,7 +249,7 @@ def test_without_systemd(debian: Any, bundles: Bundles, tmp_path: Path) -> None:
     assert "a process of its own" in own.adapter().observe().keeper
     with own.clients(bundles.first) as seen:
         own.deploy(bundles.second)
-    assert not seen.failed
+    assert not seen.failures
     own.host.fall()
     own.host.start()
     assert not own.adapter().observe().healthy, "nobody starts it there"
