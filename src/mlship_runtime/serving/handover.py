@@ -19,7 +19,7 @@ from mlship_runtime.serving.acceptor import Acceptor, listen_unix
 
 VERSION = b"\x01"
 _KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_STREAM
-_GREETING = 2.0  # seconds within which the receiver must say its version
+_GREETING = 5.0  # seconds within which the receiver must say its version
 _RETRY = 0.005
 _STALL = (
     2.0  # seconds without room in the channel, after which the receiver counts as gone: clients are waiting

@@ -205,7 +205,7 @@ class RunningServer:
         return asyncio.run_coroutine_threadsafe(function(*arguments), self._loop).result(30)
 
     def connect(self) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -28,6 +29,12 @@ def tokens(tmp_path):
     file = tmp_path / "tokens"
     put(file, *made)
     return file, made
+
+
+def test_a_token_is_256_random_bits_behind_a_word_that_scanners_know():
+    made = [new_token() for _ in range(8)]
+    assert all(re.fullmatch("mlship_[A-Za-z0-9_-]{43}", token) for token in made)
+    assert len({token[:11] for token in made}) == 8
 
 
 def put(file, *made):

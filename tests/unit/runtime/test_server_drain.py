@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import tempfile
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlship_runtime.serving.acceptor import listen_unix
-from mlship_runtime.serving.handover import VERSION
+from mlship_runtime.serving.handover import VERSION, Sender
 from mlship_runtime.serving.limits import Limits
 
 REQUEST = b"GET /%b HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -29,7 +30,7 @@ def channel():
 class Draining:
     """A drain that runs beside the test; `report()` waits for it."""
 
-    def __init__(self, running, handover=None, deadline=10.0):
+    def __init__(self, running, handover=None, deadline=60.0):
         self._thread = threading.Thread(target=self._run, args=(running, handover, deadline))
         self._thread.start()
 
@@ -37,7 +38,7 @@ class Draining:
         self._report = running.call(running.server.drain, handover, deadline)
 
     def report(self):
-        self._thread.join(20)
+        self._thread.join(90)
         return self._report
 
 
@@ -67,13 +68,13 @@ def is_idle(client, seconds=0.3):
     with contextlib.suppress(TimeoutError):
         client.recv(1)
         return False
-    client.settimeout(10)
+    client.settimeout(60)
     return True
 
 
 def settled(running, count):
     """Wait until the server has `count` connections."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while running.server.application.connections != count:
         assert time.monotonic() < end, f"{running.server.application.connections} connections"
         time.sleep(0.005)
@@ -161,12 +162,13 @@ def dying_receiver(path):
 
 
 def greeting(path, word):
-    """A receiver that greets with `word` and is gone."""
+    """A receiver that greets with `word` and is gone: what is sent to it then has not been taken."""
     listener = listen_unix(path, socket.SOCK_SEQPACKET)
     listener.setblocking(True)
 
     def greet():
         with listener, listener.accept()[0] as peer:
+            peer.shutdown(socket.SHUT_RD)  # before the other side knows of it
             peer.send(word)
 
     thread = threading.Thread(target=greet)
@@ -193,6 +195,50 @@ def test_without_a_taker_the_next_answer_is_the_last_one(start, channel, receive
     assert (report.handed, report.closed, report.cut) == (0, 5, 0)
     if thread:
         thread.join(5)
+
+
+class Leaving:
+    """A connection at rest."""
+
+    can_leave = True
+
+    def __init__(self, sock):
+        self.fileno = sock.fileno
+
+
+def test_what_ends_while_it_waits_to_be_sent_is_neither_sent_nor_counted():
+    def received(channel):
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found += socket.recv_fds(channel, 1, 1)[1]
+        return found
+
+    async def scenario():
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs, socket.socket() as one, socket.socket() as other:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:  # until there is no room
+                    ours.send(b"x")
+            sent, ended, stays = [], Leaving(one), Leaving(other)
+            sender = Sender(ours, sent.append, pytest.fail)
+            sender.offer(ended)
+            sender.offer(stays)
+            assert list(sender.waiting) == [ended, stays]
+            ended.can_leave = False
+            descriptors = received(theirs)
+            while sender.waiting:
+                await asyncio.sleep(0.001)
+                descriptors += received(theirs)
+            descriptors += received(theirs)
+            assert sent == [stays]
+            assert len(descriptors) == 1
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_only_the_last_of_a_pipelined_batch_closes_and_none_before_a_half_read_one(start):

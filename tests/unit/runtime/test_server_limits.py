@@ -311,7 +311,7 @@ def test_bodies_that_nobody_completes_are_bounded_together(start):
     assert 200 in codes
     for client in clients:
         client.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while running.server.line.held:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -329,7 +329,7 @@ def test_one_connection_too_many_is_told_so(start):
         assert b"\r\nRetry-After: 1\r\n" in answer
         assert json.loads(answer.split(b"\r\n\r\n")[1])["error"]
     kept.pop().close()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         with running.connect() as other:
             other.sendall(GET)

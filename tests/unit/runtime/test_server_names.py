@@ -6,12 +6,14 @@ import errno
 import io
 import json
 import os
+import re
 import socket
 import tempfile
 
 import pytest
 
 from mlship_runtime.serving.accesslog import AccessLog
+from mlship_runtime.serving.tracing import RequestNames
 from mlship_runtime.supervision.unfailing import Unfailing
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -39,6 +41,16 @@ def test_every_answer_has_an_id_of_its_own(start):
     names = [head["x-request-id"] for head in heads]
     assert len(set(names)) == 51
     assert all("traceparent" not in head for head in heads)
+
+
+def test_ids_are_those_of_their_process_and_counted():
+    """As many as need another block of counts."""
+    ones, others = RequestNames(), RequestNames()
+    ids = [ones.lines({}).decode() for _ in range(600)]
+    begun, _, _ = ids[0].rpartition("-")
+    assert re.fullmatch("X-Request-Id: [0-9a-f]{16}", begun)
+    assert ids == [f"{begun}-{number:08x}\r\n" for number in range(600)]
+    assert not others.lines({}).decode().startswith(begun)
 
 
 @pytest.mark.parametrize("given", ["abc-1", "8f14e45f-ceea-467f-9b36-34f6c3be6d7a", "x" * 128])
