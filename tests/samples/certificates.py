@@ -1,4 +1,4 @@
-"""Certificates for tests: a CA of one's own, and what it signs for 127.0.0.1."""
+"""Certificates for tests: a CA of one's own, and what it signs for one address."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Authority:
         )
         self.file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key of `name`, for 127.0.0.1, at the same paths each time."""
+    def issue(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
+        """Certificate and key of `name`, for `address`, at the same paths each time."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         signed = self._signed(subject, key, [(place, False)])
         certificate, private = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         private.write_bytes(

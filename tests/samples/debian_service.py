@@ -50,8 +50,8 @@ class Service:
         adapter = self.adapter(**changed)
         return deploy(adapter, open_ledger(adapter), bundle)
 
-    def purge(self) -> None:
-        adapter = self.adapter()
+    def purge(self, **changed: Any) -> None:
+        adapter = self.adapter(**changed)
         Rollout(adapter, open_ledger(adapter), None, why="destroy", purge=True).run()
 
     def serves(self) -> str:
@@ -65,11 +65,10 @@ class Service:
                 time.sleep(0.2)
 
     def clients(self, bundle: Any) -> SteadyClients:
-        """Of a service that has `bundle` live."""
+        """Of a service that has `bundle` live, on all its hosts."""
         golden = bundle.golden()
-        port = self.adapter().observe().facts["port"]
-        where = f"http://{self.host.ip}:{port}"
-        return SteadyClients([where], PATH, {"inputs": golden["inputs"]}, kept=6, once=0)
+        where = [endpoint.url for endpoint in self.adapter().observe().endpoints]
+        return SteadyClients(where, PATH, {"inputs": golden["inputs"]}, kept=6, once=0)
 
     @property
     def units(self) -> Units:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from debian_service import PATIENCE, Service, traces
-from steady_clients import SteadyClients
 
 from mlship.errors import UnhealthyError
 from mlship.target.conformance import Bundles, open_ledger, plan_of
@@ -93,9 +92,9 @@ class TestSystem:
 
     def test_all_processes_killed_at_once(self, kept: Service, bundles: Bundles) -> None:
         """What was being answered is lost; who connects meanwhile waits in the socket's queue."""
-        port = kept.adapter().observe().facts["port"]
+        clients = kept.clients(bundles.first)
         kept.systemctl("kill", "--signal=KILL", "--kill-whom=all", kept.units.service)
-        with SteadyClients([f"http://{kept.host.ip}:{port}"], "/ping", None, kept=4, once=0) as seen:
+        with clients as seen:
             kept.settled()
         assert [why for why in seen.failures if "Refused" in why] == []
         assert kept.serves() == bundles.first.digest

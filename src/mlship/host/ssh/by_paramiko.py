@@ -88,7 +88,8 @@ class ParamikoWire:
         try:
             line = socket.create_connection((address.host, address.port or PORT), within)
         except OSError as error:
-            raise unreachable(self._access, _reason(error)) from error
+            unknown = isinstance(error, socket.gaierror)
+            raise unreachable(self._access, _reason(error), unknown=unknown) from error
         transport = paramiko.Transport(line)
         transport.banner_timeout = within
         transport.get_security_options().key_types = list(algorithms)
@@ -167,8 +168,9 @@ class ParamikoWire:
             if active:  # the machine still listens: the key's file is what could not be used
                 raise not_let_in(access) from error
             raise _Full(str(error) or "it hung up before the first word") from error
-        except (TimeoutError, socket.gaierror, OSError) as error:
-            raise unreachable(access, _reason(error)) from error
+        except OSError as error:
+            unknown = isinstance(error, socket.gaierror)
+            raise unreachable(access, _reason(error), unknown=unknown) from error
         return client
 
 

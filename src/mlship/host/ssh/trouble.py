@@ -51,12 +51,11 @@ def not_let_in(access: Access) -> Unreached:
     )
 
 
-def unreachable(access: Access, cause: str) -> Lost:
-    return Lost(
-        f"{access.address} cannot be reached",
-        cause=cause,
-        fix="Look at its address, its network and its sshd",
-    )
+def unreachable(access: Access, cause: str, *, unknown: bool = False) -> Lost:
+    """`unknown`: its name is one that only ssh_config may know."""
+    look = "Look at its address, its network and its sshd"
+    config = 'Look at its address; names of ssh_config need client = "openssh"'
+    return Lost(f"{access.address} cannot be reached", cause=cause, fix=config if unknown else look)
 
 
 def lost(access: Access, cause: str = "") -> Lost:
