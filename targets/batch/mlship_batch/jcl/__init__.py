@@ -1,0 +1,1 @@
+"""Jobs as values, checked when they are made, and what they are written as: JCL, or a shell script."""
