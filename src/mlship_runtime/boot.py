@@ -1,7 +1,8 @@
 """The only file that is started by its path: `python -I -S -B -u boot.py VERB --OPTION VALUE`.
 
 It puts its own package first on the search path (isolated Python puts nothing there) and imports only what
-the verb needs. Verbs: launch, work, supervise, halt, host, record, serve, score, scorer, store.
+the verb needs. Verbs: launch, work, supervise, halt, host, record, serve, score,
+scorer, store, records.
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 OLDEST = (3, 9)
 _VERBS = (
     "launch", "work", "supervise", "halt", "host", "record", "serve", "container", "score", "scorer", "store",
+    "records",
 )  # fmt: skip
 _FROM_BUNDLES = ("work", "record", "serve", "container", "score", "scorer")
 
@@ -68,6 +70,10 @@ def _run(verb, arguments):
         from mlship_runtime.scoring import command
 
         return command.work(options["release"], options["job"], options["verified"])
+    if verb == "records":
+        from mlship_runtime.scoring import records_command
+
+        return records_command.main(options["job"], options.get("say", ""))
     from mlship_runtime.model import record
 
     return record.main(options["job"])

@@ -42,7 +42,7 @@ def test_streams_can_be_of_two_formats(
 ) -> None:
     jobs: list[Any] = []
 
-    def told(context: object, bundle: str | None, job: Any) -> None:
+    def told(context: object, bundle: str | None, job: Any, *more: object) -> None:
         jobs.append(job)
         raise UsageError("that is enough")
 

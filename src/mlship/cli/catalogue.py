@@ -75,6 +75,7 @@ SECTIONS = (
         {
             "serve": "Serve a bundle in the foreground, on this machine.",
             "score": "Score a file of rows with a bundle, on this machine.",
+            "records": "Describe, check and convert files of COBOL records.",
             "doctor": "Check this machine, or a target and what runs there.",
         },
     ),
@@ -90,6 +91,7 @@ def function_of(verb: str) -> str:
 MODULES = {verb: section.module for section in SECTIONS for verb in section.verbs} | {
     "invoke": "mlship.cli.invoke",
     "score": "mlship.cli.score",
+    "records": "mlship.cli.records",
     "sign": "mlship.cli.trust",
     "key": "mlship.cli.trust",
     "token": "mlship.cli.token",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mlship.cli.record_words import CodePage, Names, Recfm, Record
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
 from mlship.cli.words import Bundle
@@ -53,6 +54,19 @@ _Workers = Annotated[
 _Threads = Annotated[
     int, typer.Option("--threads", metavar="N", min=1, help="Of each process, for a large model.")
 ]
+_Copybook = Annotated[
+    str, typer.Option("--copybook", metavar="FILE", help="The rows are COBOL records, as it describes them.")
+]
+_OutCopybook = Annotated[
+    str,
+    typer.Option(
+        "--out-copybook", metavar="FILE", help="So are the answers. A field of the rows' is copied."
+    ),
+]
+_Totals = Annotated[
+    str,
+    typer.Option("--totals", metavar="FILE", help="Control totals of written records, as JSON and as .dat."),
+]
 _Force = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew where a run was interrupted.")]
 
@@ -60,6 +74,7 @@ _Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew where a run wa
 @verb("""
     mlship score --in rows.csv --out scores.csv
     mlship score churn:1.4 --in rows.csv --out scores.csv --keep id,region
+    mlship score churn:1.4 --in cust.dat --out scores.dat --copybook cust.cpy --out-copybook scores.cpy
     mlship score churn:1.4 --in rows.jsonl --out scores.csv --bad bad.jsonl --max-bad 100
     cat rows.csv | mlship score churn:1.4 --in - --out - --format csv:jsonl
 """)
@@ -77,6 +92,13 @@ def score(
     report: _Report = "",
     workers: _Workers = 0,
     threads: _Threads = 1,
+    copybook: _Copybook = "",
+    out_copybook: _OutCopybook = "",
+    code_page: CodePage = None,
+    recfm: Recfm = None,
+    record: Record = "",
+    names: Names = None,
+    totals: _Totals = "",
     force: _Force = False,
     fresh: _Fresh = False,
 ) -> Result | None:
@@ -87,6 +109,7 @@ def score(
     or there twice. Answers stand in the order of their rows, one column for each output.
     """
     from mlship.ops import score as op
+    from mlship.ops.record_forms import Said
     from mlship_runtime.scoring.job import Job
 
     for name, value in (("--in", rows), ("--out", answers)):
@@ -111,8 +134,10 @@ def score(
         threads=threads,
         force=force,
         fresh=fresh,
+        totals=totals,
     )
-    done = op.score(run.context, bundle, job)
+    said = Said(record=record, code_page=code_page, recfm=recfm, names=tuple(names or ()))
+    done = op.score(run.context, bundle, job, (copybook, out_copybook), said)
     if answers != "-":
         return done
     run.close()

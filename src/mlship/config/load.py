@@ -20,6 +20,7 @@ from mlship.config.sections import (
     ModelSection,
     ProjectSection,
     QualitySection,
+    RecordsSection,
     ReductionSection,
     RegistrySection,
     RuntimeSection,
@@ -40,6 +41,7 @@ SINGLE: dict[str, type[Section]] = {
     "runtime": RuntimeSection,
     "serve": ServeSection,
     "image": ImageSection,
+    "records": RecordsSection,
     "quality": QualitySection,
     "trust": TrustSection,
 }

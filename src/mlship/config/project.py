@@ -16,6 +16,7 @@ from mlship.config.sections import (
     ModelSection,
     ProjectSection,
     QualitySection,
+    RecordsSection,
     ReductionSection,
     RegistrySection,
     RuntimeSection,
@@ -45,6 +46,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     serve: ServeSection = ServeSection()
     image: ImageSection = ImageSection()
     quality: QualitySection | None = None
+    records: RecordsSection = RecordsSection()
     trust: TrustSection = TrustSection()
     registries: dict[str, RegistrySection] = {}
     targets: dict[str, TargetSection] = {}

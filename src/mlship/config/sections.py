@@ -147,6 +147,18 @@ class ImageSection(Section, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
 
 
+class RecordsSection(Section, frozen=True, kw_only=True):
+    """How files of COBOL records are read and written; `names` maps fields of a copybook to the schema."""
+
+    code_page: Text = "cp037"
+    recfm: Literal["fb", "vb", "vb-blocks"] = "fb"
+    signs: Literal["ebcdic", "ascii"] = "ebcdic"
+    native: Literal["big", "little"] = "big"
+    floats: Literal["hex", "ieee"] = "hex"
+    source: Literal["auto", "fixed", "free"] = "auto"
+    names: dict[str, Text] = {}
+
+
 class TrustSection(Section, frozen=True, kw_only=True):
     """`keys` are files of public keys by a name of one's own; `policy_by` are those that may sign policies
     (empty: all)."""

@@ -16,10 +16,11 @@ from mlship.config.folders import cache_dir
 from mlship.errors import EXIT_INTERRUPTED, MlshipError, TargetError, UsageError
 from mlship.ops.context import Context
 from mlship.ops.foreground import as_error, passed_on
+from mlship.ops.record_forms import NOTHING_SAID, Said, record_form
 from mlship.ops.unpacked import unpacked_here
 from mlship.result import Result
 from mlship_runtime.errors import BadInput
-from mlship_runtime.scoring.job import PARQUET, STREAM, Job, format_of, job_of
+from mlship_runtime.scoring.job import PARQUET, RECORDS, STREAM, Job, format_of, job_of
 from mlship_runtime.supervision.control import fault_of
 from mlship_runtime.supervision.spawn import BOOT, clean_environment, python_command
 
@@ -45,15 +46,18 @@ class Scored(Result, frozen=True, kw_only=True):
     rows_per_second: int
 
 
-def score(ctx: Context, ref: str | None, job: Job) -> Scored:
+def score(
+    ctx: Context, ref: str | None, job: Job, copybooks: tuple[str, str] = ("", ""), said: Said = NOTHING_SAID
+) -> Scored:
     """Score what `job` names with the bundle `ref`; paths may be relative, the formats are those of files
     whose suffix does not tell, and no workers mean one for each processor. An interrupted run goes on.
+    `copybooks` are those of records, in and out, and `said` is said of both.
 
     Raises UsageError for rows and words that are wrong, BundleError for damaged layers, TargetError if the
     bundle does not run here or a file cannot be written.
     """
     try:
-        job = job_of(json.loads(json.dumps(_here(job).document())))
+        job = job_of(json.loads(json.dumps(_here(_with_records(ctx, job, copybooks, said)).document())))
     except BadInput as fault:
         raise UsageError(fault.what, cause=fault.cause, fix=fault.fix) from fault
     bundle = ctx.open_bundle(ref)
@@ -81,9 +85,25 @@ def score(ctx: Context, ref: str | None, job: Job) -> Scored:
     )
 
 
+def _with_records(ctx: Context, job: Job, copybooks: tuple[str, str], said: Said) -> Job:
+    reads, writes = copybooks
+    if reads:
+        form = record_form(ctx, reads, said, others=(writes,))
+        job = replace(job, inputFormat=RECORDS, reads=form.document())
+    if writes:
+        form = record_form(
+            ctx, writes, Said(code_page=said.code_page, recfm=said.recfm, names=said.names), others=(reads,)
+        )
+        job = replace(job, outputFormat=RECORDS, writes=form.document())
+    return job
+
+
 def _here(job: Job) -> Job:
     """`job` with absolute paths, its formats settled, and pyarrow where it is needed."""
-    kinds = format_of(job.input, job.inputFormat), format_of(job.output, job.outputFormat)
+    kinds = (
+        RECORDS if job.reads else format_of(job.input, job.inputFormat),
+        RECORDS if job.writes else format_of(job.output, job.outputFormat),
+    )
     packages = ""
     if PARQUET in kinds:
         found = importlib.util.find_spec("pyarrow")
@@ -95,6 +115,7 @@ def _here(job: Job) -> Job:
         output=_absolute(job.output),
         bad=_absolute(job.bad),
         report=_absolute(job.report),
+        totals=_absolute(job.totals),
         inputFormat=kinds[0],
         outputFormat=kinds[1],
         packages=packages,

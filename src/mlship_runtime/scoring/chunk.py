@@ -11,7 +11,7 @@ import numpy as np
 
 from mlship_runtime.errors import InvalidBundle, RuntimeFault
 from mlship_runtime.model.datatypes import Array
-from mlship_runtime.scoring.rows import Rows, Scored, bad_row, picked
+from mlship_runtime.scoring.rows import Rows, Scored, Unwritable, bad_row, picked
 
 Predict = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -21,6 +21,10 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
+    """`control` are the control totals of what the last call of `rows` gave; it raises Unwritable."""
+
+    control: Mapping[str, int]
+
     def header(self, names: Sequence[str]) -> bytes: ...
 
     def rows(self, kept: Sequence[Sequence[Any]], results: Mapping[str, Array]) -> bytes: ...
@@ -38,16 +42,27 @@ class ChunkScorer:
         count = len(rows.lines)
         faults: dict[int, tuple[str, str]] = {}
         parts = self._parts(rows.columns, 0, count, faults) if count else []
-        bad = sorted(rows.bad + [bad_row(rows.lines[at], *faults[at], rows.text(at)) for at in faults])
-        if not parts:
-            return Scored(rows.seen, 0, bad)
-        results = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        kept = rows.kept
+        results = {
+            name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())
+        }
+        kept, data = rows.kept, b""
+        places = [at for at in range(count) if at not in faults]
         if faults:
-            places = [at for at in range(count) if at not in faults]
             kept = [picked(cells, places) for cells in kept]
-        good = count - len(faults)
-        return Scored(rows.seen, good, bad, _totals(results), self._writer.rows(kept, results))
+        while places:
+            try:
+                data = self._writer.rows(kept, results)
+                break
+            except Unwritable as refused:
+                good = [at for at in range(len(places)) if at not in refused.wrong]
+                faults.update({places[at]: why for at, why in refused.wrong.items()})
+                kept = [picked(cells, good) for cells in kept]
+                results = {name: array[good] for name, array in results.items()}
+                places = [places[at] for at in good]
+        bad = sorted(rows.bad + [bad_row(rows.lines[at], *faults[at], rows.text(at)) for at in faults])
+        if not places:
+            return Scored(rows.seen, 0, bad)
+        return Scored(rows.seen, len(places), bad, _totals(results), data, dict(self._writer.control))
 
     def _parts(
         self, columns: Mapping[str, Array], low: int, high: int, faults: dict[int, tuple[str, str]]

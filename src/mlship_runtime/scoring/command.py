@@ -57,9 +57,10 @@ def _score(record: Mapping[str, Any], job: Job, voice: _Voice, verified: str, wo
     if verified != tree.digest:
         verify_tree(tree)
     _provide(tree.search_path(record["platform"]), job)
-    from mlship_runtime.scoring.opening import opened, titles_of
+    from mlship_runtime.scoring.opening import opened, settled, titles_of
     from mlship_runtime.scoring.run import Run, Stopped
 
+    job = settled(job, tree.spec)
     opening = opened(job, tree.spec)
     job = replace(job, workers=_useful_workers(job, opening.source.total))
     asked: list[int] = []
@@ -119,8 +120,9 @@ def work(release: str, job_file: str, verified: str) -> int:
         pipeline = load(record, verified, threads=job.threads)
         _provide((), job)
         from mlship_runtime.scoring.forms import scorer_for
+        from mlship_runtime.scoring.opening import settled
 
-        return scorer_for(job, pipeline.spec, header, pipeline.predict)
+        return scorer_for(settled(job, pipeline.spec), pipeline.spec, header, pipeline.predict)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the run's to answer
     with os.fdopen(take_stdout(), "wb") as answers:

@@ -25,7 +25,9 @@ class CsvRows:
     def __init__(self, layout: Layout, delimiter: str) -> None:
         self._layout, self._delimiter = layout, delimiter
         self._width = len(layout.header)
-        self._numbers = all(spec.datatype not in ("BYTES", "BOOL") for spec, _ in layout.inputs)
+        self._numbers = bool(layout.inputs) and all(
+            spec.datatype not in ("BYTES", "BOOL") for spec, _ in layout.inputs
+        )
         self._used = sorted({place for _, places in layout.inputs for place in places})
         self._at = {place: at for at, place in enumerate(self._used)}
         order = [self._at[place] for _, places in layout.inputs for place in places]

@@ -33,9 +33,10 @@ def receive(stream: IO[bytes]) -> Optional[tuple[dict[str, Any], bytes]]:
 
 def told(scored: Scored) -> dict[str, Any]:
     """All of what became of a chunk but its bytes."""
-    return {"seen": scored.seen, "good": scored.good, "bad": scored.bad, "totals": scored.totals}
+    names = ("seen", "good", "bad", "totals", "control")
+    return {name: getattr(scored, name) for name in names}
 
 
 def understood(message: Mapping[str, Any], data: bytes) -> Scored:
     bad = [Bad(*row) for row in message["bad"]]
-    return Scored(message["seen"], message["good"], bad, message["totals"], data)
+    return Scored(message["seen"], message["good"], bad, message["totals"], data, message["control"])

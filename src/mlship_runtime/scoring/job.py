@@ -6,16 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from mlship_runtime.bundle import canonical
 from mlship_runtime.errors import BadInput
+from mlship_runtime.records.form import form_of
 
 STREAM = "-"  # standard input or output
-CSV, JSON_LINES, PARQUET = "csv", "jsonl", "parquet"
-FORMATS = (CSV, JSON_LINES, PARQUET)
+CSV, JSON_LINES, PARQUET, RECORDS = "csv", "jsonl", "parquet", "records"
+FORMATS = (CSV, JSON_LINES, PARQUET, RECORDS)
 _SUFFIXES = {
     ".csv": CSV,
     ".tsv": CSV,
@@ -32,8 +33,10 @@ class Job:
     """Paths are absolute, or `-`. `delimiter` is of CSV, in and out; `packages` is a folder to take pyarrow
     from where the bundle has none; `checkpoint` is in seconds; no `workers` means one for each processor.
     With several `threads` the engine adds up in another order, which can change a last digit; several workers
-    change nothing. What changes no byte of the output (all that `settings_digest` leaves out) may change
-    between a run and the one that goes on."""
+    change nothing. `reads` and `writes` are the forms of records (records/form.py), in and out; `totals` gets
+    the control totals of records that are written, and the file beside it in `.dat` the same as records. What
+    changes no byte of the output (all that `settings_digest` leaves out) may change between a run and the one
+    that goes on."""
 
     input: str
     output: str
@@ -53,15 +56,25 @@ class Job:
     force: bool = False
     fresh: bool = False
     packages: str = ""
+    reads: Mapping[str, Any] = field(default_factory=dict)
+    writes: Mapping[str, Any] = field(default_factory=dict)
+    totals: str = ""
 
     @property
     def resumable(self) -> bool:
         return STREAM not in (self.input, self.output)
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Every file that is put in place in the end; some are empty, or a stream."""
+        beside = str(Path(self.totals).with_suffix(".dat")) if self.totals else ""
+        return (self.output, self.bad, self.report, self.totals, beside)
+
     def settings_digest(self) -> str:
         """sha256 over what decides the bytes of the output, besides bundle and input."""
         forms = ("inputFormat", "outputFormat", "keep", "header", "delimiter")
         settings = {name: getattr(self, name) for name in (*forms, "threads", "chunkBytes", "chunkRows")}
+        settings.update({name: form for name in ("reads", "writes") if (form := getattr(self, name))})
         return "sha256:" + hashlib.sha256(canonical.encode({**settings, "ways": _WAYS})).hexdigest()
 
     def document(self) -> dict[str, Any]:
@@ -82,7 +95,7 @@ def job_of(document: Any) -> Job:
     if not isinstance(document, dict) or document.get("schemaVersion") != 1:
         raise BadInput("the job is not an object with schemaVersion 1")
     given = {name: value for name, value in document.items() if name != "schemaVersion"}
-    known = {field.name: field for field in fields(Job)}
+    known = {part.name for part in fields(Job)}
     for name in given:
         if name not in known:
             raise BadInput(f"the job has an unknown part {name!r}", field=name)
@@ -116,6 +129,16 @@ def _check_types(given: Mapping[str, Any]) -> None:
             raise BadInput(f"the job's {name} is not of type {wanted.__name__}", field=name)
 
 
+def _check_records(job: Job) -> None:
+    for kind, form in ((job.inputFormat, job.reads), (job.outputFormat, job.writes)):
+        if (kind == RECORDS) != bool(form):
+            raise BadInput("records and a copybook go together", fix="Give both, or neither")
+        if form:
+            form_of(form)
+    if job.totals and job.outputFormat != RECORDS:
+        raise BadInput("control totals are of records that are written")
+
+
 def _check(job: Job) -> None:
     """Raise BadInput for what does not go together."""
     for kind in (job.inputFormat, job.outputFormat):
@@ -137,7 +160,8 @@ def _check(job: Job) -> None:
         raise BadInput("bad rows may be let be only where they are written down", fix="Add --bad FILE")
     if (STREAM, PARQUET) in ((job.input, job.inputFormat), (job.output, job.outputFormat)):
         raise BadInput("Parquet is read and written in files only", fix="Use CSV or JSON lines for streams")
-    places = [path for path in (job.input, job.output, job.bad, job.report) if path not in ("", STREAM)]
+    _check_records(job)
+    places = [path for path in (job.input, *job.written) if path not in ("", STREAM)]
     real = [os.path.realpath(path) for path in places]
     for at, path in enumerate(real):
         if path in real[:at]:

@@ -26,7 +26,8 @@ class Piece:
 @dataclass
 class Journal:
     """`bundle`, `settings` and `input` (its path and size) say what the run is of; the rest
-    what is done. `complete` says that nothing is left but to put files under their names."""
+    what is done, `control` the control totals of records that were written. `complete` says that nothing is
+    left but to put files under their names."""
 
     bundle: str
     settings: str
@@ -40,6 +41,7 @@ class Journal:
     output: Piece = field(default_factory=Piece)
     bad_rows: Piece = field(default_factory=Piece)
     totals: dict[str, Total] = field(default_factory=dict)
+    control: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     complete: bool = False
 
@@ -49,7 +51,8 @@ class Journal:
             "rowsIn": self.seen, "rowsOut": self.good, "rowsBad": self.bad,
             "outputBytes": self.output.size, "outputSha256": self.output.sha256,
             "badBytes": self.bad_rows.size, "badSha256": self.bad_rows.sha256,
-            "totals": self.totals, "seconds": round(self.seconds, 3), "complete": self.complete,
+            "totals": self.totals, "control": {name: str(total) for name, total in self.control.items()},
+            "seconds": round(self.seconds, 3), "complete": self.complete,
         }  # fmt: skip
         return {
             "schemaVersion": 1,
@@ -93,10 +96,11 @@ def read_journal(path: Path) -> Optional[Journal]:
             output=Piece(done["outputBytes"], done["outputSha256"]),
             bad_rows=Piece(done["badBytes"], done["badSha256"]),
             totals=done["totals"],
+            control={name: int(total) for name, total in done.get("control", {}).items()},
             seconds=done["seconds"],
             complete=done["complete"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise SiteError(
             f"{path} cannot be read", cause=f"it has no {error}", fix="Begin with --fresh"
         ) from None

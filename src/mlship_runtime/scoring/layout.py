@@ -7,9 +7,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 from mlship_runtime.bundle.spec import TensorSpec
 from mlship_runtime.errors import BadInput
+
+
+class Tensors(Protocol):
+    """What a bundle's spec says of what is read and answered. Of neither where nothing is scored: then what
+    is kept is all."""
+
+    @property
+    def inputs(self) -> Sequence[TensorSpec]: ...
+
+    @property
+    def outputs(self) -> Sequence[TensorSpec]: ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,8 @@ def lay_out(
             raise BadInput(f"the input names {name} twice", field=name)
     known = {name: place for place, name in enumerate(names)}
     kept = tuple(_place(known, name, "kept") for name in keep)
+    if not inputs:
+        return Layout(names, (), kept)
     first = columns[inputs[0].name]
     if len(inputs) == 1 and len(inputs[0].shape) == 2 and not (first and set(first) <= set(names)):
         return Layout(names, ((inputs[0], _in_order(names, inputs[0], kept)),), kept)

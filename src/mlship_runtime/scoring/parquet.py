@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,8 @@ class ParquetRows:
 class ParquetFrames:
     """Writes answers as Arrow messages, each with its length. Kept columns have their
     Arrow type; of other formats they become texts."""
+
+    control: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, outputs: Sequence[TensorSpec], keep: Sequence[str]) -> None:
         self._outputs, self._keep = tuple(outputs), tuple(keep)

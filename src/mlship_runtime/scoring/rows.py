@@ -38,13 +38,22 @@ class Rows:
 @dataclass
 class Scored:
     """What became of a chunk. `totals` has, for each output of numbers, its sum (None if beyond
-    every float) and how many are missing."""
+    every float) and how many are missing; `control` the control totals of records that are written."""
 
     seen: int
     good: int
     bad: list[Bad]
     totals: dict[str, tuple[Optional[float], int]] = field(default_factory=dict)
     data: bytes = b""
+    control: dict[str, int] = field(default_factory=dict)
+
+
+class Unwritable(Exception):
+    """Rows that cannot be written as they should: of each, by its index, the field and the reason."""
+
+    def __init__(self, wrong: dict[int, tuple[str, str]]) -> None:
+        super().__init__(f"{len(wrong)} rows")
+        self.wrong = wrong
 
 
 def bad_row(line: int, column: str, reason: str, text: str) -> Bad:

@@ -15,7 +15,7 @@ from typing import Any, Optional, Union
 from mlship_runtime.bundle import canonical
 from mlship_runtime.errors import BadInput
 from mlship_runtime.files import site_error, write_atomic
-from mlship_runtime.scoring.job import PARQUET, STREAM, Job
+from mlship_runtime.scoring.job import PARQUET, RECORDS, STREAM, Job
 from mlship_runtime.scoring.journal import (
     Journal,
     Piece,
@@ -94,7 +94,7 @@ class Run:
         before = read_journal(self._path) if job.resumable and not job.fresh else None
         if job.force or (before is not None and before.complete):  # then it may be what that run put there
             return
-        for path in (job.output, job.bad, job.report):
+        for path in job.written:
             if path not in ("", STREAM) and os.path.lexists(path):
                 raise BadInput(f"{path} is there already", fix="Add --force to replace it")
 
@@ -159,10 +159,12 @@ class Run:
                 total if total is None or math.isfinite(total) else None,
                 (gone or 0) + missing,
             ]
+        for column, amount in scored.control.items():
+            done.control[column] = done.control.get(column, 0) + amount
         done.place, done.read = chunk.end, chunk.digest
 
     def _too_bad(self, row: Bad) -> BadInput:
-        kind = "row" if self._job.inputFormat == PARQUET else "line"
+        kind = {PARQUET: "row", RECORDS: "record"}.get(self._job.inputFormat, "line")
         name = "stdin" if self._job.input == STREAM else os.path.basename(self._job.input)
         where = f"{name}, {kind} {row.line}"
         if row.field:
@@ -201,6 +203,10 @@ class Run:
         self.report = report_of(self._job, done, out.final_digest(), self._ignored, self.begun_at)
         if self._job.report:
             self._write_report()
+        if self._job.totals:
+            from mlship_runtime.scoring.totals import write_totals
+
+            write_totals(self._job, done, self.report)
         self._forget()
         return done
 
@@ -215,7 +221,7 @@ class Run:
         """Take the journal away, and what a kill left of files in the making."""
         if not self._job.resumable:
             return
-        for path in (self._path, Path(self._job.report or self._path)):
+        for path in map(Path, filter(None, (str(self._path), *self._job.written[2:]))):
             for stray in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
                 stray.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)

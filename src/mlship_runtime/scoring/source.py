@@ -14,7 +14,7 @@ from typing import Optional, Protocol
 from mlship_runtime.errors import BadInput
 from mlship_runtime.files import site_error
 from mlship_runtime.scoring import records
-from mlship_runtime.scoring.job import CSV, PARQUET, STREAM, Job
+from mlship_runtime.scoring.job import CSV, PARQUET, RECORDS, STREAM, Job
 
 _LONGEST = 1 << 20  # bytes of one record
 _BLOCK = 1 << 20
@@ -77,18 +77,25 @@ def open_source(job: Job) -> Source:
             from mlship_runtime.scoring.parquet import ParquetSource
 
             return ParquetSource(job.input, job.chunkRows)
+        if job.inputFormat == RECORDS:
+            from mlship_runtime.scoring.record_source import RecordSource
+
+            return RecordSource(job)
         return TextSource(job)
     except OSError as error:
         raise BadInput(f"{job.input} cannot be read", cause=error.strerror or str(error)) from error
 
 
-class TextSource:
-    """CSV or JSON lines, from a file or standard input."""
+class ByteSource:
+    """A file or standard input, read from its beginning to its end and hashed. Its kinds say where a chunk
+    ends (`_next`, which leaves in `_waiting` what it does not take) and how a place moves on (`_advance`)."""
+
+    header: tuple[str, ...] = ()
 
     def __init__(self, job: Job) -> None:
         self._name = "stdin" if job.input == STREAM else job.input
         self._file = sys.stdin.fileno() if job.input == STREAM else os.open(job.input, os.O_RDONLY)
-        self._csv, self._step = job.inputFormat == CSV, job.chunkBytes
+        self._step = job.chunkBytes
         self._hash = hashlib.sha256()
         self._ended = False
         found = os.fstat(self._file)
@@ -96,9 +103,7 @@ class TextSource:
         self.total = None if job.input == STREAM else found.st_size
         self._seen = (found.st_size, found.st_mtime_ns)
         self.place = Place()
-        self._waiting = self._fill(b"", _LONGEST)
-        self._check_encoding()
-        self.header = self._header(job) if self._csv and job.header else ()
+        self._waiting = b""
 
     def start(self, place: Place, digest: str) -> None:
         """The header has been read already, and is read again."""
@@ -139,6 +144,39 @@ class TextSource:
             raise BadInput(f"{self._name} changed while it was read", fix="Begin anew with --fresh")
 
     def _next(self) -> bytes:
+        raise NotImplementedError
+
+    def _advance(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _fill(self, data: bytes, size: int) -> bytes:
+        parts = [data]
+        missing = size - len(data)
+        while missing > 0 and not self._ended:
+            found = self._read(missing)
+            self._ended = not found
+            parts.append(found)
+            missing -= len(found)
+        return b"".join(parts) if len(parts) > 1 else data
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return os.read(self._file, size)
+        except OSError as error:
+            raise site_error(f"{self._name} cannot be read", error) from error
+
+
+class TextSource(ByteSource):
+    """CSV or JSON lines."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._csv = job.inputFormat == CSV
+        self._waiting = self._fill(b"", _LONGEST)
+        self._check_encoding()
+        self.header = self._header(job) if self._csv and job.header else ()
+
+    def _next(self) -> bytes:
         """Whole records, about as much as a step; empty at the end."""
         size = self._step
         while True:
@@ -169,22 +207,6 @@ class TextSource:
         self._hash.update(data)
         lines = data.count(records.NEWLINE)
         self.place = Place(self.place.position + len(data), self.place.line + lines)
-
-    def _fill(self, data: bytes, size: int) -> bytes:
-        parts = [data]
-        missing = size - len(data)
-        while missing > 0 and not self._ended:
-            found = self._read(missing)
-            self._ended = not found
-            parts.append(found)
-            missing -= len(found)
-        return b"".join(parts) if len(parts) > 1 else data
-
-    def _read(self, size: int) -> bytes:
-        try:
-            return os.read(self._file, size)
-        except OSError as error:
-            raise site_error(f"{self._name} cannot be read", error) from error
 
     def _check_encoding(self) -> None:
         if self._waiting[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ _SPECIAL = ('"', "\r", "\n")
 
 class CsvWriter:
     """A missing or not-a-number value is an empty field; infinities are `inf` and `-inf`."""
+
+    control: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, outputs: Sequence[TensorSpec], delimiter: str) -> None:
         self._outputs, self._delimiter = tuple(outputs), delimiter
@@ -65,6 +69,8 @@ class CsvWriter:
 class JsonWriter:
     """An object a line, outputs of several dimensions as nested lists; what JSON cannot say is null."""
 
+    control: Mapping[str, int] = MappingProxyType({})
+
     def __init__(self, outputs: Sequence[TensorSpec], keep: Sequence[str]) -> None:
         self._outputs = tuple(outputs)
         names = [*keep, *(spec.name for spec in outputs)]
@@ -89,12 +95,18 @@ def plain(value: Any) -> str:
         return ""
     if isinstance(value, float) and math.isinf(value):
         return "inf" if value > 0 else "-inf"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return str(value) if not isinstance(value, (bool, int, float, list, dict)) else json_text(value)
 
 
 def json_text(value: Any) -> str:
     """One value as JSON; of a type that JSON has not, its text."""
-    return orjson.dumps(value, default=str).decode("utf-8")
+    return orjson.dumps(value, default=_in_json).decode("utf-8")
+
+
+def _in_json(value: Any) -> Any:
+    return orjson.Fragment(f"{value:f}") if isinstance(value, Decimal) else str(value)
 
 
 def _json_cells(array: Array) -> list[str]:
