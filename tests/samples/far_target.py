@@ -28,7 +28,8 @@ SERVICE = "conform"
 
 @dataclass
 class FarTarget:
-    """`base` is where releases live; `folder` holds the project, the ledger, and the host keys it pins."""
+    """`base` is where releases live; `folder` holds the project, the host keys it pins, and the ledger
+    unless it is `kept` elsewhere."""
 
     server: SshServer
     base: Path
@@ -36,6 +37,7 @@ class FarTarget:
     bundles: Bundles
     opened: list[Any] = field(default_factory=list)
     port: int = 0
+    kept: Path | None = None
     _body: bytes = b""
 
     def adapter(self, **changed: Any) -> Any:
@@ -47,7 +49,7 @@ class FarTarget:
             "limits": {"queue_time": 60.0}, **changed,  # others may have the processors
         }  # fmt: skip
         place = Place("far", SERVICE, settings, self.folder / "home", project=self.folder)
-        place = Place(**{**vars(place), "ledger": f"dir://{self.folder}/ledger"})
+        place = Place(**{**vars(place), "ledger": f"dir://{self.kept or self.folder}/ledger"})
         self.opened.append(load_adapter("ssh", place))
         return self.opened[-1]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from mlship.errors import LockedError, RegistryError
+from mlship.errors import LockedError, RegistryError, TargetError
 from mlship.target.deployment import Deployment
 from mlship.target.history import UNFINISHED, RolloutRecord, read_history
 from mlship.target.ledger import Ledger
@@ -35,8 +35,9 @@ class Journal:
         self.turn = RLock()
         self.phase, self.failed = "stage", False
 
-    def step(self, index: int, action: Action) -> Step:
-        return Step(self, index, action)
+    def step(self, index: int, action: Action, *, must: bool = True) -> Step:
+        """`must` be written down: the way back is gone also where nothing can be, as on a full disk."""
+        return Step(self, index, action, must)
 
     def end(self, outcome: str, after: Deployment | None, error: str = "", log: Sequence[str] = ()) -> None:
         """Close the rollout; `log` is what a release that failed had written."""
@@ -48,8 +49,8 @@ class Journal:
 class Step:
     """One action between its two journal entries; an error is journalled and goes on."""
 
-    def __init__(self, journal: Journal, index: int, action: Action) -> None:
-        self.journal, self.index, self.action = journal, index, action
+    def __init__(self, journal: Journal, index: int, action: Action, must: bool) -> None:
+        self.journal, self.index, self.action, self.must = journal, index, action, must
         self.result: dict[str, Any] = {}
 
     def __enter__(self) -> Step:
@@ -57,21 +58,25 @@ class Step:
             self.journal.lock.check()
             if not self.journal.failed:
                 self.journal.phase = self.action.phase
-            self._append("action", {"index": self.index, **msgspec.to_builtins(self.action)})
+            self._append("action", {"index": self.index, **msgspec.to_builtins(self.action)}, self.must)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, LockedError):
             return
         said = {"ok": error is None, "error": str(error) if error else "", "result": self.result}
-        # Where both fail, as with a host that falls, it is the action that is told of.
-        with self.journal.turn, suppress(RegistryError) if error else nullcontext():
+        with self.journal.turn:
             if error and not self.journal.failed:
                 self.journal.phase, self.journal.failed = self.action.phase, True
-            self._append("result", {"index": self.index, "name": self.action.name, **said})
+            data = {"index": self.index, "name": self.action.name, **said}
+            # Where both fail, as with a host that falls, it is the action that is told of.
+            self._append("result", data, self.must and error is None)
 
-    def _append(self, kind: Literal["action", "result"], data: dict[str, Any]) -> None:
-        self.journal.ledger.append(kind, data, fence=self.journal.lock.fence, rollout=self.journal.rollout)
+    def _append(self, kind: Literal["action", "result"], data: dict[str, Any], must: bool) -> None:
+        with nullcontext() if must else suppress(RegistryError, TargetError):
+            self.journal.ledger.append(
+                kind, data, fence=self.journal.lock.fence, rollout=self.journal.rollout
+            )
 
 
 def unfinished(ledger: Ledger) -> list[RolloutRecord]:

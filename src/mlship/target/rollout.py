@@ -232,8 +232,9 @@ class Rollout:
             )
 
     def _undo(self, before: Deployment, journal: Journal, error: BaseException, release: int | None) -> None:
-        """Plan back to what was live before; raises what the user is to see, where `error` is not that. Who
-        has lost the lock changes nothing more, whatever went wrong: somebody else is at work."""
+        """Plan back to what was live before; raises what the user is to see, where `error` is not that. What
+        is seen afterwards counts, not whether each step went well: what begun things left, the next deploy
+        removes. Who has lost the lock changes nothing more, whatever went wrong: somebody else is at work."""
         try:
             journal.lock.check()
         except (RegistryError, TargetError) as failed:
@@ -241,26 +242,39 @@ class Rollout:
         log = self._last_words(release)
         unhealthy = isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase)
         self.progress.say("going back to the release before" if before.live else "removing what was begun")
-        try:
-            self._go_back(before, journal)
-            after = observe(self.adapter, self.ledger)
-            restored = is_back(before, after)
-        except LockedError:
-            raise
-        except MlshipError as failed:
-            with suppress(MlshipError):  # a ledger that cannot be reached shows a rollout without an end
-                journal.end("not-restored", None, str(error), log)
-            raise _not_restored(error, failed, before) from error
-        if not restored:
-            journal.end("not-restored", after, str(error), log)
-            where = "".join(f"; {at.host} cannot be reached" for at in after.unreached)
+        failed, after = self._gone_back(before, journal)
+        if after is None or not is_back(before, after):
+            _end(journal, "not-restored", after, str(error), log)
+            if failed:
+                raise _not_restored(error, failed, before) from error
+            where = "".join(f"; {at.host} cannot be reached" for at in after.unreached) if after else ""
             raise NotRestoredError(
                 f"{error}; the release before does not serve{where}", fix=_restore_fix(before)
             ) from error
-        journal.end("rolled-back", after, str(error) or type(error).__name__, log)
-        if isinstance(error, MlshipError) and unhealthy:
-            fix = _kept(before) + (error.fix or _look_at(release))
-            raise UnhealthyError(error.what, cause=error.cause, fix=fix) from error
+        _end(journal, "rolled-back", after, str(error) or type(error).__name__, log)
+        if isinstance(error, MlshipError):
+            if failed:
+                error.cause = "; ".join(filter(None, (error.cause, f"what was begun is left: {failed.what}")))
+            if unhealthy:
+                fix = _kept(before) + (error.fix or _look_at(release))
+                raise UnhealthyError(error.what, cause=error.cause, fix=fix) from error
+            error.fix = (_kept(before) + error.fix).strip()
+
+    def _gone_back(
+        self, before: Deployment, journal: Journal
+    ) -> tuple[MlshipError | None, Deployment | None]:
+        """What went wrong on the way back, and what is there then, if it can be seen."""
+        failed: MlshipError | None = None
+        try:
+            self._go_back(before, journal)
+        except LockedError:
+            raise
+        except MlshipError as error:
+            failed = error
+        try:
+            return failed, observe(self.adapter, self.ledger)
+        except MlshipError as error:
+            return failed or error, None
 
     def _go_back(self, before: Deployment, journal: Journal) -> None:
         """On every host that can be reached, even if it fails on another; raises the first error then."""
@@ -272,7 +286,7 @@ class Rollout:
 
         def do(index: int, action: Action) -> None:
             resolved = resolve(action, results)
-            with journal.step(_UNDO_INDEX + index, resolved) as step, _naming(action.host):
+            with journal.step(_UNDO_INDEX + index, resolved, must=False) as step, _naming(action.host):
                 step.result = at_host(self.adapter, action.host).run(resolved, given)
             results[action.name] = step.result
 
@@ -376,6 +390,12 @@ def _is_unhealthy(error: MlshipError, phase: str) -> bool:
     return phase in ("start", "prove", "shift", "settle")
 
 
+def _end(journal: Journal, outcome: str, after: Deployment | None, error: str, log: list[str]) -> None:
+    """A ledger that takes no more shows a rollout without an end, which the next one writes."""
+    with suppress(RegistryError, TargetError):
+        journal.end(outcome, after, error, log)
+
+
 def _look_at(release: int | None) -> str:
     if release is None:
         return "Correct the bundle and deploy again"
@@ -383,7 +403,8 @@ def _look_at(release: int | None) -> str:
 
 
 def _kept(before: Deployment) -> str:
-    return f"{before.live.reference} goes on serving. " if before.live else ""
+    serves = before.live is not None and before.live.state == "serving"
+    return f"{before.live.reference} goes on serving. " if before.live and serves else ""
 
 
 def _not_restored(error: BaseException, failed: MlshipError, before: Deployment) -> NotRestoredError:

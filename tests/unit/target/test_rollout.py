@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,14 +17,17 @@ from mlship.errors import (
     MlshipError,
     NotRestoredError,
     PolicyError,
+    RegistryError,
     TargetError,
     UnhealthyError,
 )
+from mlship.store.folder import FolderStore
 from mlship.target.history import read_history
 from mlship.target.journal import close_unfinished, unfinished
 from mlship.target.ledger import Ledger
 from mlship.target.lock import break_lock, locked
-from mlship.target.plan import Plan
+from mlship.target.plan import Action, Plan
+from mlship.target.protocol import Given
 from mlship.target.rollout import Rolled, Rollout, make_plan, observe
 from mlship.trust.demand import Demand
 
@@ -100,13 +104,82 @@ def test_a_bundle_refused_by_the_target_keeps_its_own_exit_code(tmp_path: Path, 
 
 
 def test_going_back_that_fails_needs_a_person(tmp_path: Path, ledger: Ledger) -> None:
-    adapter = ScriptedAdapter(tmp_path)
+    class Stuck(ScriptedAdapter):
+        def run(self, action: Action, given: Given) -> dict[str, Any]:
+            if action.arguments.get("release") == 3:  # the way back
+                raise TargetError("disk gone")
+            return super().run(action, given)
+
+    adapter = Stuck(tmp_path, {})
     roll(adapter, ledger, "a")
-    adapter.fail = {"start": TargetError("no"), "remove": TargetError("disk gone")}
+    adapter.fail = {"settle": TargetError("no")}
     with pytest.raises(NotRestoredError, match="disk gone") as failed:
         roll(adapter, ledger, "b")
     assert failed.value.exit_code == 11
     assert read_history(ledger)[-1].outcome == "not-restored"
+
+
+def test_what_cannot_be_removed_is_no_harm_while_the_release_before_serves(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    adapter = ScriptedAdapter(tmp_path)
+    roll(adapter, ledger, "a")
+    adapter.fail = {"start": TargetError("no"), "remove": TargetError("disk gone")}
+    with pytest.raises(UnhealthyError, match="what was begun is left: disk gone") as failed:
+        roll(adapter, ledger, "b")
+    assert (failed.value.exit_code, failed.value.fix[:23]) == (8, "churn:a goes on serving")
+    assert (adapter.live, list(adapter.releases)) == (1, [1, 2])
+    assert read_history(ledger)[-1].outcome == "rolled-back"
+    roll(adapter, ledger, "c")
+    assert 2 not in adapter.releases
+
+
+class FullStore(FolderStore):
+    """Takes nothing more from the n-th write on; what is there can be read."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"dir://{folder}")
+        self.left: int | None = None
+
+    def _written(self) -> None:
+        if self.left == 0:
+            raise RegistryError(
+                "cannot write to the ledger", cause="its disk is full", fix="Free space there"
+            )
+        self.left = None if self.left is None else self.left - 1
+
+    def write_if_absent(self, key: str, chunks: Iterable[bytes], size: int | None = None) -> bool:
+        self._written()
+        return super().write_if_absent(key, chunks, size)
+
+    def write_if_match(self, key: str, data: bytes, version: str | None) -> str | None:
+        self._written()
+        return super().write_if_match(key, data, version)
+
+
+@pytest.mark.parametrize("writes", range(16))
+def test_a_ledger_that_takes_no_more_costs_the_new_release_only(tmp_path: Path, writes: int) -> None:
+    """At every entry, and at the lock: what serves is what served, or what was wanted; never 11."""
+    store = FullStore(tmp_path / "store")
+    adapter, ledger = ScriptedAdapter(tmp_path), Ledger(store, "here/churn")
+    roll(adapter, ledger, "a")
+    store.left = writes
+    before = adapter.observe().live
+    with pytest.raises(MlshipError) as failed:
+        roll(adapter, ledger, "b")
+    assert failed.value.exit_code in (5, 8)
+    assert "its disk is full" in str(failed.value)
+    now = adapter.observe().live
+    assert before is not None
+    assert now is not None
+    assert now.state == "serving"
+    ended = writes >= 14  # only the end of the rollout, or of the lock, could not be written
+    assert now.digest == (wanted("b").digest if ended else before.digest)
+    store.left = None
+    break_lock(ledger)  # of this process, which lives
+    roll(adapter, ledger, "b")
+    assert not unfinished(ledger)
+    assert [r.digest for r in adapter.releases.values() if r.state == "serving"] == [wanted("b").digest]
 
 
 def test_ctrl_c_goes_back_first(tmp_path: Path, ledger: Ledger) -> None:
