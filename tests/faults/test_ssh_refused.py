@@ -21,6 +21,7 @@ from ssh_server import make_key
 
 from mlship.bundle.open import OpenBundle
 from mlship.errors import MlshipError
+from mlship.target.lock import break_lock
 
 pytestmark = [pytest.mark.faults, pytest.mark.server, pytest.mark.timeout(1800)]
 
@@ -165,6 +166,7 @@ def test_a_full_disk(far: FarTarget, some: Some, monkeypatch: pytest.MonkeyPatch
             assert error.exit_code in ((5, 6, 8) if beside else (6, 8)), error
             assert "\n" not in str(error)
             assert "No space left" in str(error) or "its disk is full" in str(error)
+            break_lock(far.ledger)  # of this process, which lives
         far.deploy(wanted)
         assert far.answers() == wanted.digest
     assert refused or some.most, "some sizes are too small"

@@ -59,12 +59,20 @@ class Targets(Calls):
         with self._call() as ctx:
             return op.history(ctx, target, at)
 
-    def logs(self, target: str | None = None, *, release: int | None = None, lines: int = 50) -> Logs:
-        """The last lines that a release (None: the live one) wrote. Raises TargetError."""
+    def logs(
+        self,
+        target: str | None = None,
+        *,
+        release: int | None = None,
+        lines: int | None = None,
+        since: str | None = None,
+    ) -> Logs:
+        """The last lines that a release (None: the live one) wrote: 50, or `lines`, or all `since` a time or
+        for so long (`30m`). Raises TargetError, UsageError."""
         from mlship.ops import logs as op
 
         with self._call() as ctx:
-            return op.logs(ctx, target, release, lines)
+            return op.logs(ctx, target, release, lines, since)
 
     def invoke(
         self,

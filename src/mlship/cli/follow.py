@@ -7,6 +7,7 @@ from contextlib import closing
 
 from mlship.cli.render import show_at_once
 from mlship.cli.run import Run
+from mlship.cli.terminal import harmless
 from mlship.ops.follow import Followed, Following
 
 
@@ -21,10 +22,10 @@ def show_following(run: Run, following: Following) -> None:
                 show_at_once(run, said)
             elif said.event == "line":
                 of = "" if said.release == followed.get(said.host) else f"release {said.release} | "
-                sys.stdout.write((f"{said.host} | " if several else "") + of + said.line + "\n")
+                sys.stdout.write((f"{said.host} | " if several else "") + of + harmless(said.line) + "\n")
             elif not run.quiet:
                 sys.stdout.flush()
-                sys.stderr.write(f"-- {said.host}: {_words(said)}\n")
+                sys.stderr.write(f"-- {said.host}: {harmless(_words(said))}\n")
             if said.event == "follows":
                 followed[said.host] = said.release
             sys.stdout.flush()

@@ -137,13 +137,31 @@ def tunnel(
     mlship logs prod --lines 200
     mlship logs prod --release 3
     mlship logs prod --follow
+    mlship logs prod --since 30m
 """)
 def logs(
     run: Run,
     target: Target = None,
     lines: Annotated[
-        int, typer.Option("--lines", "-n", metavar="N", min=1, help="How many, from the end.")
-    ] = 50,
+        int | None,
+        typer.Option(
+            "--lines",
+            "-n",
+            metavar="N",
+            min=1,
+            help="How many, from the end: 50, or all with --since.",
+            show_default=False,
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="Only what was written for so long (30m, 2h, 3d), or since a time (2026-11-21T09:30).",
+            show_default=False,
+        ),
+    ] = None,
     release: Release = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
@@ -157,11 +175,11 @@ def logs(
         from mlship.cli.follow import show_following
         from mlship.ops import follow as following
 
-        show_following(run, following.follow(run.context, target, release, lines))
+        show_following(run, following.follow(run.context, target, release, lines, since))
         return None
     from mlship.ops import logs as op
 
-    return op.logs(run.context, target, release, lines)
+    return op.logs(run.context, target, release, lines, since)
 
 
 @verb(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlship.cli.blocks import Block, Facts, Line, Table
+from mlship.cli.terminal import harmless
 from mlship.cli.views import brief, short, size
 
 _DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
@@ -139,7 +140,7 @@ def answered(result: Answer) -> Iterator[Block]:
 
 
 def lines(result: Logs) -> Iterator[Block]:
-    yield from (Line(text) for text in result.lines)
+    yield from (Line(harmless(text)) for text in result.lines)
 
 
 def unlocked(result: Unlocked) -> Iterator[Block]:

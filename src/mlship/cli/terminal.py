@@ -23,6 +23,14 @@ def in_notebook() -> bool:
     return type(shell).__name__ == "ZMQInteractiveShell" and find_spec("ipywidgets") is not None
 
 
+def harmless(text: str) -> str:
+    """Somebody else's `text` as a terminal may have it: a character that steers it is shown, not sent. Into a
+    file or a pipe it goes as it is."""
+    if not sys.stdout.isatty() or text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\t" else repr(sign)[1:-1] for sign in text)
+
+
 def coloured() -> bool:
     """https://no-color.org: any value that is not empty means no."""
     return not os.environ.get("NO_COLOR")

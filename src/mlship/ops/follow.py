@@ -10,6 +10,7 @@ from typing import Literal
 from mlship.errors import MlshipError, TargetError
 from mlship.host.protocol import Lost
 from mlship.ops.context import Context
+from mlship.ops.logs import beginning
 from mlship.ops.service import open_service
 from mlship.result import Result
 from mlship.target.following import Heard, LogSource
@@ -94,12 +95,19 @@ class _Ended:
         self.host, self.why = host, why
 
 
-def follow(ctx: Context, target: str | None = None, release: int | None = None, lines: int = 50) -> Following:
-    """The logs of `release` (None = the live one, whichever that is), beginning with the last `lines` lines.
+def follow(
+    ctx: Context,
+    target: str | None = None,
+    release: int | None = None,
+    lines: int | None = None,
+    since: str | None = None,
+) -> Following:
+    """The logs of `release` (None = the live one, whichever that is), beginning as `logs` does.
 
-    Raises TargetError where no logs are kept, or nothing runs.
+    Raises TargetError where no logs are kept, or nothing runs; UsageError.
     """
+    count, within = beginning(lines, since)
     service = open_service(ctx, target)
     if "follow" not in service.adapter.offers:
         raise TargetError(f"{service.target} keeps no logs that mlship can follow", fix="See mlship logs")
-    return Following(service.adapter.follow(release, lines))
+    return Following(service.adapter.follow(release, count, within))

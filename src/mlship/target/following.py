@@ -38,9 +38,10 @@ class LogSource(Protocol):
 class HostedLog:
     """The logs of one service on one host: of `release`, or of the live one, whichever that is."""
 
-    def __init__(self, site: Site, release: int | None, lines: int) -> None:
+    def __init__(self, site: Site, release: int | None, lines: int, within: float | None = None) -> None:
         self.host = site.host.name
-        self._site, self._release, self._lines = site, release, lines
+        self._site, self._release = site, release
+        self._begin = {"lines": lines, "age": within}
         self._places: dict[str, Any] = {}
         self._followed: set[int] = set()
         self._now: Heard | None = None
@@ -49,7 +50,7 @@ class HostedLog:
 
     def listen(self) -> Iterator[Heard]:
         given = {"places": self._places, "followed": sorted(self._followed)}
-        self._stream = self._site.follow(release=self._release, lines=self._lines, **given)
+        self._stream = self._site.follow(release=self._release, **self._begin, **given)
         try:
             if not self._closed:
                 yield from map(self._heard, self._stream)

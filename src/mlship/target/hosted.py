@@ -164,7 +164,7 @@ class HostedAdapter:
         examples, spec = self._fetched(where["path"]), self._fetched(where["spec"])
         return {**examples, "tolerance": spec["golden"]["tolerance"]}
 
-    def logs(self, release: int | None, lines: int) -> Iterator[str]:
+    def logs(self, release: int | None, lines: int, within: float | None = None) -> Iterator[str]:
         """The end of a release's log file (of the live one, or else of the last)."""
         seen = self.observe()
         number = release or seen.live_number or max((r.number for r in seen.releases), default=None)
@@ -175,13 +175,13 @@ class HostedAdapter:
         path = seen.facts["logs"].get(str(number))
         if path is None:
             raise TargetError(f"release {number} has no log on {self.place.name}", fix="See mlship history")
-        yield from self.site.call("logs", file=path, lines=lines)["lines"]
+        yield from self.site.call("logs", file=path, lines=lines, age=within)["lines"]
 
-    def follow(self, release: int | None, lines: int) -> tuple[LogSource, ...]:
+    def follow(self, release: int | None, lines: int, within: float | None = None) -> tuple[LogSource, ...]:
         """The log files of this host, while they grow."""
         from mlship.target.following import HostedLog
 
-        return (HostedLog(self.site, release, lines),)
+        return (HostedLog(self.site, release, lines, within),)
 
     def ledger_url(self) -> str:
         """Beside the releases' data, in the user's data folder."""

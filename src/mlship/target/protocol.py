@@ -106,11 +106,12 @@ class Adapter(Protocol):
         """The golden examples of a release that is on the target, for when no registry is at hand."""
         ...
 
-    def logs(self, release: int | None, lines: int) -> Iterator[str]:
-        """The last lines that a release wrote; only asked where `offers` has "logs"."""
+    def logs(self, release: int | None, lines: int, within: float | None = None) -> Iterator[str]:
+        """The last lines that a release wrote, `within` so many seconds; only asked where `offers` has
+        "logs"."""
         ...
 
-    def follow(self, release: int | None, lines: int) -> Sequence[LogSource]:
+    def follow(self, release: int | None, lines: int, within: float | None = None) -> Sequence[LogSource]:
         """The logs of `release` (None: of the live one, whichever that is) as they grow, from each host, from
         the last `lines` lines on; only asked where `offers` has "follow"."""
         ...

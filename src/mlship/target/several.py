@@ -134,9 +134,9 @@ class SeveralHosts:
                 continue
         return last.golden(release)
 
-    def logs(self, release: int | None, lines: int) -> Iterator[str]:
+    def logs(self, release: int | None, lines: int, within: float | None = None) -> Iterator[str]:
         """The end of each host's log, every line with its host. Raises TargetError if no host has one."""
-        each = self._on_all(lambda adapter: _log_on(adapter, release, lines))
+        each = self._on_all(lambda adapter: _log_on(adapter, release, lines, within))
         missing = [found for found in each.values() if isinstance(found, TargetError)]
         if len(missing) == len(each):
             raise missing[0]
@@ -144,9 +144,9 @@ class SeveralHosts:
             told = [f"! {_said(found)}"] if isinstance(found, TargetError) else found
             yield from (f"{host} | {line}" for line in told)
 
-    def follow(self, release: int | None, lines: int) -> tuple[LogSource, ...]:
+    def follow(self, release: int | None, lines: int, within: float | None = None) -> tuple[LogSource, ...]:
         """The logs of every host as they grow."""
-        sources = {host: adapter.follow(release, lines) for host, adapter in self._adapters.items()}
+        sources = {host: adapter.follow(release, lines, within) for host, adapter in self._adapters.items()}
         return tuple(_Named(host, source) for host, found in sources.items() for source in found)
 
     def ledger_url(self) -> str:
@@ -193,9 +193,11 @@ def _seen_on(adapter: OneHost) -> Deployment | TargetError:
         return error
 
 
-def _log_on(adapter: OneHost, release: int | None, lines: int) -> list[str] | TargetError:
+def _log_on(
+    adapter: OneHost, release: int | None, lines: int, within: float | None
+) -> list[str] | TargetError:
     try:
-        return list(adapter.logs(release, lines))
+        return list(adapter.logs(release, lines, within))
     except TargetError as error:
         return error
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from mlship_runtime.errors import RuntimeFault, SiteError
+from mlship_runtime.onhost.dated import written_within
 from mlship_runtime.onhost.tail import Tail
 from mlship_runtime.supervision.layout import Layout
 from mlship_runtime.supervision.live import read_live
@@ -31,14 +32,15 @@ class Follower:
     were live before: they still write while they drain.
 
     With `places`, where an earlier follower stood in all logs, this one goes on for it; `followed` are the
-    releases that it had come to. Else it begins with the last `lines` lines. Raises SiteError if there is
-    nothing to follow."""
+    releases that it had come to. Else it begins with the last `lines` lines, of those not older
+    than `age` seconds if that is given. Raises SiteError if there is nothing to follow."""
 
     def __init__(self, layout: Layout, request: dict[str, Any]) -> None:
         self._layout, self._release = layout, request.get("release")
         self._current: Optional[tuple[int, bool]] = None
         self.places = {int(number): place for number, place in (request.get("places") or {}).items()}
         self._lines = 0 if self.places else int(request.get("lines", 50))
+        self._age = request.get("age")
         self._tails = {number: self._tail(number) for number in request.get("followed") or ()}
         if not self.places:
             known = {int(path.stem) for path in layout.logs.glob("*.log") if path.stem.isdigit()}
@@ -60,10 +62,14 @@ class Follower:
         if number in self._tails:
             return
         tail = self._tails[number] = self._tail(number)
-        if self._lines and (last := tail.to_end(self._lines)):
+        if self._lines and (last := self._last(tail)):
             yield {"release": number, "lines": last, "place": tail.place}
         self._lines = 0
         yield from self._read()
+
+    def _last(self, tail: Tail) -> list[str]:
+        lines = tail.to_end(self._lines)
+        return lines if self._age is None else written_within(lines, float(self._age))
 
     def _tail(self, number: int) -> Tail:
         return Tail(self._layout.log(number), self.places.get(number, (0, "")))

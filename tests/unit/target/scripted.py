@@ -113,7 +113,7 @@ class ScriptedAdapter:
     def golden(self, release: int) -> Mapping[str, Any]:
         return GOLDEN
 
-    def logs(self, release: int | None, lines: int) -> Iterator[str]:
+    def logs(self, release: int | None, lines: int, within: float | None = None) -> Iterator[str]:
         if release not in self.releases:
             raise TargetError("no logs")
         yield f"release {release} wrote this"
