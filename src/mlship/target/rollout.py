@@ -237,8 +237,8 @@ class Rollout:
         removes. Who has lost the lock changes nothing more, whatever went wrong: somebody else is at work."""
         try:
             journal.lock.check()
-        except (RegistryError, TargetError) as failed:
-            raise _not_restored(error, failed, before) from error
+        except (RegistryError, TargetError) as unread:
+            raise _not_restored(error, unread, before) from error
         log = self._last_words(release)
         unhealthy = isinstance(error, MlshipError) and _is_unhealthy(error, journal.phase)
         self.progress.say("going back to the release before" if before.live else "removing what was begun")
