@@ -95,8 +95,12 @@ class Connection(asyncio.Protocol):
             self._end_with(refusal)
 
     def eof_received(self) -> bool:
-        """The client sends no more. What it has asked is answered first."""
+        """The client sends no more. What it has asked is answered first, and what it has not asked to its end
+        is refused."""
         self._at_end = self._special = True
+        if self._reader.busy and self.state is State.OPEN:
+            self._end_with(Refusal(400, "the request ends before it is complete"))
+            self.flush()
         return bool(self._lined or self._backlog) and bool(self._transport.can_write_eof())
 
     def pause_writing(self) -> None:

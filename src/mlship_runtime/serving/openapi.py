@@ -22,7 +22,7 @@ _REASONS = {
     406: "None of the types in Accept can be answered",
     408: "The request did not come in time",
     413: "The body is too large",
-    415: "The content type is none of those above",
+    415: "The body is compressed, or its type is none of those above",
     431: "The header is too large",
     500: "The model or its reduction failed on this input",
     503: "Not ready, or busy: try again when Retry-After says",
@@ -136,7 +136,7 @@ def _infer(spec: Spec, name: str) -> dict[str, Any]:
                 "description": "The outputs",
                 "content": {_JSON: {"schema": answer}, _OCTETS: {"schema": _BYTES}},
             },
-            **_refusals(*_ANYWHERE, 413, 500),
+            **_refusals(*_ANYWHERE, 413, 415, 500),
         },
     }
 

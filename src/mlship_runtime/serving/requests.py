@@ -201,6 +201,8 @@ class RequestReader:
             self._check_head(headers, version)
         if int(headers.get(b"content-length", b"0")) > self._limits.body:
             raise self._refuse(413, _too_large(self._limits.body))
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise self._refuse(415, "the body is compressed or encoded: send it as it is")
         if b"expect" in headers:
             if headers[b"expect"].lower() != b"100-continue":
                 raise self._refuse(417, "only 100-continue can be expected")

@@ -142,6 +142,7 @@ BAD = [
     ("no host", b"GET / HTTP/1.1\r\n\r\n", 400),
     ("HTTP/2", b"GET / HTTP/2.0\r\nHost: here\r\n\r\n", 505),
     ("unknown coding", request("POST", headers=["Transfer-Encoding: gzip"]), 501),
+    ("compressed", request("POST", body=b"ab", headers=["Content-Encoding: gzip"]), 415),
     ("long target", request(target="/" + "x" * 300), 414),
     ("long header", request(headers=["A: " + "x" * 2000]), 431),
     ("many headers", request(headers=[f"A{n}: b" for n in range(300)]), 431),

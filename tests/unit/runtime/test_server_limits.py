@@ -187,6 +187,17 @@ def test_a_client_that_ends_its_side_gets_its_answers(start):
         assert statuses(all_of(client)) == [200, 200, 200]
 
 
+@pytest.mark.parametrize("before", [b"", POST % (1, b"a"), GET * 2])
+@pytest.mark.parametrize("part", [GET[:9], GET[:-2], POST % (9, b"abc")], ids=["line", "head", "body"])
+def test_a_request_that_its_client_does_not_end_is_refused_behind_the_others(start, before, part):
+    with start(Slow(0.05)).connect() as client:
+        client.sendall(before + part)
+        client.shutdown(socket.SHUT_WR)
+        said = all_of(client)
+    assert statuses(said) == [200] * before.count(b"HTTP/1.1") + [400]
+    assert said.count(b"Connection: close") == 1
+
+
 def test_the_line_is_short_and_health_does_not_stand_in_it(start):
     """20 requests at once for a model that takes 0.1 s, of which 4 may wait: the others hear it at once."""
     application = Slow(0.1)
