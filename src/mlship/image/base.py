@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,9 +79,7 @@ def look_through(base: Base, progress: Progress = SILENT) -> BaseFiles:
         layer.finish()
         progress.advance(blob.size)
     found = finder.found()
-    with suppress(OSError):  # it is a cache
-        make_folder(kept.parent)
-        write_atomic(kept, msgspec.json.encode(found))
+    _keep(kept, msgspec.json.encode(found))
     return found
 
 
@@ -95,16 +94,33 @@ def _opened(
         raise RegistryError(f"the image {name} is an index of indexes", fix="Name an image by its digest")
     for layer in document.layers:
         is_gzip(layer.media_type)  # raises for what cannot be read
-    config_blob = document.config
-    content = b"".join(place.blob(config_blob.digest, config_blob.size))
-    if sha256(content) != config_blob.digest:
-        raise damaged(config_blob.digest, place)
-    config = read_config(content, f"the config of {name}")
+    config = read_config(_config_of(place, document), f"the config of {name}")
     if (config["os"], config["architecture"]) != (system, processor):
         raise _other_platform(name, system, processor, f"{config['os']}/{config['architecture']}")
     if len(config["rootfs"]["diff_ids"]) != len(document.layers):
         raise RegistryError(f"the config of {name} lists other layers than its manifest")
     return Base(name, pinned, place, document, config)
+
+
+def _config_of(place: ImagePlace, manifest: ImageManifest) -> bytes:
+    """The config, from the cache if it was ever read. Raises RegistryError for damage."""
+    digest = manifest.config.digest
+    kept = cache_dir() / _KEPT / f"{hex_of(digest)}.config"
+    with suppress(OSError):
+        content = kept.read_bytes()
+        if sha256(content) == digest:
+            return content
+    content = b"".join(place.blob(digest, manifest.config.size))
+    if sha256(content) != digest:
+        raise damaged(digest, place)
+    _keep(kept, content)
+    return content
+
+
+def _keep(file: Path, content: bytes) -> None:
+    with suppress(OSError):  # it is a cache
+        make_folder(file.parent)
+        write_atomic(file, content)
 
 
 def _listed(name: ImageName, images: tuple[Listed, ...], system: str, processor: str) -> str:

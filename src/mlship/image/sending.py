@@ -84,9 +84,9 @@ def _write_documents(documents: Sequence[Document], place: Repository | LayoutFo
         place.write_document(*documents[-1], tag)
         return
     try:
-        for data, media_type in documents:
+        for data, media_type in documents[:-1]:
             place.write_document(sha256(data), data, media_type)
-        place.write_document(tag, *documents[-1])
+        place.write_document(tag, *documents[-1])  # which the registry has by its digest, too, then
     except Refused as refusal:
         if refuses_form(refusal):
             raise RegistryError(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlship.errors import RegistryError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.+)", re.DOTALL)
 
 
 def find_opener(group: str, url: str) -> Callable[[str], Any]:
     """The callable(url) that `group` has for the scheme of `url`; UsageError names those there are."""
-    from importlib.metadata import entry_points  # takes as long as the rest of a command's start
-
     found = _URL.fullmatch(url)
-    openers = {point.name: point for point in entry_points(group=group)}
+    openers = _offered(group, tuple(sys.path))
     if not found or found[1] not in openers:
         schemes = ", ".join(f"{name}://" for name in sorted(openers)) or "none"
         raise UsageError(
@@ -35,6 +38,14 @@ def find_opener(group: str, url: str) -> Callable[[str], Any]:
             fix="Install what it needs",
         ) from error
     return opener
+
+
+@cache
+def _offered(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """What the packages on `path` offer, by scheme: read once, for there may be hundreds of them."""
+    from importlib.metadata import entry_points  # takes as long as the rest of a command's start
+
+    return {point.name: point for point in entry_points(group=group)}
 
 
 def shown(url: str) -> str:

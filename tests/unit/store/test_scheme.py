@@ -49,6 +49,7 @@ def test_a_strangers_store(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     )
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points.select(group=group))
+    monkeypatch.syspath_prepend("/where/it/lies")  # what is offered is read once for each path
     assert open_store("mem://x") == "mem://x"
     with pytest.raises(RegistryError, match="not_installed_at_all") as caught:
         open_store("broken://x")

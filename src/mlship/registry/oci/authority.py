@@ -65,7 +65,7 @@ class Authority:
         """
         with self._lock:
             now = self._tokens.get(scopes)
-            if used is not None and now is not None and now.header != used:
+            if now is not None and now.header != used:
                 return now.header  # another thread was here
             challenges = parse_challenges(headers.get("WWW-Authenticate", ""))
             wanted = {x.scheme: x for x in reversed(challenges)}
