@@ -234,7 +234,7 @@ def test_the_site_s_card_is_taken_over_with_the_correlator() -> None:
         ("//{job} JOB (A\n", 1),
         ("//{job} JOB 'A\n", 1),
         ("//{job} JOB (A),\n", 1),
-        ("//{job} JOB A B\n", 1),
+        ("//{job} JOB A;B\n", 1),
         ("//{job} JOB " + "A" * 80 + "\n", 1),
         ("//{job} JOB (A)\n//S EXEC PGM=A\n", 2),
         ("//{job} JOB (A)\n//X DD DSN=A\n", 2),

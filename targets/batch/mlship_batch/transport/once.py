@@ -3,12 +3,14 @@ there before anything waits for it."""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from mlship.errors import ConfigError
 from mlship_batch.transport.protocol import Job, Ticket, Transport, Unsure
 from mlship_runtime.files import make_folder, read_numbered, write_json
 
@@ -31,12 +33,19 @@ def submit_once(
     """The ticket of the one job that belongs to `note`, a file that this makes. Called again, by this process
     or after it was killed, it finds the same job; `job(token)` writes it.
 
-    Raises Unsure when it was sent, no answer came and the host does not show it: nothing is sent again then.
+    Raises ConfigError where the note is another job's, Unsure when the job was sent, no answer came and
+    the host does not show it: nothing is sent again then.
     """
     kept = read_numbered(note, _VERSION)
+    wanted = job(kept["token"] if kept else new_token())
+    if kept is not None and kept["digest"] != _digest(wanted):
+        raise ConfigError(
+            f"{note} remembers another job ({kept['name']})",
+            cause="it was sent from there, or the text has changed since",
+            fix="Let that one end with its own text, or remove the file to give it up",
+        )
     if kept is not None and kept["ticket"]:
         return Ticket(**kept["ticket"])
-    wanted = job(kept["token"] if kept else new_token())
     if kept is None:
         make_folder(note.parent)
         _write(note, wanted, None)
@@ -65,11 +74,16 @@ def _found(transport: Transport, job: Job, pause: Callable[[float], None]) -> Ti
     return None
 
 
+def _digest(job: Job) -> str:
+    return hashlib.sha256(job.text.encode("utf-8")).hexdigest()
+
+
 def _write(note: Path, job: Job, ticket: Ticket | None) -> None:
     value = {
         "schemaVersion": _VERSION,
         "name": job.name,
         "token": job.token,
+        "digest": _digest(job),
         "ticket": asdict(ticket) if ticket else None,
     }
     write_json(note, value)

@@ -59,7 +59,7 @@ def finish(
 
     Raises Waiting when the deadline passes first (nothing is sent or cancelled), and what `judge` raises.
     """
-    seen = _ended(transport, ticket, patience or Patience(), pause, clock)
+    seen = until_ended(transport, ticket, patience or Patience(), pause, clock)
     try:
         save_spool(transport, ticket, folder)
     except Gone as gone:
@@ -89,13 +89,14 @@ def save_spool(transport: Transport, ticket: Ticket, folder: Path) -> list[Path]
     return [folder / name for name in kept]
 
 
-def _ended(
+def until_ended(
     transport: Transport,
     ticket: Ticket,
     patience: Patience,
-    pause: Callable[[float], None],
-    clock: Callable[[], float],
+    pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Seen:
+    """How the job ended. Raises Waiting at the deadline."""
     end = clock() + patience.deadline
     pauses = patience.pauses()
     while (seen := transport.seen(ticket)).status != "OUTPUT":
@@ -111,5 +112,5 @@ def _still(ticket: Ticket, seen: Seen, patience: Patience) -> Waiting:
     return Waiting(
         f"job {ticket.name} ({ticket.number}) {state}",
         cause=f"after {patience.deadline:.0f} s",
-        fix="Go on with --continue; it is not sent again",
+        fix="The same command goes on with it; it is not sent again",
     )
