@@ -344,8 +344,9 @@ class Connection(asyncio.Protocol):
         if self._written == self._taken:
             return 0
         waiting = int(self._transport.get_write_buffer_size())
-        if not self._transport.is_closing():
-            waiting += untaken(self.fileno())
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and not self._transport.is_closing():  # TLS that has just ended has none
+            waiting += untaken(sock.fileno())
         if not waiting:
             self._taken = self._written
         return waiting

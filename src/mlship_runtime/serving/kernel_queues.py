@@ -27,7 +27,7 @@ def untaken(descriptor: int) -> int:
                 return borrowed.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
             finally:
                 borrowed.detach()
-    except OSError:
+    except (OSError, ValueError):  # it has been closed in this moment
         return 0
 
 

@@ -65,7 +65,7 @@ class Taking:
             return False
         taken = written - waiting
         if self._wanted is None or taken >= self._wanted:
-            portion = int(limits.rate * limits.write_time)
+            portion = max(1, int(limits.rate * limits.write_time))
             self._since, self._wanted = now, min(written, taken + portion)
             return False
         return now - self._since > limits.write_time

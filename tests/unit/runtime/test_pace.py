@@ -43,6 +43,12 @@ def test_who_takes_less_than_the_rate_is_ended_in_time(start: int, taken: float,
     assert ended(looks(900, 0, taken, start)) == when
 
 
+def test_a_rate_of_less_than_a_byte_in_that_time_is_one() -> None:
+    taking, limits = Taking(), Limits(write_time=0.2, rate=1)
+    assert not taking.late(1.0, 600, 600, limits)
+    assert taking.late(1.3, 600, 600, limits)
+
+
 @pytest.mark.parametrize("behind", [1, 600, 29_000])
 def test_who_always_has_something_under_way_is_not(behind: int) -> None:
     """A client that asks without a pause, over a long line: at each look some bytes are on their way."""

@@ -12,6 +12,7 @@ from certificates import Authority
 
 from mlship_runtime.errors import SiteError
 from mlship_runtime.serving.door import Door
+from mlship_runtime.serving.limits import Limits
 from mlship_runtime.trust.tokens import Token, digest_of, new_token, read_tokens, write_tokens
 
 MODEL = "/v2/models/m/infer"
@@ -48,8 +49,8 @@ def outside(start):
     """outside(**settings) -> (running, port of a listener with such a door)."""
     listeners = []
 
-    def make(**settings):
-        running = start()
+    def make(limits=None, **settings):
+        running = start(limits=limits)
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
         running.call(accept, running.server, listener, Door(settings))
@@ -195,6 +196,24 @@ def test_a_certificate_changes_without_a_restart(outside, authority, tokens):
         assert time.monotonic() < end
         time.sleep(0.1)
     assert ask(port, made[0], context=client_of(authority))[0] == 200
+
+
+def test_over_tls_slow_readers_are_told_from_idle_clients_too(outside, authority, tokens):
+    file, made = tokens
+    certificate, key = authority.issue("server")
+    limits = Limits(write_time=0.5, rate=1 << 28, idle=1000)
+    running, port = outside(limits, tokens=str(file), certificate=str(certificate), key=str(key))
+    head = f"POST {MODEL} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {made[0]}\r\nContent-Length: "
+    with connected(authority, port) as idle, connected(authority, port) as reader:
+        reader.sendall(f"{head}{8 << 20}\r\n\r\n".encode() + bytes(8 << 20))
+        end = time.monotonic() + 60
+        while running.server.application.connections != 1:
+            idle.sendall(f"{head}1\r\n\r\nx".encode())
+            assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            assert time.monotonic() < end
+            time.sleep(0.7)
+        idle.sendall(f"{head}1\r\n\r\nx".encode())
+        assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_drain_ends_tls_at_the_next_answer(outside, authority, tokens):

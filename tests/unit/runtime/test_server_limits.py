@@ -146,6 +146,37 @@ def settled(running, count):
         time.sleep(0.02)
 
 
+class Ended:
+    """The transport of a TLS connection that has ended, of which the connection does not know yet."""
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def is_closing(self):
+        return False
+
+    def get_extra_info(self, name):
+        return None
+
+
+def test_a_sweep_may_meet_a_connection_that_has_just_ended(start):
+    running = start()
+    with running.connect() as client:
+        client.sendall(GET)
+        assert client.recv(1 << 16)
+        (connection,) = running.server._connections
+
+        async def sweep():
+            kept, connection._transport = connection._transport, Ended()
+            connection._written += 1
+            connection.sweep(0.0)
+            connection._transport = kept
+
+        running.call(sweep)
+        client.sendall(GET)
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
 def test_answers_are_not_gathered_for_who_does_not_take_them(start):
     application = Slow(size=1 << 20)
     with start(application).connect() as client:
