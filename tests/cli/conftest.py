@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mlship.cli.main import main
+from mlship.store import asking
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 
@@ -46,6 +47,19 @@ def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
         return Ended(code, said.out, said.err)
 
     return started
+
+
+class _Hasty:
+    """Chance, where mlship asks how long it waits before it tries again: hardly."""
+
+    def uniform(self, _least: float, _most: float) -> float:
+        return 0.01
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that fails is asked as often as ever, but soon; unit/store/test_asking.py knows how long."""
+    monkeypatch.setattr(asking, "_CHANCE", _Hasty())
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""What must not be trusted, as a shell sees it: a process that ends with 4, one line of error, no result."""
+"""What must not be trusted, as a shell sees it: it ends with 4, one line of error, no result. One of each is
+a process of its own; the others are the same program inside this one.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ import pytest
 from sample_bundle import make_bundle
 from sample_project import HEAD, count_as_built, own_registry
 
+from mlship.trust.private import generate_key
 from mlship.trust.provenance import ATTACHED_AS, predicate, record_file
 from mlship_runtime.bundle import canonical
 
@@ -212,15 +215,26 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("first") / "churn"
     root.mkdir()
     (root / "mlship.toml").write_text(TOML)
-    project = started(root)
     for name in ("release", "ci", "stranger"):
-        project.ok("key", "generate", f"{name}.key")
+        generate_key(root / f"{name}.key")
+    started(root)
     return root
 
 
 @pytest.fixture
-def project(tmp_path: Path, first: Path, own_home: Path) -> Project:
-    return started(Path(shutil.copytree(first, tmp_path / "churn")))
+def root(tmp_path: Path, first: Path, own_home: Path) -> Path:
+    return Path(shutil.copytree(first, tmp_path / "churn"))
+
+
+@pytest.fixture
+def project(root: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(root)
+
+    def mlship(*words: str) -> subprocess.CompletedProcess[str]:
+        ended = run(*words)
+        return subprocess.CompletedProcess(words, ended.code, ended.out, ended.err)
+
+    return Project(root, mlship)
 
 
 def refused(project: Project, *words: str) -> None:
@@ -231,6 +245,20 @@ def refused(project: Project, *words: str) -> None:
 
 @pytest.mark.parametrize("change", UNTRUSTED)
 def test_untrusted(project: Project, own_home: Path, change: Callable[[Project], None]) -> None:
+    check_untrusted(project, own_home, change)
+
+
+@pytest.mark.parametrize("change", DAMAGED)
+def test_damaged(project: Project, change: Callable[[Project], None]) -> None:
+    check_damaged(project, change)
+
+
+def test_as_processes_of_their_own(root: Path, own_home: Path) -> None:
+    check_untrusted(started(root), own_home, another_key)
+    check_damaged(started(root), a_bit_of_the_model)
+
+
+def check_untrusted(project: Project, own_home: Path, change: Callable[[Project], None]) -> None:
     change(project)
     refused(project, "verify", "churn:1.0", "--key", "release")
     refused(project, "plan", "prod", "churn:1.0")
@@ -242,8 +270,7 @@ def test_what_is_whole_and_signed_is_not_refused(project: Project) -> None:
     project.ok("verify", "churn:1.0", "--key", "release")
 
 
-@pytest.mark.parametrize("change", DAMAGED)
-def test_damaged(project: Project, change: Callable[[Project], None]) -> None:
+def check_damaged(project: Project, change: Callable[[Project], None]) -> None:
     project.sign("release")
     change(project)
     refused(project, "verify", "churn:1.0", "--key", "release")

@@ -102,7 +102,8 @@ def add_pipeline(
         texts |= _of_make(folder, pipeline)
     contents = {path: text.encode() for path, text in texts.items()}
     written = {path: content for path, content in contents.items() if not holds(path, content)}
-    write_files(folder, written, replace=replace, fix="add --force to overwrite")
+    fix = "remove what is no plain file" if replace else "add --force to overwrite"
+    write_files(folder, written, replace=replace, fix=fix)
     return PipelineMade(
         folder=str(folder),
         files=tuple(_named(path, folder) for path in written),

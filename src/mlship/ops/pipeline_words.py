@@ -67,13 +67,15 @@ class Pipeline:
     def words(self) -> dict[str, str]:
         """What stands for each `__WORD__`. Raises UsageError for what cannot stand in a pipeline."""
         beneath = _plain(_PATH, self.beneath, "the folder of the project") if self.beneath else ""
-        pickle = " --allow-pickle" if self.project.model.engine == "python" else ""
+        pickle = self.project.model.engine == "python"
+        found = pickle or self.section.scan_except  # by a scan: the target says what does not count
         return {
             "PROJECT": self.project.project.name,
             "TARGET": self.target,
             "REGISTRY": self.registry,
             "PYTHON": _plain(_PYTHON, self.lock.runtime.python, f"the Python of {LOCK_NAME}"),
-            "BUILD": f"mlship build --locked{pickle}",
+            "BUILD": "mlship build --locked" + " --allow-pickle" * pickle,
+            "VERIFY": "mlship verify" if found else "mlship verify --scan",
             "FOLDER": beneath or ".",
             "IN": f"{beneath}/" if beneath else "",
         }

@@ -217,6 +217,20 @@ def test_what_is_installed_is_what_made_the_lock(tmp_path: Path) -> None:
     assert packages == ["scipy>=1.11", "numpy==2.4.6", "onnx==1.23.2", "torch==2.13.0"]
 
 
+def test_a_model_that_stays_a_pickle_is_built_and_verified_as_one(tmp_path: Path) -> None:
+    root = write_project(tmp_path)
+    toml = (root / "mlship.toml").read_text().replace("[model]", '[model]\nengine = "python"')
+    (root / "mlship.toml").write_text(toml)
+    add_pipeline(root, ci="gitlab")
+    script = read_yaml((root / ".gitlab-ci.yml").read_text())["churn:bundle"]["script"]
+    assert script[:2] == ["mlship build --locked --allow-pickle", "mlship verify"]
+
+
+def test_make_pushes_to_the_registry_of_the_project(tmp_path: Path) -> None:
+    add_pipeline(write_project(tmp_path, url="oci://ghcr.io/acme"), make=True)
+    assert "\nexport MLSHIP_REGISTRY ?= oci://ghcr.io/acme\n" in (tmp_path / "Makefile").read_text()
+
+
 def test_nothing_is_overwritten_unless_asked(tmp_path: Path) -> None:
     root = write_project(tmp_path)
     (root / "Makefile").write_text("mine:\n")
