@@ -56,4 +56,4 @@ def ca_file() -> str | None:
 
 def key_passphrase() -> str | None:
     """The passphrase of the private key, if the environment gives one."""
-    return os.environ.get("MLSHIP_KEY_PASSPHRASE") or None  # a pipeline's secret that is not set is empty
+    return os.environ.get("MLSHIP_KEY_PASSPHRASE")
