@@ -19,6 +19,26 @@ _DIGITS = {
     "UINT64": 18,
 }
 _TEXT, _STEP = 32, 16  # bytes of a text of which no longer one was seen
+# Words of the language that are likely names of columns; they get a prefix, which `alike` takes off again.
+_WORDS = """
+ACCEPT ADD ADDRESS ALL AND ANY ARE AREA AT AUTHOR BASIS BEFORE BLANK BLOCK BY CALL CANCEL CD CF CH
+CHARACTER CLASS CLOCK-UNITS CLOSE COBOL CODE COLUMN COMMA COMMON COMP CONTENT CONTINUE CONTROL COPY
+COUNT CURRENCY DATA DATE DATE-WRITTEN DAY DEBUG-ITEM DELETE DEPENDING DETAIL DISPLAY DIVIDE DIVISION
+DOWN DUPLICATES ELSE END ENTRY ENVIRONMENT EQUAL ERROR EVERY EXCEPTION EXIT EXTERNAL FALSE FILE
+FILLER FINAL FIRST FOOTING FOR FROM FUNCTION GENERATE GLOBAL GO GREATER GROUP HEADING HIGH-VALUE ID
+IF IN INDEX INDEXED INITIAL INPUT INSPECT INTO INVALID IS KEY LABEL LAST LEADING LEFT LENGTH LESS
+LIMIT LINE LINKAGE LOCK MEMORY MERGE MESSAGE METHOD MODE MODULES MOVE MULTIPLE NATIVE NEGATIVE NEXT
+NO NOT NUMBER NUMERIC OBJECT OCCURS OF OFF ON OPEN OPTIONAL OR ORDER OTHER OUTPUT OVERFLOW PAGE
+PERFORM PICTURE PLUS POINTER POSITION POSITIVE PRINTING PROCEDURE PROGRAM PURGE QUEUE QUOTE RANDOM
+RANGE READ RECEIVE RECORD RECORDS REDEFINES REEL REFERENCE RELATIVE RELEASE REMAINDER REMOVAL
+REPLACE REPORT RESERVE RESET RETURN REVERSED REWIND REWRITE RIGHT ROUNDED RUN SAME SEARCH SECTION
+SECURITY SEGMENT SELECT SELF SEND SENTENCE SEPARATE SEQUENCE SET SIGN SIZE SORT SOURCE SPACE SPACES
+SPECIAL-NAMES STANDARD START STATUS STOP STRING SUBTRACT SUM SYMBOLIC SYNC TABLE TALLY TAPE TERMINAL
+TERMINATE TEST TEXT THAN THEN THROUGH TIME TIMES TITLE TO TOP TRACE TRAILING TRUE TYPE UNIT UNTIL UP
+USAGE USE USING VALUE VALUES VARYING WHEN WITH WORDS WRITE ZERO ZEROS
+"""
+_RESERVED = frozenset(_WORDS.split())
+_PREFIX = "ML-"
 _LONGEST_NAME, _WIDTH = 30, 65
 _SHARE = "S9(1)V9(6) COMP-3"  # what stands for a class is a probability
 _FLOAT = "S9(9)V9(6) COMP-3"
@@ -50,14 +70,19 @@ def picture_for(spec: TensorSpec) -> str:
 
 
 def cobol_name(name: str) -> str:
-    """The nearest name that COBOL allows: letters, digits and hyphens, 30 at most."""
+    """The nearest name that COBOL allows: letters, digits and hyphens, 30 at most, no reserved word."""
     found = re.sub("[^A-Z0-9]+", "-", name.upper()).strip("-")[:_LONGEST_NAME].strip("-")
+    if found in _RESERVED:
+        return _PREFIX + found
     return found if re.search("[A-Z]", found) else f"F-{found}".strip("-")
 
 
 def alike(name: str) -> str:
     """What two names have in common that differ only as COBOL's must from a schema's."""
-    return re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")
+    found = re.sub("[^A-Z0-9]+", "-", name.upper()).strip("-")
+    bare = found.removeprefix(_PREFIX)
+    word = re.sub(r"(-\d+)+$", "", bare)  # an element of a table has its index behind it
+    return (bare if word in _RESERVED else found).lower().replace("-", "_")
 
 
 def _item(spec: TensorSpec, taken: set[str]) -> Iterator[str]:

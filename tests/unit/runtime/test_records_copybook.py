@@ -242,6 +242,6 @@ def test_a_copybook_is_made_from_a_schema() -> None:
     by_name = {field.name: (field.kind, field.length) for field in found.fields}
     assert by_name["PROBABILITIES(2)"] == ("comp-3", 4)
     assert by_name["GRID(2,3)"] == ("comp-3", 8)
-    assert by_name["LABEL"] == ("text", 32)
+    assert by_name["ML-LABEL"] == ("text", 32)
     with pytest.raises(BadInput, match="no fixed number"):
         copybook_of("r", [TensorSpec("x", "FP32", (-1, -1), False)])
