@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,6 +121,30 @@ def test_who_it_is_and_whether_it_is_well(engine: Any, started: Callable[..., tu
     engine.docker("exec", name, *start[1:])  # it finds the port that is said
     assert engine.docker("inspect", "--format", "{{.Config.User}}", "conform:test").strip() == "65532:65532"
     assert not engine.docker("diff", name).strip()
+
+
+def test_what_is_asked_when_it_is_stopped_is_answered(
+    engine: Any, started: Callable[..., tuple[str, str]], bundles: Bundles
+) -> None:
+    """SIGTERM comes in the middle of a request's body; the rest of it is read, and answered."""
+    name, address = started()
+    body = json.dumps({"inputs": golden_of(bundles.first)["inputs"]}).encode()
+    place = urllib.parse.urlsplit(address)
+    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=_END)
+    connection.putrequest("POST", "/v2/models/conform/infer")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body[:20])
+    assert ask(f"{address}/ping")[0] == {"ready": True}  # by then it has the beginning, too
+    engine.docker("kill", "--signal", "TERM", name)
+    time.sleep(1)
+    connection.send(body[20:])
+    answer = connection.getresponse()
+    said = json.loads(answer.read())
+    connection.close()
+    golden = golden_of(bundles.first)
+    assert compare(golden["outputs"], said["outputs"], golden["tolerance"]).equal
+    assert engine.docker("wait", name).strip() == "0"
 
 
 def test_another_word_is_refused(engine: Any) -> None:
