@@ -18,11 +18,10 @@ def give_back() -> None:
     """Call it when everything is loaded: what is in memory now is left out of garbage collection."""
     gc.collect()
     gc.freeze()
-    library = ctypes.CDLL(None)
-    with contextlib.suppress(AttributeError):  # another C library than glibc
-        library.malloc_trim(0)
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError, AttributeError):  # a system that does not tell
-        smaps, advise = Path(_SMAPS).read_bytes(), library.madvise
+        smaps, advise = Path(_SMAPS).read_bytes(), ctypes.CDLL(None).madvise
         advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
         for start, end in code_as_on_disk(smaps.splitlines()):
             advise(start, end - start, _MADV_DONTNEED)
