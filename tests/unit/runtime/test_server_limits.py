@@ -119,9 +119,8 @@ def test_who_does_not_take_what_the_kernel_holds_for_him_is_cut_off(start, more)
     running = start(Slow(size=100_000), limits)
     with small(running) as client:
         client.sendall(GET + more)
-        settled(running, 1)
-        (connection,) = running.server._connections
-        assert connection._transport.get_write_buffer_size() == 0
+        with contextlib.suppress(ConnectionError):  # it may be over before we look
+            assert client.recv(1, socket.MSG_PEEK)
         settled(running, 0)
 
 
@@ -140,7 +139,7 @@ def test_who_takes_his_answers_slowly_is_waited_for(start):
 
 
 def settled(running, count):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while running.server.application.connections != count:
         assert time.monotonic() < end
         time.sleep(0.02)
