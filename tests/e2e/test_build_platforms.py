@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.server
 import os
+import shlex
 import ssl
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from mlship.config import load_project
 from mlship.errors import BuildError
 from mlship.progress import SILENT
 from mlship.registry import open_registry
+from mlship.target.loader import load_adapter
+from mlship.target.protocol import Given, Place
 from mlship_runtime.platforms import this_platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.builds, pytest.mark.timeout(300)]
@@ -123,6 +126,46 @@ def test_arm64_gives_the_golden_answers_under_an_emulator(
     said = Said()
     build(iris(BOTH), said)
     assert [line for line in said.lines if "-arm64-" in line and "gives the golden answers" in line]
+
+
+@pytest.mark.skipif(OTHER != "arm64", reason="this machine is one")
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(3600)
+def test_an_arm64_machine_behind_ssh(iris, opened, require, sshd, tmp_path: Path) -> None:
+    """All of its Python runs under an emulator: what is not built for it is refused, what is gets there."""
+    require("arm64")
+    python, base = tmp_path / "python3", tmp_path / "base"
+    program, *words = shlex.split(os.environ["MLSHIP_TEST_PYTHON_ARM64"])
+    python.write_text(f'#!/bin/sh\nexec {program} -0 "$0" {shlex.join(words)} "$@"\n')
+    python.chmod(0o755)
+    sshd.known_in(tmp_path / "known_hosts")
+    settings = {
+        "hosts": [str(sshd.address)], "key": str(sshd.key), "base": str(base), "python": str(python),
+        "workers": 1, "ready_timeout": 900.0, "units": "none",
+    }  # fmt: skip
+    place = Place("arm", "trial", settings=settings, data=tmp_path, project=tmp_path)
+    place = Place(**{**vars(place), "ledger": f"dir://{tmp_path}/ledger"})
+
+    def on_it() -> Any:
+        return load_adapter("ssh", place)
+
+    root = iris("")
+    (problem,) = on_it().check(opened(root, build(root, Said())))
+    assert "built for linux-amd64" in problem.what
+    assert "linux-arm64" in problem.what
+    assert not base.exists()
+    bundle = opened(iris(BOTH), build(iris(BOTH), Said()))
+    adapter = on_it()
+    assert [problem for problem in adapter.check(bundle) if problem.blocks] == []
+    wanted = adapter.wanted(bundle)
+    assert ("linux-arm64" in wanted.platform, wanted.settings["python"]) == (True, str(python))
+    given = Given(1, bundle, {}, SILENT, None)
+    for action in adapter.plan(wanted, adapter.observe()):
+        if action.verb in ("send", "stage"):  # verified, unpacked and compiled there
+            adapter.run(action, given)
+    (release,) = on_it().observe().releases
+    assert (release.state, release.platform) == ("staged", wanted.platform)
 
 
 class Index(http.server.BaseHTTPRequestHandler):

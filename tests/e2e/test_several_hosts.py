@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit_bundles import WarmHome
 from ssh_server import SshServer, ssh_server
 from steady_clients import SteadyClients
 
@@ -105,20 +106,28 @@ class Pair:
 
     def _entries(self) -> list[Path]:
         """os.walk: folders come and go meanwhile."""
-        walk = (Path(folder) for folder, _, _ in os.walk(self.folder))
+        walk = (Path(folder) for home in self.homes for folder, _, _ in os.walk(home))
         found = (path for folder in walk if folder.name == "entries" for path in folder.glob("*"))
         return [path for path in found if path.name.isdigit()]
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> WarmHome:
+    return WarmHome(tmp_path_factory.mktemp("warm"), ("a/models", "b/models"))
+
+
 @pytest.fixture
-def pair(tmp_path: Path, kit: tuple[str, Bundles], require: Callable[[str], None]) -> Iterator[Pair]:
+def pair(
+    tmp_path: Path, warm: WarmHome, kit: tuple[str, Bundles], require: Callable[[str], None]
+) -> Iterator[Pair]:
     require("sshd")
     with ExitStack() as stack:
         servers = []
+        warm.open()
         for name in ("a", "b"):
-            folder, home = tmp_path / f"sshd-{name}", tmp_path / "home" / name
+            folder, home = tmp_path / f"sshd-{name}", warm.base(f"{name}/models").parent
             folder.mkdir()
-            home.mkdir(parents=True)
+            home.mkdir(parents=True, exist_ok=True)
             _link_python(home)
             servers.append(stack.enter_context(ssh_server(folder, home=home)))
         a, b = servers
@@ -130,6 +139,7 @@ def pair(tmp_path: Path, kit: tuple[str, Bundles], require: Callable[[str], None
         own = {"MLSHIP_REGISTRY": kit[0], "MLSHIP_HOME": str(tmp_path / "mlship")}
         pair = Pair(tmp_path, {**os.environ, **own}, (a, b), kit[1])
         yield pair
+        warm.keep()
         pair.run("destroy", "prod", "--yes", "--purge")
         assert not [path for home in pair.homes for path in home.iterdir()], "something is left"
 

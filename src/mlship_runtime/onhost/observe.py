@@ -61,10 +61,10 @@ def _is_there(layout: Layout) -> bool:
     return layout.folder.is_dir() or layout.incoming.is_dir()
 
 
-def supervisor_status(layout: Layout) -> dict[str, Any] | None:
-    """What the supervisor says, None if there is none."""
+def supervisor_status(layout: Layout, timeout: float = _PATIENCE) -> dict[str, Any] | None:
+    """What the supervisor says, None if there is none, or none that answers."""
     try:
-        return request(layout.supervisor_socket, {"verb": "status"}, _PATIENCE)
+        return request(layout.supervisor_socket, {"verb": "status"}, timeout)
     except Unreachable:
         return None
 

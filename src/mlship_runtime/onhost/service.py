@@ -126,8 +126,8 @@ def _has_traffic(release: dict[str, Any], number: int) -> bool:
 
 
 def _ensure(layout: Layout) -> None:
-    """A supervisor must be there; one that died is replaced."""
-    if supervisor_status(layout) is None:
+    """A supervisor must be there; one that died is replaced. On a slow machine it takes a while to answer."""
+    if supervisor_status(layout, _START_WAIT) is None:
         if read_numbered(layout.settings) is None:
             raise SiteError(f"{layout.name} has no port yet", fix="Open it first")
         with as_site_errors(f"{layout.name} cannot be opened"):
