@@ -14,11 +14,12 @@ from mlship.digest import hex_of, sha256
 from mlship.errors import RegistryError, UsageError
 from mlship.image.base_files import BaseFiles, Finder
 from mlship.image.documents import ImageManifest, Listed, read_config, read_document
-from mlship.image.engine_image import EngineImage
 from mlship.image.forms import is_gzip
 from mlship.image.layers import OpenLayer
+from mlship.image.layout import LayoutFolder
 from mlship.image.places import ImageName, ImagePlace, damaged, read_digest, read_named
 from mlship.progress import SILENT, Progress
+from mlship.registry.oci.repository import Repository
 from mlship_runtime.files import make_folder, write_atomic
 
 _KEPT = "bases-1"  # the number rises when more is looked for
@@ -60,7 +61,7 @@ def find_bases(name: ImageName, platforms: list[tuple[str, str]], progress: Prog
     UsageError if it has no image for one."""
     place = name.open(progress)
     data = read_named(place, name)
-    pinned = place.id if isinstance(place, EngineImage) else sha256(data)
+    pinned = sha256(data) if isinstance(place, (Repository, LayoutFolder)) else place.id
     return [_opened(name, place, data, pinned, *platform) for platform in platforms]
 
 

@@ -11,17 +11,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mlship.bundle.exchange.layout import LAYOUT_PATH
 from mlship.digest import is_digest, parse_digest, sha256
 from mlship.errors import RegistryError, UsageError
-from mlship.image.engine_image import EngineImage
 from mlship.image.layout import LayoutFolder
 from mlship.progress import SILENT, Progress
 from mlship.reference import check_tag
 from mlship.registry.oci.address import DOCKER_HUB, parse_address
 from mlship.registry.oci.repository import Repository
+
+if TYPE_CHECKING:
+    from mlship.image.engine_image import EngineImage
 
 _OFFICIAL = "library"  # where Docker Hub keeps what has no owner in its name
 _FOLDER = re.compile(r"(\.{0,2}/|\.{1,2}$|~)")
@@ -79,6 +81,8 @@ class ImageName:
     def open(self, progress: Progress = SILENT) -> Repository | LayoutFolder | EngineImage:
         """To read from. Nothing is asked for yet."""
         if self.is_engine:
+            from mlship.image.engine_image import EngineImage
+
             return EngineImage(str(self).removeprefix(_ENGINE), progress)
         return self.open_to_write()
 
