@@ -1,4 +1,4 @@
-"""kill -9 of an image's push at each request that it makes of a registry: a tag names what is whole, or is not
+"""kill -9 of an image's push at each request that it makes of a registry: a tag names what is whole, if it is
 there, and a repeat completes the push."""
 
 from __future__ import annotations
