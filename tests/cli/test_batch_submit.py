@@ -82,6 +82,11 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
     assert run(*start, "--url", zos.emulator.url).code == 2
     (tmp_path / "score.jcl").write_text("no job\n")
     assert run(*start, "--url", zos.emulator.url).code == 2
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis").write_text("years of work")
+    ended = submit(" SET MAXCC = 0", "--spool", "mine")
+    assert (ended.code, "thesis" in ended.err) == (2, True)
+    assert submit(" SET MAXCC = 0", "--spool", ".").code == 2
     (tmp_path / "password").write_text("")
     assert run(*start, "--url", zos.emulator.url).code == 2
     assert len(zos.emulator.jes.jobs.all()) == 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from mlship.errors import ConfigError
+from mlship.errors import ConfigError, TargetError
 from mlship.result import Result
 from mlship.target.verbs import Asked
 from mlship_batch.jcl.template import with_correlator
@@ -15,6 +16,8 @@ from mlship_batch.transport.rest import Access, Rest
 from mlship_batch.transport.waiting import Patience, save_spool, until_ended
 from mlship_batch.transport.zosmf import Zosmf
 from mlship_runtime.files import remove
+
+_SPOOLED = re.compile(r"\d{3}-.+")
 
 
 class StepEnded(Result, frozen=True):
@@ -35,9 +38,17 @@ class Submitted(Result, frozen=True):
 
 
 def submit(asked: Asked) -> Result:
-    """Raises ConfigError for options and JCL that cannot be, and what became of the job otherwise."""
+    """Raises ConfigError for options and JCL that cannot be, TargetError where nothing can be written here,
+    and what became of the job otherwise."""
+    try:
+        return _submitted(asked)
+    except OSError as error:
+        raise TargetError("what belongs to the job cannot be kept here", cause=str(error)) from error
+
+
+def _submitted(asked: Asked) -> Result:
     values = asked.values
-    text, folder = _read(values["file"]), values["spool"]
+    text, folder = _read(values["file"]), _ours(values["spool"])
     transport = Zosmf(Rest(_access(asked)))
     note = folder.with_name(folder.name + ".job.json")
     ticket = submit_once(transport, note, lambda token: _job(text, token))
@@ -58,6 +69,19 @@ def submit(asked: Asked) -> Result:
         steps=steps,
         spool=str(folder),
     )
+
+
+def _ours(folder: Path) -> Path:
+    """A folder that may be replaced: not there yet, or with nothing in it but what an earlier job wrote."""
+    if folder.name in ("", "..") or (folder.exists() and not folder.is_dir()):
+        raise ConfigError(f"{folder} cannot be the folder for what the job writes", fix="Name one of its own")
+    strangers = [path.name for path in folder.glob("*") if not _SPOOLED.fullmatch(path.name)]
+    if strangers:
+        raise ConfigError(
+            f"{folder} has something else in it ({strangers[0]}), and would be replaced",
+            fix="Name a folder of its own in --spool",
+        )
+    return folder
 
 
 def _job(text: str, token: str) -> Job:

@@ -124,10 +124,18 @@ def test_a_host_without_correlators_is_asked_by_the_name_and_the_jcl(zos: Zos, t
     """JES3 takes UJOBCORR and keeps nothing of it."""
     faults = [on_request("PUT", JOBS, "drop after")]
     zos.emulator.faults.load({"faults": faults})
-    nothing = [
-        {"on": "request", "method": "GET", "path": JOBS, "do": "status", "status": 200, "body": {"x": 1}}
-    ]
+    nothing = [{"on": "request", "method": "GET", "path": JOBS, "do": "status", "status": 200, "body": []}]
     zos.emulator.faults.load({"faults": faults + nothing})
+    assert run(zosmf(zos), job(STEP), tmp_path).code == 0
+    assert len(zos.emulator.jes.jobs.all()) == 1
+
+
+def test_an_answer_that_is_no_list_does_not_mean_that_there_is_no_job(zos: Zos, tmp_path: Path) -> None:
+    faults = [on_request("PUT", JOBS, "drop after")]
+    garbage = on_request("GET", JOBS, "status", status=200, body={"proxy": "hello"})
+    zos.emulator.faults.load({"faults": [*faults, garbage]})
+    with pytest.raises(TargetError, match="no list of jobs"):
+        run(zosmf(zos), job(STEP), tmp_path)
     assert run(zosmf(zos), job(STEP), tmp_path).code == 0
     assert len(zos.emulator.jes.jobs.all()) == 1
 

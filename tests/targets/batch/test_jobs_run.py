@@ -56,6 +56,12 @@ def test_conditions(zos: Zos, steps: str, retcode: str, ran: str) -> None:
     assert (document["retcode"], ",".join(how for _, how in completions(document))) == (retcode, ran)
 
 
+def test_steps_without_a_name_count_as_well(zos: Zos) -> None:
+    steps = exits("", 8).replace("// EXEC", "//  EXEC") + exits("", 0).replace("// EXEC", "//  EXEC")
+    assert zos.run(HEAD + steps)["retcode"] == "CC 0008"
+    assert zos.run(HEAD + exits("A", 8) + exits("A", 0))["retcode"] == "CC 0008"
+
+
 def test_restart_begins_at_its_step(zos: Zos) -> None:
     document = zos.run("//J JOB (A),RESTART=B\n" + exits("A", 12) + exits("B", 4))
     assert (document["retcode"], completions(document)) == ("CC 0004", [("A", "FLUSH"), ("B", "CC 0004")])

@@ -70,6 +70,10 @@ def test_text_is_kept_in_code_page_1047(zos: Zos) -> None:
     zos.create("ML.SEQ")
     zos.put("ML.SEQ", b"A[]^\n")
     assert zos.get("ML.SEQ", "binary")[:5] == bytes([0xC1, 0xAD, 0xBD, 0x5F, 0x40])
+    zos.put("ML.SEQ", b"[]\n", "text;fileEncoding=IBM-037")
+    assert zos.get("ML.SEQ", "binary")[:3] == bytes([0xBA, 0xBB, 0x40])
+    assert zos.put("ML.SEQ", b"A\n", "text;fileEncoding=IBM-99999").status == 400
+    assert zos.get("ML.SEQ", "text;fileEncoding=IBM-037") == b"[]\n"
 
 
 def test_an_etag_lets_one_writer_win(zos: Zos) -> None:

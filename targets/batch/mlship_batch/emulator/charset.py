@@ -1,26 +1,28 @@
-"""IBM-1047, which z/OS UNIX and z/OSMF mean by default and Python lacks: cp037 with four pairs swapped."""
+"""Text as the host keeps it: in IBM-1047, which z/OS UNIX and z/OSMF mean by default, or in another page."""
 
 from __future__ import annotations
 
-_SWAPPED = [(0xAD, 0xBA), (0xBD, 0xBB), (0x5F, 0xB0), (0x15, 0x25)]
+from functools import lru_cache
+
+from mlship_runtime.records.codepages import CodePage, code_page
+
+DEFAULT = "IBM-1047"
+_SUBSTITUTE = "?"
 
 
-def _table() -> str:
-    table = list(bytes(range(256)).decode("cp037"))
-    for one, other in _SWAPPED:
-        table[one], table[other] = table[other], table[one]
-    return "".join(table)
+def from_ebcdic(data: bytes, page: str = DEFAULT) -> str:
+    """Raises BadInput for a code page that is not known."""
+    return data.decode("latin-1").translate(_tables(page)[0])
 
 
-_TEXT = _table()
-_BYTES = {ord(character): number for number, character in enumerate(_TEXT)}
-_SUBSTITUTE = 0x6F  # ?
+def to_ebcdic(text: str, page: str = DEFAULT) -> bytes:
+    """What the code page does not have becomes a question mark, as on the host. Raises BadInput."""
+    known = _tables(page)[1]
+    substitute = known[_SUBSTITUTE]
+    return bytes(known.get(character, substitute) for character in text)
 
 
-def from_ebcdic(data: bytes) -> str:
-    return data.decode("latin-1").translate(dict(enumerate(_TEXT)))
-
-
-def to_ebcdic(text: str) -> bytes:
-    """What IBM-1047 does not have becomes a question mark."""
-    return bytes(_BYTES.get(ord(character), _SUBSTITUTE) for character in text)
+@lru_cache(maxsize=8)
+def _tables(page: str) -> tuple[dict[int, str], dict[str, int]]:
+    found: CodePage = code_page(page)
+    return dict(enumerate(found.characters)), found.bytes_of()

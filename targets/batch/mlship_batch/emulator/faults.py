@@ -12,7 +12,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Fault:
     path: str = "*"
     step: str = "*"
     status: int = 500
-    body: dict[str, Any] = field(default_factory=dict)
+    body: Any = None
     code: str = ""
     size: int = 0
     seconds: float = 0.0

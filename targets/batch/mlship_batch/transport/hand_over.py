@@ -40,6 +40,12 @@ class HandOver:
         self._folder = folder
 
     def send(self, job: Job) -> Ticket:
+        try:
+            return self._sent(job)
+        except OSError as error:
+            raise TargetError(f"the kit of job {job.name} cannot be written", cause=str(error)) from error
+
+    def _sent(self, job: Job) -> Ticket:
         place = self._folder / job.token
         beside = self._folder / f".{job.token}.part"
         remove(beside)

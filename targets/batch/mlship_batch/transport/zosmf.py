@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from mlship.errors import ConfigError, TargetError
 from mlship_batch.names import NotAName, read_data_set
-from mlship_batch.transport.protocol import Gone, Job, Seen, StepSeen, Ticket, Unsure
+from mlship_batch.transport.protocol import Gone, Job, Seen, Status, StepSeen, Ticket, Unsure
 from mlship_batch.transport.rest import Answered, Broken, Reply, Rest
 
 JOBS, DATA_SETS, FILES = "/zosmf/restjobs/jobs", "/zosmf/restfiles/ds", "/zosmf/restfiles/fs"
@@ -80,14 +80,15 @@ class Zosmf:
 
     def seen(self, ticket: Ticket) -> Seen:
         document = self._of(ticket, "?step-data=Y").json
+        if not isinstance(document, dict):
+            raise TargetError("z/OSMF answers with no job", cause=str(document)[:200])
         steps = tuple(
             StepSeen(str(step.get("step-name", "")), step.get("completion"))
             for step in document.get("step-data") or ()
         )
         held = "held" in str(document.get("phase-name", "")).lower()
-        status = document.get("status")
-        if status not in ("INPUT", "ACTIVE", "OUTPUT"):
-            status = "ACTIVE"  # null: JES cannot tell now
+        said = document.get("status")
+        status: Status = said if said in ("INPUT", "OUTPUT") else "ACTIVE"  # null: JES cannot tell now
         return Seen(status, document.get("retcode") if status == "OUTPUT" else None, steps, held)
 
     def spool(self, ticket: Ticket) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -151,7 +152,9 @@ class Zosmf:
 
     def _list(self, query: str) -> list[dict[str, Any]]:
         documents = self._rest.ask("GET", f"{JOBS}?{query}&max-jobs={_MOST}").json
-        return documents if isinstance(documents, list) else []
+        if not isinstance(documents, list) or not all(isinstance(each, dict) for each in documents):
+            raise TargetError("z/OSMF answers with no list of jobs", cause=str(documents)[:200])
+        return documents
 
     def _has(self, ticket: Ticket, token: str) -> bool:
         try:

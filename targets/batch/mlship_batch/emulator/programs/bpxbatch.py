@@ -25,9 +25,9 @@ def run(step: Running) -> int:
         return _BAD_PARM
     argv = ["/bin/sh", "-c", command] if kind == "SH" else command.split()
     environment = dict(line.split("=", 1) for line in _given(step, "STDENV") if "=" in line)
-    for name, dd in step.dds.items():
-        if not name.startswith("STD"):
-            environment[f"DD_{name}"] = str(mapped(dd, step.scratch, writes=not dd.shared).path)
+    own = [dd for name, dd in step.dds.items() if not name.startswith("STD")]
+    files = [mapped(dd, step.scratch, writes=not dd.shared) for dd in own]
+    environment |= {f"DD_{each.dd.name}": str(each.path) for each in files}
     given = mapped(step.dds["STDIN"], step.scratch, writes=False).path if "STDIN" in step.dds else None
     out, error = step.scratch / "stdout", step.scratch / "stderr"
     try:
@@ -41,6 +41,8 @@ def run(step: Running) -> int:
         for name, path in (("STDOUT", out), ("STDERR", error)):
             if path.exists() and path.stat().st_size:
                 step.output(name).say(_text(path))
+    for each in files:
+        each.taken_back()
     return code << 8 & KEPT
 
 

@@ -108,7 +108,7 @@ class Execution:
             code = self._program(step, dds)
             abended = False
             ended.completion = f"CC {code:04d}"
-            self.outcomes[step.name] = Ended(code)
+            self._note_end(step, ended, Ended(code))
             self.record.note(
                 "JESYSMSG",
                 f"IEF142I {self.record.jobname} {step.name} - STEP WAS EXECUTED - COND CODE {code:04d}",
@@ -125,10 +125,15 @@ class Execution:
             ended.active = False
             self._released(held, abended)
 
+    def _note_end(self, step: Step, ended: StepRecord, how: Ended) -> None:
+        """Under the step's name; one without a name, or with that of another, counts as well."""
+        own = step.name and step.name not in self.outcomes
+        self.outcomes[step.name if own else f"{step.name}*{ended.number}"] = how
+
     def _abend(self, step: Step, ended: StepRecord, abend: Abend) -> None:
         self.abended = abend.code
         ended.completion = f"ABEND {abend.code}"
-        self.outcomes[step.name] = Ended(abend=abend.code)
+        self._note_end(step, ended, Ended(abend=abend.code))
         self.record.note("JESYSMSG", str(abend))
         self.record.note(
             "JESMSGLG",

@@ -78,13 +78,15 @@ class Jes:
 
     def cancel(self, record: JobRecord) -> None:
         """Ends it, wherever it is; what has ended already stays as it is."""
-        record.cancelled.set()
-        if record.status == "INPUT":
-            _end(record, "CANCELED")
+        with self.jobs.lock:
+            record.cancelled.set()
+            if record.status == "INPUT":
+                _end(record, "CANCELED")
 
     def purge(self, record: JobRecord) -> None:
-        self.cancel(record)
-        self.jobs.purge(record)
+        with self.jobs.lock:
+            self.cancel(record)
+            self.jobs.purge(record)
 
     def close(self) -> None:
         """Cancel what runs, and wait for it."""
@@ -117,9 +119,9 @@ class Jes:
 
     def _initiator(self) -> None:
         while (record := self._ready.get()) is not None:
-            if record.status != "INPUT" or record.held or record.purged:
-                continue
             if not self._begin(record):
+                if record.status != "INPUT" or record.held:
+                    continue
                 self._ready.put(record)  # one of its name runs
                 threading.Event().wait(0.05)
                 continue
@@ -130,10 +132,12 @@ class Jes:
                     self._running.discard(record.jobname)
 
     def _begin(self, record: JobRecord) -> bool:
-        with self._names:
-            if record.jobname in self._running:
+        with self.jobs.lock, self._names:
+            if record.status != "INPUT" or record.held or record.jobname in self._running:
                 return False
             self._running.add(record.jobname)
+            record.status = "ACTIVE"
+            record.save()
             return True
 
     def _run(self, record: JobRecord) -> None:
@@ -143,9 +147,11 @@ class Jes:
             record.note("JESYSMSG", f"{error.card:6d} {error}")
             _end(record, "JCL ERROR")
             return
-        record.status = "ACTIVE"
-        record.save()
-        retcode = Execution(record, job, self._parts).run()
+        try:
+            retcode = Execution(record, job, self._parts).run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the system that has failed
+            record.note("JESMSGLG", f"$HASP088 {type(error).__name__}: {error}")
+            retcode = "SYS FAIL"
         if self._parts.faults.job(("vanish",), record.jobname) is not None:
             self.jobs.purge(record)
         _end(record, retcode)

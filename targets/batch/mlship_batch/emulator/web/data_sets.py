@@ -103,7 +103,7 @@ class RestDataSets:
         return _items(request, [{"member": member} for member in names])
 
     def _read(self, request: Request, name: DataSetName) -> Answer:
-        kind, found = kind_of(request), self._catalog.get(name.dsn)
+        (kind, page), found = kind_of(request), self._catalog.get(name.dsn)
         with self._taken(found.dsn, alone=False):
             path = found.path(name.member)
             if not path.exists():
@@ -112,26 +112,27 @@ class RestDataSets:
             if request.header("if-none-match") == etag:
                 return Answer(304, b"", {"ETag": etag})
             binary = "application/octet-stream" if kind != "text" else "text/plain; charset=UTF-8"
-            body = list(sent(records_in(found, name.member), kind))
+            body = list(sent(records_in(found, name.member), kind, page))
         return Answer(200, body, {"Content-Type": binary, "ETag": etag})
 
     def _put(self, request: Request, name: DataSetName) -> Answer:
         if "json" in request.header("content-type"):
             return self._utility(request, name)
-        kind, found = kind_of(request), self._catalog.get(name.dsn)
+        kind_of(request)  # what cannot be written is refused before anything is emptied
+        found = self._catalog.get(name.dsn)
         with self._taken(found.dsn, alone=True):
             path = found.path(name.member)
             new = not path.exists()
             expected = request.header("if-match").strip('"')
             if expected and (new or expected != etag_of(path)):
                 raise Problem(412, 1, 4, 18, "The ETag given does not match that of the data set")
-            self._write(request, found, name.member, kind)
+            self._write(request, found, name.member)
             return Answer(201 if new else 204, b"", {"ETag": etag_of(path)})
 
-    def _write(self, request: Request, found: DataSet, member: str | None, kind: str) -> None:
+    def _write(self, request: Request, found: DataSet, member: str | None) -> None:
         """What was there goes before the first byte is looked at, as on the real one; a record that is too
         long is cut, those after it are written, and the failure is told at the end."""
-        records, fill = records_of(request, kind, found.format)
+        records, fill = records_of(request, found.format)
         writer = self._catalog.write(found, member)
         try:
             for record in records:

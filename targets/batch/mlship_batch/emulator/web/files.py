@@ -83,7 +83,7 @@ class RestFiles:
         etag = etag_of(place)
         if request.header("if-none-match") == etag:
             return Answer(304, b"", {"ETag": etag})
-        kind = "application/octet-stream" if kind_of(request) == "binary" else "text/plain; charset=UTF-8"
+        kind = "application/octet-stream" if kind_of(request)[0] == "binary" else "text/plain; charset=UTF-8"
         return Answer(200, place.read_bytes(), {"Content-Type": kind, "ETag": etag})
 
     def _put(self, request: Request, place: Path) -> Answer:

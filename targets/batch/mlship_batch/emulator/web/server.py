@@ -86,7 +86,8 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if fault.do == "drop":
             raise ConnectionAbortedError
-        return as_json(fault.body or {"message": "as the fault script says"}, fault.status)
+        said = {"message": "as the fault script says"} if fault.body is None else fault.body
+        return as_json(said, fault.status)
 
     def _answer(self, path: str, query: dict[str, str], body: BinaryIO, whole: bool) -> Answer:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -109,6 +110,8 @@ class Handler(BaseHTTPRequestHandler):
                     return interface(request)
                 except Problem as problem:
                     return problem.answer
+                except (ValueError, KeyError, TypeError) as wrong:
+                    return Problem(500, 16, 8, 0, f"Unexpected error: {wrong}").answer
         return as_json({"message": f"There is nothing at {path}"}, 404)
 
     def _user(self, authorization: str) -> str | None:

@@ -6,40 +6,45 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlship_batch.emulator.charset import from_ebcdic, to_ebcdic
+from mlship_batch.emulator.charset import DEFAULT, from_ebcdic, to_ebcdic
 from mlship_batch.emulator.formats import BLANK, ZERO, Format
 from mlship_batch.emulator.web.exchange import Problem, Request
+from mlship_runtime.errors import BadInput
+from mlship_runtime.records.codepages import code_page
 
 _PREFIX = 4
 _CHUNK = 1 << 20
 
 
-def kind_of(request: Request) -> str:
-    """binary, record or text. Raises Problem."""
+def kind_of(request: Request) -> tuple[str, str]:
+    """binary, record or text, and the code page at rest. Raises Problem."""
     value = request.header("x-ibm-data-type", "text")
     kind, _, options = value.partition(";")
     if kind not in ("binary", "record", "text"):
         raise Problem(400, 1, 4, 6, f"X-IBM-Data-Type {value} is none")
-    codepage = options.partition("=")[2].upper()
-    if kind == "text" and codepage not in ("", "IBM-1047", "1047"):
-        raise Problem(400, 1, 4, 6, f"fileEncoding {codepage} is not supported here")
-    return kind
+    page = options.partition("=")[2] or DEFAULT
+    try:
+        code_page(page)
+    except BadInput as unknown:
+        raise Problem(400, 1, 4, 6, f"fileEncoding {page} is not known") from unknown
+    return kind, page
 
 
-def records_of(request: Request, kind: str, shape: Format) -> tuple[Iterator[bytes], bytes]:
-    """The records that a body brings, and what fills them up."""
+def records_of(request: Request, shape: Format) -> tuple[Iterator[bytes], bytes]:
+    """The records that a body brings, and what fills them up. Raises Problem."""
+    kind, page = kind_of(request)
     if kind == "binary":
         return shape.of_bytes(request.chunks()), ZERO
     if kind == "record":
         return _prefixed(request.chunks()), ZERO
-    return (to_ebcdic(line) for line in _lines(request.chunks())), BLANK
+    return (to_ebcdic(line, page) for line in _lines(request.chunks())), BLANK
 
 
-def sent(records: Iterable[bytes], kind: str) -> Iterator[bytes]:
+def sent(records: Iterable[bytes], kind: str, page: str) -> Iterator[bytes]:
     """Records as the body of an answer."""
     for record in records:
         if kind == "text":
-            yield from_ebcdic(record).rstrip().encode("utf-8") + b"\n"
+            yield from_ebcdic(record, page).rstrip().encode("utf-8") + b"\n"
         elif kind == "record":
             yield len(record).to_bytes(_PREFIX, "big") + record
         else:
