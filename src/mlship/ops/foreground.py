@@ -154,7 +154,10 @@ def passed_on(server: Ending) -> Iterator[list[int]]:
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP call `handler` meanwhile."""
+    """SIGINT, SIGTERM and SIGHUP call `handler` meanwhile, where this is the thread that they come to."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = [signal.signal(number, handler) for number in SIGNALS]
     try:
         yield

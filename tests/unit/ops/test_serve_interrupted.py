@@ -27,3 +27,18 @@ def test_interrupted_before_it_was_ready(number: int) -> None:
 def test_a_server_that_ends_by_itself_is_no_success() -> None:
     with pytest.raises(TargetError, match="ended before it was ready: exit code 0"):
         serving.run([sys.executable, "-I", "-S", "-c", ""], lambda where: None)
+
+
+def test_in_another_thread_signals_are_left_alone() -> None:
+    """A notebook or a server may call a verb where no handler can be set."""
+    seen: list[object] = []
+
+    def work() -> None:
+        with serving.handled(lambda number, frame: None):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
