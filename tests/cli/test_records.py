@@ -103,3 +103,30 @@ def test_settings_of_the_project_hold_where_the_command_says_nothing(run: Run) -
     Path("rows.csv").write_text(ROWS.replace("cust_id", "id"))
     assert run("records", "convert", "rows.csv", "rows.dat", "--copybook", "c.cpy").code == 0
     assert Path("rows.dat").read_bytes()[7:13] == "Bonn  ".encode("cp500")
+
+
+def test_a_name_is_mapped_in_the_copybook_that_has_it() -> None:
+    from mlship.errors import UsageError
+    from mlship.ops.context import Context
+    from mlship.ops.record_forms import Said, record_form
+
+    Path("out.cpy").write_text(COPYBOOK.replace("CUST-ID ", "KEY     "))
+    said = Said(names=("CUST-ID=id", "key=id"))
+    for copybook, other, names in (
+        ("c.cpy", "out.cpy", {"CUST-ID": "id"}),
+        ("out.cpy", "c.cpy", {"KEY": "id"}),
+    ):
+        assert record_form(Context(), copybook, said, others=(other,)).names == names
+    with pytest.raises(UsageError, match=r"c\.cpy has no field NOPE"):
+        record_form(Context(), "c.cpy", Said(names=("NOPE=id",)), others=("out.cpy",))
+
+
+def test_records_may_be_longer_than_their_copybook(run: Run) -> None:
+    words = ["--copybook", "c.cpy", "--lrecl", "80"]
+    assert run("records", "convert", "rows.csv", "rows.dat", *words).code == 0
+    assert Path("rows.dat").stat().st_size == 240
+    assert run("records", "check", "rows.dat", *words).code == 0
+    assert run("records", "convert", "rows.dat", "back.csv", *words).code == 0
+    assert Path("back.csv").read_text() == ROWS
+    short = run("records", "check", "rows.dat", "--copybook", "c.cpy", "--lrecl", "5")
+    assert "records of 5 bytes are shorter than c.cpy says" in short.err

@@ -17,23 +17,33 @@ from mlship_runtime.scoring.job import Job
 
 pytestmark = pytest.mark.faults
 
-FORMS = {
+COPYBOOK = """\
+       01  SCORED.
+           05  ID          PIC X(8).
+           05  LABEL       PIC 9.
+           05  P           PIC S9(1)V9(6) COMP-3 OCCURS 2.
+"""
+FORMS: dict[str, dict[str, Any]] = {
     "csv": {"output": "out.csv", "outputFormat": "csv"},
     "jsonl": {"output": "out.jsonl", "outputFormat": "jsonl"},
     "parquet": {"output": "out.parquet", "outputFormat": "parquet"},
+    "records": {"output": "out.dat", "outputFormat": "records", "writes": {"copybook": COPYBOOK}},
 }
 
 
 def job(folder: Path, rows: Path, form: str, **more: Any) -> Job:
     given = {**FORMS[form], "output": str(folder / FORMS[form]["output"]), "keep": ("id",), "maxBad": 9}
+    if form == "records":
+        given["totals"] = str(folder / "totals.json")
     places = {"input": str(rows), "bad": str(folder / "bad.jsonl"), "report": str(folder / "report.json")}
-    return Job(**{**given, **places, "chunkBytes": 300, "checkpoint": 0.0, **more})  # type: ignore[arg-type]
+    return Job(**{**given, **places, "chunkBytes": 300, "checkpoint": 0.0, **more})
 
 
 def results(folder: Path, form: str) -> dict[str, bytes]:
     """All that a run leaves but its report, which names times and places."""
     names = {path.name for path in folder.iterdir()}
-    assert names == {FORMS[form]["output"], "bad.jsonl", "report.json"}
+    totals = {"totals.json", "totals.dat"} if form == "records" else set()
+    assert names == {FORMS[form]["output"], "bad.jsonl", "report.json", *totals}
     return {name: (folder / name).read_bytes() for name in names - {"report.json"}}
 
 

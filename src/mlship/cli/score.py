@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlship.cli.record_words import CodePage, Names, Recfm, Record
+from mlship.cli.record_words import CodePage, Lrecl, Names, Recfm, Record
 from mlship.cli.run import Run
 from mlship.cli.verb import verb
 from mlship.cli.words import Bundle
@@ -97,6 +97,7 @@ def score(
     code_page: CodePage = None,
     recfm: Recfm = None,
     record: Record = "",
+    lrecl: Lrecl = 0,
     names: Names = None,
     totals: _Totals = "",
     force: _Force = False,
@@ -136,7 +137,7 @@ def score(
         fresh=fresh,
         totals=totals,
     )
-    said = Said(record=record, code_page=code_page, recfm=recfm, names=tuple(names or ()))
+    said = Said(record=record, code_page=code_page, recfm=recfm, lrecl=lrecl, names=tuple(names or ()))
     done = op.score(run.context, bundle, job, (copybook, out_copybook), said)
     if answers != "-":
         return done

@@ -94,39 +94,27 @@ _Char = tuple[str, Spot]
 def _joined(lines: list[_Line], name: str) -> list[_Char]:
     """All characters with their spots; continued words and literals are put together."""
     found: list[_Char] = []
+    quote = ""  # of a literal that is not closed yet
     for line in lines:
         text, at = line.text, 0
         if line.continues:
             at = len(text) - len(text.lstrip())
-            quote = _open_quote(found)
             if quote:  # the literal goes on to column 72, and after the quote of this line
                 last = found[-1][1]
                 found += [(" ", last)] * (_LAST - last.column)
                 if text[at : at + 1] != quote:
                     raise CopybookError(name, Spot(line.number, 8), "a continued literal needs its quote")
                 at += 1
-        elif found:
-            found.append(("\n", Spot(line.number, 1)))
+        else:
+            quote = ""
+            if found:
+                found.append(("\n", Spot(line.number, 1)))
         for place in range(at, len(text)):
-            found.append((text[place], Spot(line.number, line.first + place)))
+            char = text[place]
+            found.append((char, Spot(line.number, line.first + place)))
+            if quote or char in "'\"":
+                quote = "" if char == quote else quote or char
     return found
-
-
-def _open_quote(found: list[_Char]) -> str:
-    quote = ""
-    for char, _ in found[_line_start(found) :]:
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-    return quote
-
-
-def _line_start(found: list[_Char]) -> int:
-    for at in range(len(found) - 1, -1, -1):
-        if found[at][0] == "\n":
-            return at + 1
-    return 0
 
 
 def _words(chars: list[_Char], name: str) -> Iterator[Word]:
