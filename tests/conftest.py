@@ -179,7 +179,7 @@ def _zowe() -> bool:
 
 
 def _debian_hosts() -> bool:
-    from debian_hosts import can_run
+    from docker_engines import can_run
 
     return can_run() and _can_mount("-t", "tmpfs", "-o", "size=1M", "none")
 
@@ -254,6 +254,14 @@ def cloud_of(require: Callable[[str], None], tmp_path_factory: pytest.TempPathFa
             return running[scheme]
 
         yield of
+
+
+@pytest.fixture(scope="session")
+def debian_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The hosts' root file system as a base image, in a layout."""
+    from docker_engines import debian_base
+
+    return debian_base(tmp_path_factory.mktemp("base") / "debian").folder
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ def timed(work: Callable[[], Any]) -> Timed:
 
 
 def main() -> int:
-    from debian_hosts import can_run
+    from docker_engines import can_run
 
     if not can_run() or not shutil.which("docker-registry"):
         print("an engine, the tests' Debian or docker-registry is not here: make testbed, as root")
@@ -104,7 +104,7 @@ def main() -> int:
 
 @contextmanager
 def started(folder: Path) -> Iterator[Bench]:
-    from debian_hosts import IMAGE, Engine
+    from docker_engines import IMAGE, Engine
     from oci_servers import docker_registry
 
     os.environ["MLSHIP_HOME"], os.environ["MLSHIP_CACHE"] = f"{folder}/home", f"{folder}/cache"
@@ -124,6 +124,7 @@ def started(folder: Path) -> Iterator[Bench]:
             file.write_text(f"FROM {server.host}/base:1\n{file.read_text()}")
         engine.start()
         try:
+            engine.take_debian()
             engine.docker("tag", IMAGE, f"{server.host}/base:1")
             engine.docker("push", "--quiet", f"{server.host}/base:1")
             yield Bench(engine, server.host, project, folder / "contexts", digests)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from base_images import CONFIG, LAYER, MANIFEST, BaseLayout
+from docker_engines import debian_base
 
 from mlship.cli.main import main
 from mlship.target.conformance import Bundles
@@ -39,22 +38,6 @@ def engine(debian: Any, kit: tuple[str, Bundles], tmp_path_factory: pytest.TempP
     debian.engine.docker("load", "--input", f"{folder}/image.tar")
     yield debian.engine
     debian.engine.docker("rmi", "--force", "conform:test")
-
-
-def debian_base(folder: Path) -> BaseLayout:
-    """The root file system that the hosts are made of, as an image in a layout; its bytes are not copied."""
-    from debian_hosts import image_file
-
-    layout, file = BaseLayout(folder), image_file()
-    with file.open("rb") as opened:
-        digest = "sha256:" + hashlib.file_digest(opened, "sha256").hexdigest()
-    layout.path(digest).symlink_to(file)
-    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest]}}
-    layer = {"mediaType": LAYER, "digest": digest, "size": file.stat().st_size}
-    said = layout.blob(json.dumps(config).encode(), CONFIG)
-    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": said, "layers": [layer]}
-    layout.name(layout.blob(json.dumps(manifest).encode(), MANIFEST))
-    return layout
 
 
 @pytest.fixture

@@ -33,12 +33,13 @@ _EXIT = re.compile(r"\s+# exit (\d+)$")
 MACHINE = "model1.example.org"  # where they have a machine behind SSH
 
 # Told before each command, so that a failure shows where; port 0 so that pages can be read side by side, and
-# a base folder of the test's own on a machine that is this one.
+# a base folder of the test's own on a machine that is this one, and the base image and network of its engine.
 _PRELUDE = """\
 set -u -o pipefail
 ran() { if [ "$1" != "$2" ]; then echo "*** ended with $1, not $2"; exit 99; fi; }
 free_port() {
   [ ! -f mlship.toml ] || sed -i.bak -e 's/^port = 8080$/port = 0/' \
+    -e "s|^base = \"python:3.11-slim\"$|base = \"${BASE_OF_DOCS:-}\"\nnetwork = \"${NETWORK_OF_DOCS:-}\"|" \
     -e "s|^type = \"ssh\"$|&  # here\\nbase = \"$MLSHIP_HOME/far\"\\nunits = \"none\"|" mlship.toml
 }
 """
@@ -101,6 +102,10 @@ def test_every_command_works(
     shown = script(page)
     if f'"{MACHINE}"' in shown:
         environment["PATH"] = f"{ssh_to(request.getfixturevalue('sshd'), tmp_path)}:{environment['PATH']}"
+    if 'type = "docker"' in shown:
+        engine = request.getfixturevalue("debian").engine
+        environment |= {"DOCKER_HOST": engine.url, "NETWORK_OF_DOCS": engine.network}
+        environment["BASE_OF_DOCS"] = str(request.getfixturevalue("debian_layout"))
     if MLFLOW in shown:
         shown = shown.replace(MLFLOW, f"127.0.0.1:{mlflow_of_all().port}")
     folder = tmp_path / "reader"

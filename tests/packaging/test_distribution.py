@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UV = Path(sys.prefix, "bin", "uv")
-IMPORT_ROOTS = {"mlship", "mlship_runtime", "mlship_local", "mlship_ssh", "mlship_aws", "mlship_azure"}
+IMPORT_ROOTS = {
+    "mlship", "mlship_runtime", "mlship_docker", "mlship_local", "mlship_ssh", "mlship_aws", "mlship_azure",
+    "mlship_batch",
+}  # fmt: skip
 
 # What a fresh installation says about itself, one JSON object.
 ASK = """

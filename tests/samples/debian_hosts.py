@@ -7,10 +7,7 @@ both, root and three users let in the key of the tests: `admin` may become root 
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from docker_engines import IMAGE, Engine
 from ssh_server import make_key, public
 
 from mlship.host.ssh.address import Access, Address
 
-IMAGE = "debian-host"
 KINDS = ("systemd", "bare")
 _BOOT = 120.0  # seconds
 _FIRST = {"systemd": "/lib/systemd/systemd", "bare": "/usr/sbin/sshd -D -e"}
@@ -45,68 +42,6 @@ printf 'MaxStartups 100\\nMaxSessions 40\\nPasswordAuthentication no\\n' > /etc/
 mkdir -p /var/lib/systemd/linger
 touch /var/lib/systemd/linger/app
 """
-
-
-def image_file() -> Path:
-    """The root file system that `make testbed` puts into the tests' cache."""
-    kept = os.environ.get("MLSHIP_TEST_CACHE") or Path.home() / ".cache" / "mlship-tests"
-    return Path(kept, "debian-host.tar")
-
-
-def can_run() -> bool:
-    tools = ("dockerd", "docker", "ssh-keygen", "ip")
-    return os.geteuid() == 0 and image_file().is_file() and all(shutil.which(name) for name in tools)
-
-
-@dataclass
-class Engine:
-    """A Docker engine with its data in `folder`, one network, and no hand on the firewall."""
-
-    folder: Path
-    network: str = "hosts"
-    process: subprocess.Popen[bytes] | None = None
-
-    def docker(self, *words: str, given: bytes = b"", check: bool = True) -> str:
-        command = ["docker", "--host", f"unix://{self.folder}/socket", *words]
-        done = subprocess.run(command, input=given, capture_output=True, timeout=300)
-        assert not check or done.returncode == 0, f"{' '.join(words)}: {done.stderr.decode()}"
-        return done.stdout.decode()
-
-    def start(self) -> None:
-        place, alone = str(self.folder), ["--bridge", "none", "--iptables=false", "--ip-masq=false"]
-        roots = ["--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile", f"{place}/pid"]
-        with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                ["dockerd", "--host", f"unix://{place}/socket", *roots, *alone], stdout=log, stderr=log
-            )
-        end = time.monotonic() + _BOOT
-        while "Server Version" not in self.docker("info", check=False):
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < end, "dockerd does not answer"
-            time.sleep(0.1)
-        self._make_network()
-        self.docker("import", str(image_file()), IMAGE)
-
-    def _make_network(self) -> None:
-        """In the first of 200 ranges in which this machine has no address yet."""
-        known = subprocess.run(["ip", "-4", "address"], capture_output=True, text=True, check=True).stdout
-        for number in (os.getpid() + step for step in range(200)):
-            range_ = f"10.213.{number % 200}"
-            if f" {range_}." in known:
-                continue
-            self.docker("network", "create", "--subnet", f"{range_}.0/24", self.network, check=False)
-            if self.network in self.docker("network", "ls", "--format", "{{.Name}}").split():
-                return
-        raise AssertionError("no range of addresses is free")
-
-    def end(self) -> None:
-        assert self.process is not None
-        if left := self.docker("ps", "-aq").split():
-            self.docker("rm", "--force", *left)
-        self.docker("network", "rm", self.network)
-        self.process.terminate()
-        self.process.wait(60)
-        shutil.rmtree(self.folder)
 
 
 @dataclass
@@ -217,4 +152,5 @@ def debian_hosts() -> Iterator[DebianHosts]:
         engine = Engine(Path(tempfile.mkdtemp(prefix="mlship-hosts-")))
         stack.callback(engine.end)
         engine.start()
+        engine.take_debian()
         yield DebianHosts(engine)

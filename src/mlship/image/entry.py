@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mlship.digest import hex_of, sha256
 from mlship.image.fit import ENTRY_FOLDER
 from mlship.result import to_json
-from mlship_runtime.bundle.manifest import Manifest
+from mlship_runtime.bundle.manifest import ANY_PLATFORM, Descriptor, Manifest
 from mlship_runtime.bundle.spec import Spec
 from mlship_runtime.bundle.ustar import END, header, padding
 from mlship_runtime.supervision.release_record import IN_IMAGE
@@ -53,6 +53,17 @@ def entry_layer(carried: Carried, manifest: Manifest, spec: Spec, platform: str)
     for path, data in sorted(files.items()):
         parts.append(header(path, len(data)) + data + padding(len(data)))
     return b"".join(parts) + END
+
+
+def layers_above(manifest: Manifest, platform: str) -> list[Descriptor]:
+    """The bundle's layers that an image for `platform` has, the lowest first: the packages, mlship's own
+    runtime, then the rest. Engines share a layer only where all below it are the same, and a new model must
+    not cost the packages again."""
+
+    def rank(layer: Descriptor) -> int:
+        return ("", ANY_PLATFORM, platform)[::-1].index(layer.platform)
+
+    return sorted((layer for layer in manifest.layers_for(platform) if layer.is_tar), key=rank)
 
 
 def release_record(manifest: Manifest, spec: Spec, digest: str, platform: str) -> dict[str, object]:

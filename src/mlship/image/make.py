@@ -13,7 +13,7 @@ from mlship.errors import BundleError, UsageError
 from mlship.image.assemble import Assembled, Ingredients, assemble, assemble_index, blobs_of, check_labels
 from mlship.image.base import Base, find_bases, look_through
 from mlship.image.documents import Blob
-from mlship.image.entry import Carried, entry_layer
+from mlship.image.entry import Carried, entry_layer, layers_above
 from mlship.image.fit import fitting_python
 from mlship.image.forms import Form
 from mlship.image.places import ImageName
@@ -134,7 +134,7 @@ def make_image(
 
 def image_layers(bundle: OpenBundle, platform: str) -> list[Descriptor]:
     """The bundle's layers that an image for `platform` has."""
-    return [layer for layer in bundle.manifest.layers_for(platform) if layer.is_tar]
+    return layers_above(bundle.manifest, platform)
 
 
 def _made(

@@ -18,7 +18,7 @@ from mlship.errors import BundleError, RegistryError, UsageError
 from mlship.image.assemble import BASE, BUNDLE, PLATFORM, container_settings
 from mlship.image.base_files import PYTHON
 from mlship.image.documents import Blob, ImageManifest, Listed, index_type, read_config, read_document
-from mlship.image.entry import CONFIG, MANIFEST, SIGNATURES, SPEC, Carried, entry_layer
+from mlship.image.entry import CONFIG, MANIFEST, SIGNATURES, SPEC, Carried, entry_layer, layers_above
 from mlship.image.layers import OpenLayer
 from mlship.image.places import ImageName, ImagePlace, read_digest, read_named
 from mlship.image.sending import Parts
@@ -79,7 +79,7 @@ class OpenImage:
         if BUNDLE not in self.labels:
             return self.manifest.layers
         platform = self.labels.get(PLATFORM, "")
-        own = [x for x in bundle_in(self).manifest.layers_for(platform) if x.is_tar]
+        own = layers_above(bundle_in(self).manifest, platform)
         return self.manifest.layers[: max(0, len(self.manifest.layers) - len(own) - 1)]
 
 
@@ -155,7 +155,7 @@ def check_made(image: OpenImage, bundle: OpenBundle) -> None:
     platform = image.labels.get(PLATFORM, "")
     if image.labels.get(BUNDLE) != bundle.digest or platform not in bundle.manifest.platforms:
         raise _no_bundle(image, f"its labels {BUNDLE} and {PLATFORM} are of another one")
-    expected = [layer.digest for layer in bundle.manifest.layers_for(platform) if layer.is_tar]
+    expected = [layer.digest for layer in layers_above(bundle.manifest, platform)]
     entry = entry_layer(source.carried, bundle.manifest, bundle.spec, platform)
     expected.append(sha256(entry))
     if image.diff_ids[-len(expected) :] != expected or len(image.diff_ids) <= len(expected):

@@ -9,6 +9,7 @@ from typing import Any
 from mlship.result import to_json
 from mlship.target.deployment import Deployment, LayerRef, ReleaseState, Wanted
 from mlship.target.plan import Action, Phase
+from mlship.target.release_choice import beyond_kept, left_over, reusable
 
 _ACTIVE = ("starting", "ready", "serving", "draining")
 
@@ -73,7 +74,7 @@ def _keep(wanted: Wanted, observed: Deployment, live: ReleaseState, *, place: Wh
 
 def _replace(wanted: Wanted, observed: Deployment, number: int | None, *, place: Where) -> tuple[Action, ...]:
     """Candidate beside the live one, proved, then shifted to."""
-    spare = _reusable(wanted, observed, number)
+    spare = reusable(wanted, observed, number)
     if number is None:
         number = spare.number if spare else observed.last_number + 1
     missing = [layer for layer in wanted.layers if layer.digest not in observed.present]
@@ -95,38 +96,21 @@ def _replace(wanted: Wanted, observed: Deployment, number: int | None, *, place:
     )
 
 
-def _reusable(wanted: Wanted, observed: Deployment, number: int | None) -> ReleaseState | None:
-    """A candidate that an interrupted rollout of the same thing has left (under `number`, if it is given)."""
-    fits = [r for r in observed.releases if r.is_of(wanted) and not r.served and r.state != "failed"]
-    if number is not None:
-        fits = [r for r in fits if r.number == number]
-    return max(fits, key=lambda r: r.number, default=None)
-
-
 def _clean(observed: Deployment, spare: ReleaseState | None, needed: Sequence[str]) -> list[Action]:
     """Remove what earlier, broken-off rollouts left: releases that never had traffic.
 
     Layers that are `needed` stay, for those that are there are not sent again.
     """
-    left = [
-        r.number
-        for r in observed.releases
-        if not r.served and r.number != observed.live_number and r is not spare
-    ]
+    left = left_over(observed, spare)
     why = "left by an interrupted rollout"
     sent = bool(observed.facts.get("incoming"))
     return [_remove("clean", "clean", left, why, keep=needed)] if left or sent else []
 
 
 def _retire(keep: int, observed: Deployment, coming: int, leaving: ReleaseState | None) -> list[Action]:
-    """Remove earlier releases than the one that is `coming`, beyond the `keep` newest; the one that is
-    `leaving` counts as the newest of them.
-    """
-    out = {observed.live_number, coming}
-    served = [r.number for r in observed.releases if r.served and r.number not in out]
-    served += [leaving.number] if leaving else []
-    old = sorted(served, reverse=True)[keep:]
-    return [_remove("retire", "retire", sorted(old), f"beyond the {keep} kept")] if old else []
+    """Remove what is beyond those kept."""
+    old = beyond_kept(keep, observed, coming, leaving)
+    return [_remove("retire", "retire", old, f"beyond the {keep} kept")] if old else []
 
 
 def _send(blob: LayerRef) -> Action:

@@ -38,7 +38,7 @@ def main(release: str, host: str, port: int | None, verified: str = "") -> int:
     SIGTERM or SIGINT: first verify it, then become its own code, which is told the digest of the tree that
     was `verified`."""
     speak_on()
-    _end_when_told()
+    end_when_told()
     try:
         record = read_record(Path(release))
         if not verified:
@@ -66,7 +66,7 @@ def main(release: str, host: str, port: int | None, verified: str = "") -> int:
     return 0
 
 
-def _end_when_told() -> None:
+def end_when_told() -> None:
     """Until there is something to drain, a signal ends this at once: the system spares process 1 of a
     container every signal that it does not handle."""
     if os.getpid() == 1:

@@ -45,16 +45,24 @@ def main(release: str, index: int, verified: str = "") -> int:
     layout = layout_of(Path(release).parent.parent)
     record = read_record(Path(release))
     try:
-        return _Worker(layout, record, index).run(verified)
+        listener, external = listening.inherited(), listening.inherited_external()
+        return Worker(layout, record, index, listener, external).run(verified)
     except RuntimeFault as fault:
         return report_failure(layout.failure(record["number"]), fault)
 
 
-class _Worker:
+class Worker:
     """`state` is starting, ready, serving or draining, `beat` counts the turns of the loop that were asked
     for: only the main thread changes them."""
 
-    def __init__(self, layout: Layout, record: dict[str, Any], index: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        record: dict[str, Any],
+        index: int,
+        listener: socket.socket,
+        external: socket.socket | None = None,
+    ) -> None:
         self.state = "starting"
         self.beat = 0
         self._record, self._index = record, index
@@ -62,8 +70,8 @@ class _Worker:
         self._counters = layout.counters(record["number"])
         self._health = layout.health(record["number"])
         self._sockets: WorkerSockets = layout.worker_sockets(record["number"], index, os.getpid())
-        self._listener = listening.inherited()
-        self._external = listening.inherited_external()
+        self._listener = listener
+        self._external = external
         self._door: Door | None = None
         self._control = ControlThread(self._sockets.control, self._handle)
         self._loop: asyncio.AbstractEventLoop | None = None
