@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,7 @@ def test_every_verb_has_the_common_switches() -> None:
 def test_adapters_stand_in_the_overview(adapter: str) -> None:
     overview = " ".join((EXPECTED / "mlship.txt").read_text().split())
     assert f"{adapter} {adapter_line(adapter)}" in overview
+
+
+def test_adapters_with_verbs_are_those_of_the_entry_points() -> None:
+    assert adapters_with_verbs() == sorted(entry.name for entry in entry_points(group="mlship.verbs"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -60,10 +63,27 @@ def parts_of(verb: str) -> dict[str, Any]:
 
 
 def adapters_with_verbs() -> list[str]:
-    """The adapters that bring verbs (mlship.target.verbs); a verb of our own goes before one of that name."""
-    from importlib.metadata import entry_points
+    """The adapters that bring verbs (mlship.target.verbs); a verb of our own goes before one of that name.
 
-    return sorted(entry.name for entry in entry_points(group="mlship.verbs") if entry.name not in MODULES)
+    Read from the files: importlib.metadata alone would take a quarter of the time that the help has.
+    """
+    found: set[str] = set()
+    for folder in filter(None, sys.path):
+        with suppress(OSError):  # a path may be an archive, or nothing
+            for entry in os.scandir(folder):
+                if entry.name.endswith("-info"):
+                    found |= _named_in(os.path.join(entry.path, "entry_points.txt"))  # noqa: PTH118
+    return sorted(found - MODULES.keys())
+
+
+def _named_in(file: str) -> set[str]:
+    """The names in the section of adapters' verbs."""
+    try:
+        with open(file, encoding="utf-8") as opened:  # noqa: PTH123
+            section = opened.read().partition("[mlship.verbs]")[2].partition("\n[")[0]
+    except (OSError, UnicodeDecodeError):
+        return set()
+    return {line.partition("=")[0].strip() for line in section.splitlines() if "=" in line}
 
 
 def adapter_line(name: str) -> str:
