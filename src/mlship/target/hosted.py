@@ -75,7 +75,7 @@ class HostedAdapter:
 
     def observe(self) -> Deployment:
         """One far-side command; reads only."""
-        seen = self.site.call("observe", units=self.settings.units)
+        seen = self.site.call("observe", units=self.settings.units, target=self.place.name)
         releases = tuple(_release(r) for r in seen["releases"])
         live = next((r for r in releases if r.number == seen["live"]), None)
         supervised = bool(seen["supervisor"] and seen["supervisor"]["alive"])
@@ -102,6 +102,7 @@ class HostedAdapter:
                 "external": seen["external"],
                 "units": seen["keeper"]["chosen"],
                 "trouble": seen["keeper"]["trouble"],
+                "stranger": seen.get("stranger"),
                 "memory": seen["memory"],
                 "files": seen["files"],
                 "sockets": {str(r["number"]): [w["socket"] for w in r["workers"]] for r in seen["releases"]},
@@ -252,7 +253,8 @@ class HostedAdapter:
         within: float = 60,
         more: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        return self.site.call(verb, within=within, fence=given.fence, **{**action.arguments, **(more or {})})
+        given_too = {"fence": given.fence, "target": self.place.name}
+        return self.site.call(verb, within=within, **given_too, **{**action.arguments, **(more or {})})
 
 
 _VERBS: dict[str, Callable[[HostedAdapter, Action, Given], dict[str, Any]]] = {

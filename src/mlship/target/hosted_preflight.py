@@ -26,7 +26,11 @@ def preflight(
     try:
         platform, _ = fitting_platform(site, bundle, settings.python)
     except TargetError as error:
-        return [Problem(what=f"{error.what}: {error.cause}", fix=error.fix), *_place(settings, observed)]
+        return [
+            Problem(what=f"{error.what}: {error.cause}", fix=error.fix),
+            *_owner(observed),
+            *_place(settings, observed),
+        ]
     asked, before = time.time(), time.monotonic()
     facts = site.call("facts", libraries=_libraries(bundle, platform), ports=_ports(settings, observed))
     off = facts["clock"] - asked
@@ -39,6 +43,7 @@ def preflight(
         *_python(host, facts),
         *(Problem(what=f"{port['what']} ({host})", fix=port["fix"]) for port in facts["ports"]),
         *_clock(host, off, settings),
+        *_owner(observed),
         *_keeper(observed),
         *_place(settings, observed),
     ]
@@ -54,6 +59,13 @@ def _place(settings: HostedSettings, observed: Deployment) -> list[Problem]:
     what = f"the service listens on {host}:{port}, not on {settings.host}:{settings.port or port}"
     fix = "That cannot change under a running service: destroy it first, or set what it was"
     return [*found, Problem(what=what, fix=fix)]
+
+
+def _owner(observed: Deployment) -> Iterator[Problem]:
+    """Two targets with one base folder and one service would share releases, and have a history each."""
+    if owner := observed.facts.get("stranger"):
+        what = f"the service {observed.service} belongs to the target {owner} there"
+        yield Problem(what=what, fix=f"Set a `base` or a `service` of its own, or call this target {owner}")
 
 
 def _keeper(observed: Deployment) -> list[Problem]:

@@ -50,7 +50,7 @@ def lack(scope: str) -> str:
         return "this machine was not started by systemd"
     if scope == SYSTEM:
         if os.getuid() != 0:
-            return "only root may write system units"
+            return "only root may write system units, and sudo is not used: log in as root"
         python = Path(sys.executable).resolve()
         return f"a system unit would not see {python}" if is_hidden(python) else ""
     user = pwd.getpwuid(os.getuid()).pw_name

@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional
 
 from mlship_runtime.errors import RuntimeFault, SiteError
 from mlship_runtime.files import last_lines, site_error
+from mlship_runtime.onhost import owner
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import fault_data
 from mlship_runtime.supervision.layout import Layout, Site
@@ -93,6 +94,7 @@ def _run(verb: str, layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
     if name is None:
         raise SiteError(f"the host knows no command {verb[:40]!r}", fix="Use one mlship on both sides")
     if verb in _CHANGING:
+        owner.admit(layout, request)
         fence.admit(layout, request.get("fence"))
         _mark_used(layout)
     function: Verb = getattr(importlib.import_module(f"mlship_runtime.onhost.{name}"), f"do_{verb}")

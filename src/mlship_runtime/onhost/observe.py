@@ -10,6 +10,7 @@ from typing import Any
 from mlship_runtime.errors import RuntimeFault
 from mlship_runtime.files import read_numbered
 from mlship_runtime.onhost.choice import NONE, about
+from mlship_runtime.onhost.owner import stranger_to
 from mlship_runtime.supervision import fence
 from mlship_runtime.supervision.control import NoAnswer, Unreachable, fault_of, request
 from mlship_runtime.supervision.health import descriptors_of, memory_of, read_health
@@ -40,6 +41,7 @@ def do_observe(layout: Layout, given: dict[str, Any]) -> dict[str, Any]:
         "incoming": layout.incoming.is_dir(),
         "left": layout.site.is_unused and any(map(os.path.lexists, layout.site.made)),
         "fence": fence.highest(layout),
+        "stranger": stranger_to(layout, given),
         "keeper": about(layout, str(given.get("units") or NONE)),
         "supervisor": {"pid": pid, "alive": supervisor is not None},
         "live": live.release,

@@ -1,7 +1,7 @@
 """Where everything of a service lies on a host. Paths only; nothing is created but the folder for sockets.
 
 BASE/tools/HEX/mlship_runtime/  BASE/incoming/SERVICE/HEX  BASE/blobs/HEX  BASE/layers/HEX/  BASE/pycache/
-BASE/services/SERVICE/{service.json, fence, live.json, releases/N.json, logs/N.log}
+BASE/services/SERVICE/{service.json, owner, fence, live.json, releases/N.json, logs/N.log}
 Sockets lie in a short folder below /tmp, because a socket's path is limited to 108 bytes (104 on macOS).
 Where a system unit keeps the service, links in the service's folder name those that systemd gives to it.
 """
@@ -115,6 +115,11 @@ class Layout:
     @property
     def fence(self) -> Path:
         return self.folder / "fence"
+
+    @property
+    def owner(self) -> Path:
+        """The name of the target whose service it is."""
+        return self.folder / "owner"
 
     @property
     def fence_lock(self) -> Path:

@@ -139,3 +139,23 @@ def test_a_user_without_rights(target: Target, tmp_path: Path, require: Callable
     assert "nobody may not write /usr/lib on" in problem.what
     assert "sudo install -d -m 700 -o nobody /usr/lib/mlship" in problem.fix
     assert problem.blocks
+
+
+def test_a_service_belongs_to_one_target(target: Target) -> None:
+    """Another one with its base folder and its name would have the same releases and a history of its own."""
+    from mlship.target.plan import Action
+    from mlship.target.protocol import Given
+
+    def order(adapter: Any, fence: int) -> None:
+        action = Action(name="take", phase="clean", verb="take", subject="", command="", arguments={})
+        adapter.run(action, Given(fence, None, {}))
+
+    one, other = target("prod", python=PYTHON), target("staging", python=PYTHON)
+    order(one, 1)
+    assert one.check(BUNDLE) == []
+    problem = only(other.check(BUNDLE))
+    assert problem.what == "the service churn belongs to the target prod there"
+    assert "call this target prod" in problem.fix
+    with pytest.raises(TargetError, match="belongs to the target prod: two targets with one `base`"):
+        order(other, 2)
+    order(one, 2)
