@@ -8,7 +8,7 @@ from mlship.errors import ConfigError
 from mlship.host.ssh import Address, SshHost
 from mlship.host.ssh.address import Access
 from mlship.host.ssh.clients import wire_by
-from mlship.host.ssh.known_hosts import known_keys
+from mlship.host.ssh.known_hosts import known
 from mlship.target.protocol import Place
 from mlship_ssh.settings import SshSettings
 
@@ -23,7 +23,7 @@ def reach(place: Place, settings: SshSettings, address: Address) -> SshHost:
         )
     access = Access(
         address,
-        host_keys=known_keys(address, pinned_in(place, settings)),
+        *known(address, pinned_in(place, settings)),
         key=key,
         connect_timeout=settings.connect_timeout,
         target=place.name,

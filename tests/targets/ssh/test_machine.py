@@ -132,6 +132,38 @@ def test_an_unknown_machine_and_a_changed_key_are_refused(
         assert fingerprint(own_sshd.host_key) in refused.value.cause or kind == "rsa"
 
 
+def test_a_certificate_of_the_machine_is_believed_if_its_authority_is(
+    reach: Reach, own_sshd: SshServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Only for the name that it was made for, and not with a key that is revoked; paramiko reads none."""
+    authority = make_key(tmp_path / "authority")
+    words = ["ssh-keygen", "-q", "-s", str(authority), "-I", "test", "-h", "-n"]
+    own_sshd.more = f"HostCertificate {own_sshd.folder}/host-cert.pub\n"
+
+    def signed_for(name: str) -> None:
+        own_sshd.fall()
+        subprocess.run([*words, name, str(own_sshd.folder / "host.pub")], check=True)
+        own_sshd.start()
+
+    known = {"host_keys": (), "authorities": (public(authority),)}
+    signed_for("127.0.0.1")
+    if "paramiko" in request.node.name:
+        with pytest.raises(TargetError, match="by a certificate authority alone") as refused:
+            reach(own_sshd, **known).run(["true"])
+        assert refused.value.fix == 'Set client = "openssh"'
+        assert reach(own_sshd, authorities=(public(authority),)).run(["echo", "in"]).out == b"in\n"
+        return
+    assert reach(own_sshd, **known).run(["echo", "in"]).out == b"in\n"
+    assert reach(own_sshd).run(["echo", "in"]).out == b"in\n", "a pinned key counts as before"
+    with pytest.raises(TargetError):
+        reach(own_sshd, **known, revoked=(own_sshd.host_key,)).run(["true"])
+    with pytest.raises(TargetError):
+        reach(own_sshd, **known, revoked=(public(authority),)).run(["true"])
+    signed_for("another.example.org")
+    with pytest.raises(TargetError):
+        reach(own_sshd, **known).run(["true"])
+
+
 def test_a_key_with_a_passphrase_needs_the_agent(
     reach: Reach, sshd: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

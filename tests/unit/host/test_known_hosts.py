@@ -11,7 +11,7 @@ import pytest
 
 from mlship.errors import ConfigError
 from mlship.host.ssh import Address
-from mlship.host.ssh.known_hosts import fingerprint, keys_in, kind_of, known_keys, pin
+from mlship.host.ssh.known_hosts import Known, fingerprint, keys_in, kind_of, known, known_keys, pin
 
 KEY, OTHER = "ssh-ed25519 AAAAC3one", "ssh-rsa AAAAB3two"
 AT = Address.read("ann@Model1.example.org:2222")
@@ -68,6 +68,16 @@ def test_several_keys_and_what_is_none(tmp_path: Path) -> None:
     ]
     assert found(tmp_path, *lines) == (KEY, OTHER)
     assert found(tmp_path, f"@cert-authority {name} {KEY}") == ()
+
+
+def test_an_authority_of_the_project_goes_before_what_the_user_knows(tmp_path: Path) -> None:
+    ours, users = tmp_path / "known_hosts", tmp_path / "users"
+    users.write_text(f"[model1.example.org]:2222 {OTHER}\n@revoked * {OTHER}\n")
+    assert known(AT, ours, [users]) == Known((), (), (OTHER,))
+    ours.write_text(f"@cert-authority [*.example.org]:2222 {KEY}\n@cert-authority else {OTHER}\n")
+    assert known(AT, ours, [users]) == Known((), (KEY,))
+    ours.write_text(f"@cert-authority * {KEY}\n@revoked * {KEY}\n")
+    assert known(AT, ours, []).authorities == ()
 
 
 def test_a_revoked_key_counts_nowhere(tmp_path: Path) -> None:

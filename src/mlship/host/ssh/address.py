@@ -49,17 +49,20 @@ def is_host_key(text: str) -> bool:
 class Access:
     """How one gets in at an address: `key` is a private key's file (a certificate lies beside it, as ssh
     wants it: KEY-cert.pub); without one the agent and the user's own keys are tried. Never a password.
-    `host_keys` are those that the machine may show, as in a .pub file (`ssh-ed25519 AAAA…`); without one
-    there is no connection. `target` is what messages call the target, if it is one. Times in seconds."""
+    `host_keys` are those that the machine may show, as in a .pub file (`ssh-ed25519 AAAA…`), `authorities`
+    those that may have signed one for its name, `revoked` those that count no more; without any there is no
+    connection. `target` is what messages call the target, if it is one. Times in seconds."""
 
     address: Address
     host_keys: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
+    revoked: tuple[str, ...] = ()
     key: Path | None = None
     connect_timeout: float = 15.0
     target: str = "TARGET"
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a host key that is none."""
-        for line in self.host_keys:
+        for line in (*self.host_keys, *self.authorities, *self.revoked):
             if not is_host_key(line):
                 raise ConfigError(f"{line[:40]!r} is no host key", fix="Write it as in the host's .pub file")

@@ -81,12 +81,18 @@ class OpenSshWire:
 
     def _open(self) -> None:
         """Open the master connection, or say why it cannot be."""
-        if not self._access.host_keys:
-            raise not_known(self._access)
+        access = self._access
+        if not access.host_keys and not access.authorities:
+            raise not_known(access)
         self._folder = Path(tempfile.mkdtemp(prefix="mlship-ssh-"))
         atexit.register(self.close)
-        known = "".join(f"{_ALIAS} {key}\n" for key in self._access.host_keys)
-        (self._folder / "known").write_text(known, encoding="utf-8")
+        marked = (("", access.host_keys), ("@cert-authority ", access.authorities))
+        known = [
+            f"{mark}{self._alias} {key}\n"
+            for mark, keys in (*marked, ("@revoked ", access.revoked))
+            for key in keys
+        ]
+        (self._folder / "known").write_text("".join(known), encoding="utf-8")
         stays = {"ControlPersist": str(LINGER)}
         words = [*self._words(stays), "-f", "-N", "-M", *self._target()]
         failed, said = True, ""
@@ -127,7 +133,7 @@ class OpenSshWire:
             "BatchMode": "yes",
             "StrictHostKeyChecking": "yes",
             "UserKnownHostsFile": f"{self._folder}/known",
-            "HostKeyAlias": _ALIAS,
+            "HostKeyAlias": self._alias,
             "GlobalKnownHostsFile": os.devnull,
             "UpdateHostKeys": "no",
             "PasswordAuthentication": "no",
@@ -145,6 +151,11 @@ class OpenSshWire:
         if access.key:
             words += ["-i", str(access.key), "-o", "IdentitiesOnly=yes"]
         return words
+
+    @property
+    def _alias(self) -> str:
+        """A certificate is for a name, which must be the machine's."""
+        return self._access.address.host.lower() if self._access.authorities else _ALIAS
 
     def _target(self) -> list[str]:
         address = self._access.address

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlship.errors import ConfigError, TargetError
 from mlship.host.ssh.address import PORT, Access
 from mlship.host.ssh.known_hosts import fingerprint, name_of
-from mlship.host.ssh.trouble import changed_key, lost, not_known, not_let_in, unreachable
+from mlship.host.ssh.trouble import by_authority_only, changed_key, lost, not_known, not_let_in, unreachable
 
 if TYPE_CHECKING:
     import paramiko
@@ -191,7 +191,7 @@ def _pin(client: paramiko.SSHClient, access: Access) -> None:
     import paramiko
 
     if not access.host_keys:
-        raise not_known(access)
+        raise by_authority_only(access) if access.authorities else not_known(access)
 
     class Refused(paramiko.MissingHostKeyPolicy):
         """Of a kind of which none is pinned."""

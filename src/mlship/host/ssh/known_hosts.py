@@ -1,6 +1,6 @@
 """Which host keys are known for an address: those that a project pins, or else those that the user knows.
 
-The form is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. Certificate authorities in it are not read.
+The form is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT, with certificate authorities and revoked keys.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mlship.errors import ConfigError
 from mlship.host.ssh.address import PORT, Address, is_host_key
@@ -26,18 +27,33 @@ def name_of(address: Address) -> str:
     return host if address.port in (None, PORT) else f"[{host}]:{address.port}"
 
 
+class Known(NamedTuple):
+    """Of one machine: the keys that it may show (`ssh-ed25519 AAAA…`), those of the `authorities` that may
+    have signed one for it, and those that count no more."""
+
+    keys: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
+    revoked: tuple[str, ...] = ()
+
+
+def known(address: Address, pinned: Path | None, users: Iterable[Path] = USERS) -> Known:
+    """What is known of the machine at `address`: if `pinned`, a file, has something for it, nothing else
+    counts. Raises ConfigError if it cannot be read."""
+    ours = _found(_lines(pinned), name_of(address)) if pinned else Known()
+    if ours.keys or ours.authorities:
+        return ours
+    lines = [line for file in users for line in _lines_of_user(file.expanduser())]
+    return _found(lines, name_of(address))
+
+
 def known_keys(address: Address, pinned: Path | None, users: Iterable[Path] = USERS) -> tuple[str, ...]:
-    """The keys (`ssh-ed25519 AAAA…`) that the machine at `address` may show: if `pinned`, a file, has some
-    for it, no others count. Raises ConfigError if it cannot be read."""
-    ours = keys_in(pinned, address) if pinned else ()
-    return ours or tuple(
-        dict.fromkeys(key for file in users for key in _keys_of_user(file.expanduser(), address))
-    )
+    """The keys of `known`."""
+    return known(address, pinned, users).keys
 
 
 def keys_in(file: Path, address: Address) -> tuple[str, ...]:
     """The keys of `address` in `file`, none if it is not there. Raises ConfigError if it cannot be read."""
-    return tuple(dict.fromkeys(_found(_lines(file), name_of(address))))
+    return _found(_lines(file), name_of(address)).keys
 
 
 def fingerprint(key: str) -> str:
@@ -80,12 +96,12 @@ def pin(file: Path, address: Address, keys: Sequence[str]) -> None:
         raise ConfigError(f"{file} cannot be written", cause=error.strerror or str(error)) from error
 
 
-def _keys_of_user(file: Path, address: Address) -> tuple[str, ...]:
+def _lines_of_user(file: Path) -> list[str]:
     """What cannot be read there is as if it were not there."""
     try:
-        return keys_in(file, address)
+        return _lines(file)
     except ConfigError:
-        return ()
+        return []
 
 
 def _lines(file: Path) -> list[str]:
@@ -98,18 +114,22 @@ def _lines(file: Path) -> list[str]:
         raise ConfigError(f"{file} cannot be read", cause=reason or "") from error
 
 
-def _found(lines: Iterable[str], name: str) -> Iterator[str]:
-    good, revoked = [], set()
+def _found(lines: Iterable[str], name: str) -> Known:
+    good: dict[str, list[str]] = {"": [], "@cert-authority": []}
+    revoked: list[str] = []
     for line in lines:
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
         if len(words) < 3 or words[0].startswith("#") or not is_host_key(key := " ".join(words[1:3])):
             continue
         if marker == "@revoked":
-            revoked.add(key)
-        elif not marker and _matches(words[0], name):
-            good.append(key)
-    return (key for key in good if key not in revoked)
+            revoked.append(key)
+        elif marker in good and _matches(words[0], name):
+            good[marker].append(key)
+    keys, authorities = (
+        tuple(dict.fromkeys(key for key in some if key not in revoked)) for some in good.values()
+    )
+    return Known(keys, authorities, tuple(dict.fromkeys(revoked)))
 
 
 def _matches(patterns: str, name: str) -> bool:

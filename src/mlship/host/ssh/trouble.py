@@ -19,9 +19,17 @@ def not_known(access: Access) -> Unreached:
     )
 
 
+def by_authority_only(access: Access) -> Unreached:
+    return Unreached(
+        f"the machine {access.address} is known by a certificate authority alone",
+        cause="paramiko reads no certificates of machines",
+        fix='Set client = "openssh"',
+    )
+
+
 def changed_key(access: Access, shown: str = "") -> Unreached:
     """`shown` is the fingerprint of the key that it showed."""
-    counting = " or ".join(map(fingerprint, access.host_keys))
+    counting = " or ".join(map(fingerprint, access.host_keys)) or "one that the known authority signed"
     return Unreached(
         f"the machine that answers at {access.address} is not the one that is known",
         cause=f"it shows the host key {shown or 'of another kind'}, not {counting}: it was set up anew, or "

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 from mlship.errors import ConfigError, UsageError
 from mlship.host.ssh.address import Access, Address
 from mlship.host.ssh.clients import Client, wire_by
-from mlship.host.ssh.known_hosts import known_keys
+from mlship.host.ssh.known_hosts import known
 from mlship.host.ssh.machine import SshHost
 from mlship.host.store import HostStore
 from mlship.store.scheme import shown
@@ -73,7 +73,7 @@ def open_store(url: str) -> HostStore:
     if key is not None and not key.is_file():
         raise ConfigError(f"there is no key {key}", fix="Name a private key's file: ?key=FILE")
     pinned = Path(place.known_hosts).expanduser() if place.known_hosts else None
-    access = Access(place.address, host_keys=known_keys(place.address, pinned), key=key, target="")
+    access = Access(place.address, *known(place.address, pinned), key=key, target="")
     python = place.python or "python3"
     host = SshHost(wire_by(place.client, access), access, python)
     store = HostStore(host, place.folder, str(place), python)
