@@ -94,7 +94,8 @@ def _run(verb: str, layout: Layout, request: dict[str, Any]) -> dict[str, Any]:
     if name is None:
         raise SiteError(f"the host knows no command {verb[:40]!r}", fix="Use one mlship on both sides")
     if verb in _CHANGING:
-        owner.admit(layout, request)
+        if verb != "destroy":  # what a target has on a host that left it is another's to remove
+            owner.admit(layout, request)
         fence.admit(layout, request.get("fence"))
         _mark_used(layout)
     function: Verb = getattr(importlib.import_module(f"mlship_runtime.onhost.{name}"), f"do_{verb}")

@@ -159,3 +159,5 @@ def test_a_service_belongs_to_one_target(target: Target) -> None:
     with pytest.raises(TargetError, match="belongs to the target prod: two targets with one `base`"):
         order(other, 2)
     order(one, 2)
+    other.site.call("destroy", fence=3, target="staging")
+    order(other, 4)
