@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batch_jobs import STEP, job, run, zosmf
@@ -16,12 +17,16 @@ from zos import Zos
 
 from mlship.errors import ConfigError, PolicyError, TargetError, Waiting
 from mlship.host.local import LocalHost
+from mlship.host.ssh import SshHost
+from mlship.host.ssh.by_openssh import OpenSshWire
+from mlship.host.ssh.by_paramiko import ParamikoWire
 from mlship_batch.transport.hand_over import HandOver
 from mlship_batch.transport.once import new_token, submit_once
 from mlship_batch.transport.outcomes import TABLE, judge, row_of
 from mlship_batch.transport.plain import PlainHost
 from mlship_batch.transport.protocol import Job, Seen, StepSeen, Transport
 from mlship_batch.transport.rest import Access
+from mlship_batch.transport.waiting import finish
 from mlship_batch.transport.zosmf import Zosmf
 
 
@@ -97,6 +102,21 @@ def test_what_has_not_run_is_waited_for_and_not_sent_again(way: Way, tmp_path: P
             run(way.transport, way.wanted(0), tmp_path, deadline=0.05)
     way.work()
     assert run(way.transport, way.wanted(0), tmp_path).code == 0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("wire", [OpenSshWire, ParamikoWire])
+def test_a_plain_host_behind_ssh(sshd: Any, wire: Any, tmp_path: Path) -> None:
+    access = sshd.access()
+    host = SshHost(wire(access), access)
+    way = PlainHost(host, str(tmp_path / "base"), ["sh", "{file}"])
+    note, rows = tmp_path / "note.json", tmp_path / "rows"
+    rows.write_bytes(bytes(range(256)) * 100)
+    wanted = "cmp rows.bin ../../rows && echo same; exit {}\n"
+    ticket = submit_once(way, note, lambda token: Job("SCORE", token, wanted.format(3), {"rows.bin": rows}))
+    done = finish(way, ticket, tmp_path / "spool")
+    assert (done.code, (tmp_path / "spool" / "001-spool.out").read_text()) == (3, "same\n")
+    host.close()
 
 
 def test_a_plain_host_runs_once_what_was_handed_in_twice(tmp_path: Path) -> None:
