@@ -48,11 +48,12 @@ class Schema:
         return {field.name: column for column, field in self.columns.items() if column != field.column}
 
     def fields_at(self, counts: Counts) -> tuple[dict[str, Field], int]:
-        """The fields by column, and the length, of records with so many elements."""
+        """The fields by column (fillers, too), and the length, of records with so many elements."""
         return self._at(counts)
 
     def _fields_at(self, counts: Counts) -> tuple[dict[str, Field], int]:
         given = {counter.name: count for counter, count in zip(self.layout.counters, counts)}
         fields = {field.column: field for field in self.layout.at(given)}
-        found = {name: fields[field.column] for name, field in self.columns.items() if field.column in fields}
+        found = {name: fields[one.column] for name, one in self.columns.items() if one.column in fields}
+        found.update({column: field for column, field in fields.items() if field.filler})
         return found, self.layout.length_at(given)

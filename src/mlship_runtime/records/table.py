@@ -71,12 +71,16 @@ class Table:
 
     def reason(self, column: str, at: int) -> str:
         """Why record `at` has no good value there."""
-        field = self.schema.columns[column]
-        if self.block.lengths is not None and self.block.lengths[at] < field.end:
+        block, field = self.block, self.schema.columns[column]
+        for places, part, fields in self._groups:
+            if at in places:
+                block, field, at = part, fields.get(column, field), int(np.searchsorted(places, at))
+                break
+        if block.lengths is not None and block.lengths[at] < field.end:
             return ENDS
         if field.kind == "text":
             return f"{NO_TEXT} {self.schema.form.page.name}"
-        shown = bytes(self.block.bytes_at(field.offset, field.length)[at].tobytes()).hex()
+        shown = bytes(block.bytes_at(field.offset, field.length)[at].tobytes()).hex()
         return f"X'{shown[:64]}' is no number of PIC {field.picture or field.kind.upper()}"
 
     def _whole_type(self, column: str) -> Any:

@@ -301,3 +301,42 @@ def test_jobs_that_cannot_be_done(tmp_path: Path, words: dict[str, Any], said: s
 
 def test_what_cannot_be_written_names_each_row() -> None:
     assert str(Unwritable({1: ("A", "too large"), 2: ("B", "")})) == "2 rows"
+
+
+VARYING = """\
+       01  R.
+           05  N             PIC 9.
+           05  T             PIC S9(3) COMP-3
+               OCCURS 0 TO 3 DEPENDING ON N.
+           05  FILLER        PIC 9(2).
+           05  TAIL          PIC S9(3).
+"""
+
+
+def test_what_stands_behind_a_table_that_varies_is_found_and_shown(tmp_path: Path) -> None:
+    rows, records = tmp_path / "rows.csv", tmp_path / "r.dat"
+    rows.write_text("n,t_0,t_1,t_2,tail\n2,7,8,,-5\n0,,,,6\n3,1,2,3,9\n")
+    form = {"copybook": VARYING, "recfm": "vb"}
+    done = convert(tmp_path, rows, records, writes=form, inputFormat="csv", outputFormat="records")
+    assert done["rowsOut"] == 3
+    data = bytearray(records.read_bytes())
+    assert (
+        bytes(data).hex()
+        == "000e0000f2007c008cf0f0f0f0d5000a0000f0f0f0f0f0c600100000f3001c002c003cf0f0f0f0c9"
+    )
+    assert as_csv(tmp_path, records, VARYING, recfm="vb") == rows.read_text().splitlines()
+    data[22] = 0x5A
+    records.write_bytes(data)
+    found = command(tmp_path, {"verb": "check", "input": str(records), "form": form})
+    (field,) = found["fields"]
+    assert field == {"name": "TAIL", "bad": 1, "record": 2, "reason": "X'f05ac6' is no number of PIC S9(3)"}
+    fixed = convert(
+        tmp_path,
+        rows,
+        tmp_path / "f.dat",
+        writes={"copybook": VARYING},
+        inputFormat="csv",
+        outputFormat="records",
+    )
+    assert fixed["code"] == 2
+    assert "varies in length" in fixed["what"]
