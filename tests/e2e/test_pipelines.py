@@ -26,7 +26,7 @@ from mlship.ops.init_pipeline import add_pipeline
 from mlship.registry import open_registry
 from mlship.trust.private import generate_key
 
-pytestmark = [pytest.mark.e2e, pytest.mark.builds, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.builds, pytest.mark.timeout(1800)]
 
 TOML = """
 [project]
@@ -83,7 +83,7 @@ class Repository:
         )
         done = subprocess.run(
             ["bash", "-c", command, "sh", *MLSHIP, *words, "--json"],
-            cwd=self.root, env=environment, capture_output=True, text=True, timeout=120,
+            cwd=self.root, env=environment, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         return json.loads(done.stdout)["result"]
 

@@ -89,7 +89,7 @@ def bash(script: str, cwd: Path, environment: dict[str, str]) -> tuple[int, str]
     words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     done = subprocess.run(
         words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=240,
+        stderr=subprocess.STDOUT, text=True, timeout=900,
     )  # fmt: skip
     return done.returncode, done.stdout
 
