@@ -30,8 +30,10 @@ from mlship.config import load_project
 from mlship.errors import BuildError
 from mlship.progress import SILENT
 from mlship.registry import open_registry
+from mlship.target.conformance import deploy, open_ledger, serves
 from mlship.target.loader import load_adapter
-from mlship.target.protocol import Given, Place
+from mlship.target.protocol import Place
+from mlship.target.rollout import Rollout
 from mlship_runtime.platforms import this_platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.builds, pytest.mark.timeout(300)]
@@ -133,7 +135,7 @@ def test_arm64_gives_the_golden_answers_under_an_emulator(
 @pytest.mark.server
 @pytest.mark.timeout(3600)
 def test_an_arm64_machine_behind_ssh(iris, opened, require, sshd, tmp_path: Path) -> None:
-    """All of its Python runs under an emulator: what is not built for it is refused, what is gets there."""
+    """All of its Python runs under an emulator: what is not built for it is refused, what is, answers."""
     require("arm64")
     python, base = tmp_path / "python3", tmp_path / "base"
     program, *words = shlex.split(os.environ["MLSHIP_TEST_PYTHON_ARM64"])
@@ -160,12 +162,12 @@ def test_an_arm64_machine_behind_ssh(iris, opened, require, sshd, tmp_path: Path
     assert [problem for problem in adapter.check(bundle) if problem.blocks] == []
     wanted = adapter.wanted(bundle)
     assert ("linux-arm64" in wanted.platform, wanted.settings["python"]) == (True, str(python))
-    given = Given(1, bundle, {}, SILENT, None)
-    for action in adapter.plan(wanted, adapter.observe()):
-        if action.verb in ("send", "stage"):  # verified, unpacked and compiled there
-            adapter.run(action, given)
-    (release,) = on_it().observe().releases
-    assert (release.state, release.platform) == ("staged", wanted.platform)
+    rolled = deploy(adapter, open_ledger(adapter), bundle)
+    assert rolled.release is not None
+    assert rolled.release.platform == wanted.platform
+    assert serves(on_it()) == bundle.digest
+    Rollout(on_it(), open_ledger(adapter), None, why="destroy", purge=True).run()
+    assert not base.exists()
 
 
 class Index(http.server.BaseHTTPRequestHandler):

@@ -98,3 +98,15 @@ def test_connections_that_wait_to_be_accepted() -> None:
         assert waiting_on(listener) == 3
         for client in clients:
             client.close()
+
+
+@linux
+def test_a_system_that_tells_less_of_a_connection() -> None:
+    class Emulated(socket.socket):
+        """As qemu has it: the first bytes alone."""
+
+        def getsockopt(self, *_: int) -> bytes:  # type: ignore[override]
+            return b"\n\0\0\0"
+
+    with Emulated() as listener:
+        assert waiting_on(listener) is None
