@@ -142,7 +142,7 @@ class DockerAdapter:
         )
         return {**examples, "tolerance": spec["golden"]["tolerance"]}
 
-    def logs(self, release: int | None, lines: int) -> Iterator[str]:
+    def logs(self, release: int | None, lines: int, within: float | None = None) -> Iterator[str]:
         """What the containers of a release wrote last (of the live one, or else of the last)."""
         seen = self._look()
         number = release or seen.live or max(seen.releases, default=None)
@@ -152,9 +152,9 @@ class DockerAdapter:
             )
         if number not in seen.releases:
             raise TargetError(f"release {number} has no log on {self.place.name}", fix="See mlship history")
-        yield from last_lines(self.engine, seen.releases[number], lines)
+        yield from last_lines(self.engine, seen.releases[number], lines, within)
 
-    def follow(self, release: int | None, lines: int) -> tuple[LogSource, ...]:
+    def follow(self, release: int | None, lines: int, within: float | None = None) -> tuple[LogSource, ...]:
         """Not offered."""
         raise TargetError("a docker target does not follow logs", fix="Use: docker logs --follow")
 

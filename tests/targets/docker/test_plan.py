@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -9,6 +10,8 @@ import msgspec
 import pytest
 
 from mlship.target.deployment import Deployment, LayerRef, ReleaseState, Wanted
+from mlship.target.protocol import Adapter
+from mlship_docker.adapter import DockerAdapter
 from mlship_docker.names import FRONT, INDEX, RELEASE, SERVICE, TARGET, Names
 from mlship_docker.plan import Opening, plan_docker
 
@@ -125,6 +128,13 @@ def test_the_port_stays_where_it_was_opened() -> None:
     observed = seen(release(1, wanted(), "serving"), live=1, front=False)
     (opens, *_) = plan_docker(wanted(), observed, NAMES, Opening("127.0.0.1", 9, "net"))
     assert opens.arguments["port"] == 4711
+
+
+def test_it_takes_what_every_adapter_is_asked() -> None:
+    asked = [name for name in vars(Adapter) if not name.startswith("_") and callable(getattr(Adapter, name))]
+    for name in asked:
+        wanted_of, has = (inspect.signature(getattr(kind, name)) for kind in (Adapter, DockerAdapter))
+        assert list(has.parameters)[1:] == list(wanted_of.parameters)[1:] or name == "invoke", name
 
 
 def inspected(name: str, **labels: str) -> dict[str, Any]:
