@@ -3,6 +3,7 @@ graph."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,19 +130,19 @@ class Features:
             )
 
     def for_model(self, model: Any) -> Any:
-        """What the original model is called with: a DataFrame if it was fitted on one, else a matrix."""
+        """What the original model is called with: a DataFrame if it was fitted on one, or has texts and does
+        not tell; else a matrix."""
         if self.matrix_name is not None:
             return self.columns[self.matrix_name]
         flat = {name: array[:, 0] if array.ndim == 2 else array for name, array in self._narrow().items()}
-        if hasattr(model, "feature_names_in_") or not self.all_numeric:
-            try:
+        tells = self.all_numeric or hasattr(model, "n_features_in_")
+        if hasattr(model, "feature_names_in_") or not tells:
+            with contextlib.suppress(ImportError):
                 import pandas  # type: ignore[import-untyped,unused-ignore]
-            except ImportError:
-                if not self.all_numeric:
-                    return np.stack([array.astype(object) for array in flat.values()], axis=1)
-            else:
+
                 return pandas.DataFrame(flat)
-        return np.stack([array.astype(np.float64) for array in flat.values()], axis=1)
+        kind = np.float64 if self.all_numeric else object
+        return np.stack([array.astype(kind) for array in flat.values()], axis=1)
 
     def _narrow(self) -> dict[str, Array]:
         """The columns if each is [rows] or [rows, 1]; raises Failure otherwise."""
