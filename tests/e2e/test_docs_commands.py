@@ -40,7 +40,7 @@ ran() { if [ "$1" != "$2" ]; then echo "*** ended with $1, not $2"; exit 99; fi;
 free_port() {
   [ ! -f mlship.toml ] || sed -i.bak -e 's/^port = 8080$/port = 0/' \
     -e "s|^base = .python:3.11-slim.$|base = '${BASE_OF_DOCS:-}'\\nnetwork = '${NETWORK_OF_DOCS:-}'|" \
-    -e "s|^type = \"ssh\"$|&  # here\\nbase = \"$MLSHIP_HOME/far\"\\nunits = \"none\"|" mlship.toml
+    -e "s|^type = \\"ssh\\"$|&  # here\\nbase = \\"$MLSHIP_HOME/far\\"\\nunits = \\"none\\"|" mlship.toml
 }
 """
 
