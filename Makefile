@@ -8,7 +8,8 @@ SHELL := /bin/bash
 
 PY ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 ARGS ?=
-JOBS ?= auto
+# More than there are processors: tests also wait, for processes to start and for disks.
+JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 BIN := .venv/bin
 READY := .venv/.ready
 # What tests drive now; tests/conftest.py has the same list with how each is found.
