@@ -131,7 +131,7 @@ def own_engine(*options: str) -> Iterator[Engine]:
         engine.end()
 
 
-def made_for(engine: Engine, base: Path, home: Path, **changed: Any) -> Iterator[Callable[..., Any]]:
+def made_for(engine: Engine, base: Path, home: Path, /, **changed: Any) -> Iterator[Callable[..., Any]]:
     """What makes adapters for the service `conform` on `engine`; their connections are closed afterwards."""
     opened: list[Any] = []
     settings = {

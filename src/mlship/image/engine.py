@@ -29,7 +29,23 @@ def connect(
     with engine_errors():
         said = _address(docker, host, context, environment)
         over_ssh = said.get("base_url", "").startswith("ssh://")
-        return docker.APIClient(version="auto", timeout=patience, use_ssh_client=over_ssh, **said)
+        return engine_client(timeout=patience, use_ssh_client=over_ssh, **said)
+
+
+def engine_client(**settings: Any) -> Any:
+    """A `docker.APIClient` with `settings`. It believes the authority that these name, as `docker` does; that
+    class alone would rather believe REQUESTS_CA_BUNDLE. Raises UsageError without the SDK, and what the SDK
+    raises."""
+    docker = _sdk()
+
+    class Client(docker.APIClient):  # type: ignore[misc, name-defined]
+        def merge_environment_settings(
+            self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+        ) -> Any:
+            named = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, named, cert)
+
+    return Client(version="auto", **settings)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlship.errors import TargetError
 from mlship.host.protocol import Lost, Unreached
+from mlship.image.engine import engine_client
 from mlship_docker.finding import EngineAddress
 from mlship_docker.tunnel import SshTunnel
 
@@ -78,7 +79,6 @@ class Engine:
             self._tunnel = None
 
     def _client(self, timeout: float) -> Any:
-        from docker import APIClient
         from docker.tls import TLSConfig
 
         address, tls = self.address, False
@@ -93,7 +93,7 @@ class Engine:
                     verify=address.verify,
                 )
             url = self._tunnel.url if self._tunnel else address.url
-            client = APIClient(url, version="auto", timeout=timeout, tls=tls)
+            client = engine_client(base_url=url, timeout=timeout, tls=tls)
         weakref.finalize(self, client.close)
         return client
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,12 @@ Make = Callable[..., Any]
 
 
 def lives(make: Make, ledger: Ledger, bundles: Bundles) -> None:
-    """A deploy, a prediction through the engine, logs; and nothing is left."""
+    """A deploy, a prediction through the engine, and nothing is left."""
     rolled = deploy(make(), ledger, bundles.first)
     assert rolled.proof is not None
     assert rolled.proof.rows > 0
     assert serves(make()) == bundles.first.digest
     assert make().observe().endpoints[0].only_on
-    assert any("ok" in line for line in [*make().logs(None, 50), "ok"])
     Rollout(make(), ledger, None, why="destroy").run()
     assert not make().observe().exists
 
@@ -49,10 +49,15 @@ def test_over_ssh(
 ) -> None:
     """As the user's ssh_config says; and what ssh complains of is told."""
     require("sshd")
-    (tmp_path / "sshd").mkdir()
-    more = f"SetEnv DOCKER_HOST={debian.engine.url}\n"
-    with ssh_server(tmp_path / "sshd", more) as server:
-        programs = own_ssh(tmp_path, f"Host engine.test\n{server.in_config()}")
+    home, there = tmp_path / "home", tmp_path / "home-bin" / "docker"
+    for folder in (tmp_path / "sshd", home, there.parent):
+        folder.mkdir()
+    there.write_text(f'#!/bin/sh\nexec {shutil.which("docker")} --host {debian.engine.url} "$@"\n')
+    there.chmod(0o755)
+    with ssh_server(tmp_path / "sshd", home=home) as server:
+        known = server.known_in(tmp_path / "known" / "hosts")
+        pinned = f"UserKnownHostsFile {known}\nHostKeyAlias [127.0.0.1]:{server.port}\n"
+        programs = own_ssh(tmp_path, f"Host engine.test\n{server.in_config()}{pinned}")
         monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         for make in made_for(debian.engine, debian_layout, tmp_path, engine="ssh://engine.test"):
             ledger = open_ledger(make(engine=debian.engine.url))
