@@ -30,12 +30,18 @@ import json, sys
 from importlib.metadata import distribution, entry_points
 from mlship import templates
 
+def found(point):
+    try:
+        return bool(point.load())
+    except ModuleNotFoundError as missing:
+        return "needs " + missing.name
+
 def loaded(group):
-    return {point.name: callable(point.load()) for point in entry_points(group="mlship." + group)}
+    return {point.name: found(point) for point in entry_points(group="mlship." + group)}
 
 print(json.dumps({
     "version": distribution("mlship-toolchain").version,
-    "found": {group: loaded(group) for group in ("targets", "stores", "registries")},
+    "found": {group: loaded(group) for group in ("targets", "stores", "registries", "verbs")},
     "template": [name for name, _ in templates.files("quickstart")],
     "pipelines": [name for kind in ("github", "gitlab", "make") for name, _ in templates.files(kind)],
     "heavy": sorted({"numpy", "onnx", "onnxruntime", "sklearn"} & set(sys.modules)),
@@ -110,8 +116,11 @@ def test_templates_and_entry_points_are_found(environment: Path, tmp_path: Path)
     stores = dict.fromkeys(("dir", "ssh", "s3", "azblob"), True)
     served = [f"{kind}{by}" for kind in ("oci", "mlflow") for by in ("", "+http", "+https")]
     registries = stores | dict.fromkeys(served, True)
-    targets = {"local": True, "ssh": True}
-    assert said["found"] == {"targets": targets, "stores": stores, "registries": registries}
+    targets = {"docker": "needs docker", "local": True, "ssh": True}
+    verbs = {"batch": True}
+    assert said["found"] == {
+        "targets": targets, "stores": stores, "registries": registries, "verbs": verbs,
+    }  # fmt: skip
     assert {"mlship.toml", "train.py", "reduction.py"} <= set(said["template"])
     assert said["pipelines"] == [".github/workflows/mlship.yml", ".gitlab-ci.yml", "Makefile"]
     assert said["heavy"] == []
